@@ -1,0 +1,272 @@
+//! What a line says: the envelope that every line carries, and the four events.
+//!
+//! The fields stand in the order in which they are written: labels first, measurements last. Nothing here knows
+//! about bytes (that is [`crate::line`]) or files.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::MAX_COUNT;
+
+/// A decoded line: who wrote it, when, and what happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line<'a> {
+    /// What every line carries.
+    pub envelope: Envelope<'a>,
+    /// What happened.
+    pub event: Event<'a>,
+}
+
+/// What every line carries whatever its event. `(writer, seq)` names a line for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope<'a> {
+    /// One run of one writing process: 1 to 64 bytes of `[0-9A-Za-z_-]`, fresh and random at each start.
+    pub writer: Cow<'a, str>,
+    /// 1, 2, 3 … for each writer, at most [`MAX_COUNT`].
+    pub seq: u64,
+    /// When the line was written, by the writer's clock.
+    pub time: Timestamp,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event<'a> {
+    /// The agent itself started or stopped.
+    Engine(Engine<'a>),
+    /// One step of a Command ran.
+    Command(Command<'a>),
+    /// A run of a Source ended.
+    Source(Source<'a>),
+    /// A shell session was opened or closed.
+    Shell(Shell<'a>),
+}
+
+/// The agent itself started or stopped. There is one agent per journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Engine<'a> {
+    /// Which of the two.
+    pub state: EngineState,
+    /// Version of the agent, free text.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub version: Cow<'a, str>,
+    /// Process id of the agent on its host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    pub pid: Option<u32>,
+}
+
+/// Whether the agent started or stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineState {
+    /// The agent started; whatever the one before it left open is closed.
+    Started,
+    /// The agent stopped in good order.
+    Stopped,
+}
+
+/// One step of a Command ran: its check, its change or its remove script.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Command<'a> {
+    /// Id of the Command. Not unique across Sources.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// Which script ran.
+    pub mode: Mode,
+    /// Whether it failed. With mode `check` it means "action needed" and is no failure.
+    pub error: bool,
+    /// Ids of the groups around the Command, `source > g1 > g2`; empty outside groups.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub parent_id: Cow<'a, str>,
+    /// Name of the Source.
+    #[serde(borrow)]
+    pub source: Cow<'a, str>,
+    /// Id of the key that signed what ran; empty if unsigned.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub public_key: Cow<'a, str>,
+    /// IP address, without port, from which it was pushed; empty if it was not.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub remote_addr: Cow<'a, str>,
+    /// How long the script took, in seconds.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", range(min = 0.0))]
+    pub duration_seconds: Option<f64>,
+}
+
+/// Which script of a Command ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The check: is action needed?
+    Check,
+    /// The change. Also read when spelled `change`, as the agent itself spells it.
+    #[serde(alias = "change")]
+    Changed,
+    /// The remove.
+    Remove,
+}
+
+/// By hand, because the derived schema would not tell of the second spelling that readers accept.
+impl JsonSchema for Mode {
+    fn schema_name() -> Cow<'static, str> {
+        "Mode".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "Which script of the Command ran. Write `changed`; readers accept `change`, too.",
+            "type": "string",
+            "enum": ["check", "changed", "remove", "change"],
+        })
+    }
+}
+
+impl Mode {
+    /// The value of the `mode` label, as in Etcha's monitoring guide.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Check => "check",
+            Mode::Changed => "changed",
+            Mode::Remove => "remove",
+        }
+    }
+}
+
+/// A run of a Source ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Source<'a> {
+    /// Name of the Source.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// What set the run off.
+    pub trigger: Trigger,
+    /// Whether the run failed.
+    pub error: bool,
+    /// Id of the key that signed what ran; empty if unsigned.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub public_key: Cow<'a, str>,
+    /// IP address, without port, from which it was pushed; empty if it was not.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub remote_addr: Cow<'a, str>,
+    /// How many Commands were changed.
+    #[serde(default, with = "count", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(max = MAX_COUNT))]
+    pub changed: Option<u64>,
+    /// How many Commands were removed.
+    #[serde(default, with = "count", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(max = MAX_COUNT))]
+    pub removed: Option<u64>,
+    /// How long the run took, in seconds.
+    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "f64", range(min = 0.0))]
+    pub duration_seconds: Option<f64>,
+}
+
+/// What set a run of a Source off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Trigger {
+    /// An event that another Source sent.
+    Event,
+    /// The agent's own schedule.
+    Pull,
+    /// A push over the network.
+    Push,
+    /// A request to the Source's webhook path.
+    Webhook,
+    /// The start of the agent.
+    Init,
+}
+
+impl Trigger {
+    /// The value of the `trigger` label, as in Etcha's monitoring guide (which leaves out `init`).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Trigger::Event => "event",
+            Trigger::Pull => "pull",
+            Trigger::Push => "push",
+            Trigger::Webhook => "webhook",
+            Trigger::Init => "init",
+        }
+    }
+}
+
+/// A shell session was opened or closed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shell<'a> {
+    /// Name of the Source whose shell it is.
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    /// Names the session, alone and for ever: one writer may open it and another close it.
+    #[serde(borrow)]
+    pub session: Cow<'a, str>,
+    /// Which of the two.
+    pub state: ShellState,
+    /// Id of the key of who opened the shell.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub public_key: Cow<'a, str>,
+    /// IP address, without port, of who opened the shell.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub remote_addr: Cow<'a, str>,
+    /// Why it closed, free text such as `exit` or `timeout`.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub reason: Cow<'a, str>,
+}
+
+/// Whether a shell session was opened or closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ShellState {
+    /// From now on somebody may type into it.
+    Opened,
+    /// It is over.
+    Closed,
+}
+
+/// A duration in seconds: finite and not negative, because a clock that jumped is no measurement.
+mod seconds {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
+        let seconds = f64::deserialize(input)?;
+        if seconds.is_finite() && seconds >= 0.0 {
+            Ok(Some(seconds))
+        } else {
+            Err(D::Error::custom("a duration is a finite number of seconds, not below 0"))
+        }
+    }
+
+    #[expect(clippy::ref_option, reason = "the signature serde calls")]
+    pub(super) fn serialize<S: Serializer>(seconds: &Option<f64>, output: S) -> Result<S::Ok, S::Error> {
+        match seconds {
+            Some(seconds) => output.serialize_f64(*seconds),
+            None => output.serialize_none(),
+        }
+    }
+}
+
+/// A number of things: at most [`MAX_COUNT`], so that it stays exact in a metric.
+mod count {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::MAX_COUNT;
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+        match u64::deserialize(input)? {
+            count if count <= MAX_COUNT => Ok(Some(count)),
+            _ => Err(D::Error::custom("a count is at most 2^53")),
+        }
+    }
+
+    #[expect(clippy::ref_option, reason = "the signature serde calls")]
+    pub(super) fn serialize<S: Serializer>(count: &Option<u64>, output: S) -> Result<S::Ok, S::Error> {
+        match count {
+            Some(count) => output.serialize_u64(*count),
+            None => output.serialize_none(),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The line codec: bytes to [`Line`] and back.
+//!
+//! Decoding judges the envelope first and the event after it, because a line whose event cannot be used still has
+//! a place in its writer's sequence. It allocates only for labels that hold escapes. Where a line ends is
+//! [`crate::split`]'s question; what an event does to a metric is the exporter's.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::event::{Envelope, Event, Line};
+use crate::limits::{MAX_COUNT, MAX_LINE_BYTES, MAX_WRITER_BYTES};
+
+/// The version of the contract that this crate reads and writes.
+pub const VERSION: u64 = 1;
+
+/// A line that cannot be used: why, and what of its envelope can be trusted.
+#[derive(Debug)]
+pub struct Rejected<'a> {
+    /// The kind of trouble, for counting.
+    pub reason: Reason,
+    /// The envelope, if that much of the line is right: its place in the sequence is then taken, not missing.
+    pub envelope: Option<Envelope<'a>>,
+    /// What exactly is wrong, for people. Holds no more of the line than a field's name or a few characters.
+    pub detail: String,
+}
+
+impl fmt::Display for Rejected<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.reason.as_str(), self.detail)
+    }
+}
+
+/// Why bytes of a journal were not used. The names are label values of the exporter's metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Nothing, or white space alone.
+    Blank,
+    /// The line stops before its JSON does: a writer died, or a disk was full, in the middle of it.
+    Torn,
+    /// A run of NUL bytes.
+    Padding,
+    /// Longer than [`MAX_LINE_BYTES`].
+    Overlong,
+    /// Not UTF-8.
+    Utf8,
+    /// Not one JSON object.
+    Malformed,
+    /// JSON, but a field is missing, given twice, of the wrong type or out of its range.
+    Invalid,
+    /// A `v` above [`VERSION`]: written for a newer reader.
+    Version,
+    /// An `event` that this version does not know.
+    UnknownEvent,
+}
+
+impl Reason {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: [Reason; 9] = [
+        Reason::Blank,
+        Reason::Torn,
+        Reason::Padding,
+        Reason::Overlong,
+        Reason::Utf8,
+        Reason::Malformed,
+        Reason::Invalid,
+        Reason::Version,
+        Reason::UnknownEvent,
+    ];
+
+    /// The reason as a label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Blank => "blank",
+            Reason::Torn => "torn",
+            Reason::Padding => "padding",
+            Reason::Overlong => "overlong",
+            Reason::Utf8 => "utf8",
+            Reason::Malformed => "malformed",
+            Reason::Invalid => "invalid",
+            Reason::Version => "version",
+            Reason::UnknownEvent => "unknown_event",
+        }
+    }
+}
+
+/// Decodes one line, without its LF. A CR before the LF is white space and does no harm.
+///
+/// # Errors
+///
+/// Says why the line cannot be used. Unknown fields are no reason; a field of the wrong type is.
+pub fn decode(bytes: &[u8]) -> Result<Line<'_>, Rejected<'_>> {
+    let reject = |reason, detail| Err(Rejected { reason, envelope: None, detail });
+    if bytes.len() >= MAX_LINE_BYTES {
+        return reject(
+            Reason::Overlong,
+            format!("{} bytes; a line has at most {MAX_LINE_BYTES}", bytes.len() + 1),
+        );
+    }
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return reject(Reason::Utf8, format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
+    };
+    if text.trim_ascii().is_empty() {
+        return reject(Reason::Blank, "nothing on the line".to_owned());
+    }
+    if !text.trim_ascii_start().starts_with('{') {
+        return reject(Reason::Malformed, "a line is one JSON object".to_owned());
+    }
+    let fields: Fields<'_> = match serde_json::from_str(text) {
+        Ok(fields) => fields,
+        Err(error) => return reject(reason_of(&error), detail_of(&error)),
+    };
+    match fields.version() {
+        Ok(VERSION) => {}
+        Ok(newer) if newer > VERSION => {
+            let detail = format!("v is {newer}; this reader knows {VERSION}");
+            return reject(Reason::Version, detail);
+        }
+        Ok(other) => return reject(Reason::Invalid, format!("v is {other}; it starts at {VERSION}")),
+        Err(detail) => return reject(Reason::Invalid, detail),
+    }
+    let envelope = match fields.envelope() {
+        Ok(envelope) => envelope,
+        Err(detail) => return reject(Reason::Invalid, detail),
+    };
+    match event(&fields, text) {
+        Ok(event) => Ok(Line { envelope, event }),
+        Err((reason, detail)) => Err(Rejected { reason, envelope: Some(envelope), detail }),
+    }
+}
+
+/// Appends one line to `out`, its LF included.
+///
+/// # Errors
+///
+/// [`TooLong`] if the line would pass [`MAX_LINE_BYTES`]; `out` is then as it was.
+pub fn encode(envelope: &Envelope<'_>, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), TooLong> {
+    use std::io::Write as _;
+
+    let start = out.len();
+    // Writing to a `Vec` cannot fail, and none of these types has a map with keys that are not strings.
+    let written = (|| -> std::io::Result<()> {
+        let Envelope { writer, seq, time } = envelope;
+        write!(out, "{{\"v\":{VERSION},\"writer\":\"{writer}\",\"seq\":{seq},\"time\":\"{time:.6}\"")?;
+        let join = out.len();
+        serde_json::to_writer(&mut *out, event)?;
+        // The event is an object of its own; its brace becomes the comma after the envelope.
+        out[join] = b',';
+        out.push(b'\n');
+        Ok(())
+    })();
+    debug_assert!(written.is_ok(), "writing to memory failed: {written:?}");
+    let bytes = out.len() - start;
+    if bytes > MAX_LINE_BYTES {
+        out.truncate(start);
+        return Err(TooLong { bytes });
+    }
+    Ok(())
+}
+
+/// A line that would be longer than the contract allows. It was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    /// Length of the line with its LF.
+    pub bytes: usize,
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the line would have {} bytes; the journal allows {MAX_LINE_BYTES}", self.bytes)
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+/// The envelope's fields as they stand in the text, before anything is believed of them.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    v: Option<&'a RawValue>,
+    #[serde(borrow)]
+    writer: Option<&'a RawValue>,
+    #[serde(borrow)]
+    seq: Option<&'a RawValue>,
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    fn version(&self) -> Result<u64, String> {
+        integer("v", self.v)
+    }
+
+    fn envelope(&self) -> Result<Envelope<'a>, String> {
+        let writer = string("writer", self.writer)?;
+        if !is_writer(&writer) {
+            return Err(format!("writer is 1 to {MAX_WRITER_BYTES} characters of 0-9 A-Z a-z _ -"));
+        }
+        let seq = integer("seq", self.seq)?;
+        if !(1..=MAX_COUNT).contains(&seq) {
+            return Err("seq starts at 1 and ends at 2^53".to_owned());
+        }
+        let time = string("time", self.time)?;
+        let time = timestamp(&time).ok_or(
+            "time is RFC 3339 in UTC with Z and at least milliseconds, such as 2026-01-31T09:30:00.000Z",
+        )?;
+        Ok(Envelope { writer, seq, time })
+    }
+}
+
+/// The part of a line that depends on its `event`.
+fn event<'a>(fields: &Fields<'a>, text: &'a str) -> Result<Event<'a>, (Reason, String)> {
+    let name = string("event", fields.event).map_err(|detail| (Reason::Invalid, detail))?;
+    let event = match &*name {
+        "command" => serde_json::from_str(text).map(Event::Command),
+        "source" => serde_json::from_str(text).map(Event::Source),
+        "shell" => serde_json::from_str(text).map(Event::Shell),
+        "engine" => serde_json::from_str(text).map(Event::Engine),
+        _ => return Err((Reason::UnknownEvent, "no event of this version".to_owned())),
+    };
+    event.map_err(|error| (reason_of(&error), detail_of(&error)))
+}
+
+/// Whether this is the name of a writer: [`MAX_WRITER_BYTES`] bytes at most of `[0-9A-Za-z_-]`, at least one.
+pub fn is_writer(name: &str) -> bool {
+    (1..=MAX_WRITER_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+/// A time as the contract writes it. `jiff` reads more forms than that, so the form is looked at first.
+fn timestamp(text: &str) -> Option<Timestamp> {
+    let (seconds, fraction) = text.strip_suffix('Z')?.split_at_checked("2026-01-31T09:30:00".len())?;
+    let digits = fraction.strip_prefix('.')?;
+    let right = digits.len() >= 3
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && seconds.bytes().zip(*b"dddd-dd-ddTdd:dd:dd").all(|(byte, form)| match form {
+            b'd' => byte.is_ascii_digit(),
+            _ => byte == form,
+        });
+    // Finer than a nanosecond is allowed and cut off.
+    let kept = seconds.len() + 1 + digits.len().min(9);
+    if right { format!("{}Z", text.get(..kept)?).parse().ok() } else { None }
+}
+
+fn integer(name: &str, raw: Option<&RawValue>) -> Result<u64, String> {
+    let raw = raw.ok_or_else(|| format!("{name} is missing"))?;
+    serde_json::from_str(raw.get()).map_err(|_| format!("{name} is an integer, not below 0"))
+}
+
+fn string<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, String> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let raw = raw.ok_or_else(|| format!("{name} is missing"))?;
+    let text: Text<'a> = serde_json::from_str(raw.get()).map_err(|_| format!("{name} is a string"))?;
+    Ok(text.0)
+}
+
+fn reason_of(error: &serde_json::Error) -> Reason {
+    match error.classify() {
+        serde_json::error::Category::Eof => Reason::Torn,
+        serde_json::error::Category::Data => Reason::Invalid,
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => Reason::Malformed,
+    }
+}
+
+/// The parser's message without its position's line number, which is always 1, and without values of the line:
+/// labels may be anything, also secret.
+fn detail_of(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let quoted = |text: &str| {
+        // `invalid type: string "…", expected …` and `unknown variant `…`, expected …` quote the value.
+        let (head, tail) = text.split_once(['"', '`'])?;
+        let expected = tail.rfind(", expected ")?;
+        Some(format!("{}{}", head.trim_end(), &tail[expected..]))
+    };
+    let message = match error.classify() {
+        serde_json::error::Category::Data => quoted(message).unwrap_or_else(|| message.to_owned()),
+        _ => message.to_owned(),
+    };
+    if error.column() == 0 { message } else { format!("{message} at byte {}", error.column()) }
+}

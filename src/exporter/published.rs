@@ -1,0 +1,33 @@
+//! The one place where the counting side meets the serving side: the state of a moment, whole and immutable.
+//!
+//! The follower sets it after each batch of lines; a scrape takes the latest and renders it. Neither ever waits for
+//! the other's work.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The state of one moment, as a scrape sees it. Cheap to hold: it shares its storage with its predecessors.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Grows with every publication: equal generations render to equal bytes.
+    pub generation: u64,
+    /// Whether the journal, as it was found at start, has been read to its end.
+    pub caught_up: bool,
+}
+
+/// Hands the latest [`Snapshot`] from the follower to the scrapes.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    latest: Arc<RwLock<Arc<Snapshot>>>,
+}
+
+impl Published {
+    /// The latest state. Never blocks longer than a pointer takes to swap.
+    pub fn latest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.latest.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes `snapshot` the latest state.
+    pub fn publish(&self, snapshot: Snapshot) {
+        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+}

@@ -1,0 +1,1 @@
+//! HTTPS for both programs: listener, certificates, limits on connections. Knows no route and no program.

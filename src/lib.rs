@@ -1,0 +1,13 @@
+//! Monitoring for Etcha as a process of its own: tails the journal of an agent, serves its metrics to Prometheus.
+//!
+//! # Layout
+//!
+//! Data goes one way: bytes, lines, events, metrics, exposition, HTTPS.
+//!
+//! * `journal-schema/`: the contract between agent and exporter, a crate of its own: events, line codec, writer.
+//! * [`https`]: TLS listener, certificates, connection limits. Knows no program.
+//! * [`exporter`]: follows the journal, counts, serves.
+//! * `src/bin/`: the programs, a few lines each.
+
+pub mod exporter;
+pub mod https;
