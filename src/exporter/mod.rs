@@ -6,4 +6,7 @@
 //! * [`exposition`]: a published state as text for a scraper.
 
 pub mod exposition;
+pub mod follow;
+pub mod metrics;
+pub mod own;
 pub mod published;

@@ -5,6 +5,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use prometheus::proto::MetricFamily;
+
+use super::follow::{JournalState, Tally};
+use super::metrics::Tables;
+
 /// The state of one moment, as a scrape sees it. Cheap to hold: it shares its storage with its predecessors.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -12,6 +17,16 @@ pub struct Snapshot {
     pub generation: u64,
     /// Whether the journal, as it was found at start, has been read to its end.
     pub caught_up: bool,
+    /// Whether the file system tells of changes; if not, they are found by polling alone.
+    pub watching: bool,
+    /// What events added up to.
+    pub tables: Tables,
+    /// What was read.
+    pub tally: Tally,
+    /// How the journal was found.
+    pub journal: JournalState,
+    /// The exporter's own process, as it was at the latest poll: a scrape reads no file.
+    pub process: Arc<Vec<MetricFamily>>,
 }
 
 /// Hands the latest [`Snapshot`] from the follower to the scrapes.

@@ -1,0 +1,199 @@
+//! A look at the file system: which files belong to the journal at this moment, and opening them safely.
+//!
+//! The thin shell around [`super::segments`]. It believes no name: whatever stands under one may be a pipe, a device
+//! or a loop of links, so a file is opened without waiting and asked what it is.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use journal_schema::{Piece, Splitter, decode, limits::MAX_LINE_BYTES};
+use rustix::fs::OFlags;
+
+use super::segments::Front;
+
+/// How far into a file its first usable line is looked for, runs of NULs not counted: two lines of the longest kind.
+const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;
+
+/// Files of the journal at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    /// In the order of their names, the active one first.
+    pub(crate) files: Vec<Found>,
+    /// Why there is no active file, if there is none.
+    pub(crate) trouble: Option<String>,
+}
+
+/// A file that belongs to the journal.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) stamp: Stamp,
+    /// Whether it stands under the journal's own name.
+    pub(crate) active: bool,
+}
+
+/// What changes when a file changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) modified: i128,
+    changed: i128,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Stamp {
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn is_same_file(&self, other: &Stamp) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+impl Found {
+    /// Whether the file is compressed, by its name.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension == "gz")
+    }
+
+    /// Opens the file at `offset` of its uncompressed content; `None` if another file stands under its name by now.
+    pub(crate) fn open_at(&self, offset: u64) -> io::Result<Option<Box<dyn Read>>> {
+        let mut file = open(&self.path)?;
+        let metadata = file.metadata()?;
+        if !Stamp::of(&metadata).is_same_file(&self.stamp) || !metadata.is_file() {
+            return Ok(None);
+        }
+        if self.is_compressed() {
+            let mut content = MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file));
+            io::copy(&mut (&mut content).take(offset), &mut io::sink())?;
+            return Ok(Some(Box::new(content)));
+        }
+        file.seek(SeekFrom::Start(offset))?;
+        // An older segment is read to its end; the active one only as far as it reached when the look began, so
+        // that no line is read before one that its writer wrote earlier, to a segment that was read before.
+        let limit = if self.active { self.stamp.size.saturating_sub(offset) } else { u64::MAX };
+        Ok(Some(Box::new(file.take(limit))))
+    }
+
+    /// What the front of the file says; `None` if another file stands under its name by now.
+    pub(crate) fn front(&self) -> io::Result<Option<Front>> {
+        let Some(mut content) = self.open_at(0)? else { return Ok(None) };
+        let (mut splitter, mut bytes, mut passed) = (Splitter::default(), Vec::new(), 0);
+        let mut chunk = [0; 8192];
+        while passed < FRONT_BYTES {
+            let read = match content.read(&mut chunk) {
+                // A compressed file that is still being written ends early; what is there may suffice.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+                read => read?,
+            };
+            if read == 0 {
+                break;
+            }
+            bytes.extend_from_slice(&chunk[..read]);
+            let mut used = 0;
+            while let Some((step, piece)) = splitter.next(&bytes[used..]) {
+                if let Piece::Line(line) = piece
+                    && let Some(envelope) = envelope_of(line)
+                {
+                    return Ok(Some(Front::of_line(line, &envelope)));
+                }
+                used += step;
+                if !matches!(piece, Piece::Padding | Piece::Skipped) {
+                    passed += step;
+                }
+            }
+            bytes.drain(..used);
+        }
+        Ok(Some(Front::of_file(self.stamp.device, self.stamp.inode)))
+    }
+}
+
+/// The envelope of a line, whether its event can be used or not.
+fn envelope_of(line: &[u8]) -> Option<journal_schema::Envelope<'_>> {
+    match decode(line) {
+        Ok(line) => Some(line.envelope),
+        Err(rejected) => rejected.envelope,
+    }
+}
+
+/// Looks for the journal `path` and its rotated segments: files beside it whose names go on with `.` or `-`.
+///
+/// The active file is looked at first: whatever is found in the others then was written before they were read.
+pub(crate) fn look(path: &Path) -> Look {
+    let mut look = Look::default();
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {
+            let found = Found { path: path.to_owned(), stamp: Stamp::of(&metadata), active: true };
+            look.files.push(found);
+        }
+        Ok(metadata) => look.trouble = Some(format!("it is {}, not a regular file", kind(&metadata))),
+        Err(error) => look.trouble = Some(error.to_string()),
+    }
+    let mut places = vec![path.to_owned()];
+    // Behind a symbolic link the segments stand beside its target.
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+        && let Ok(target) = fs::canonicalize(path)
+    {
+        places.push(target);
+    }
+    for place in places {
+        add_rotated(&place, &mut look);
+    }
+    look
+}
+
+fn add_rotated(path: &Path, look: &mut Look) {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    // No directory, no segments: the active file's trouble tells why.
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut rotated: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| {
+            let entry = entry.file_name();
+            let rest = entry.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+            rest.is_some_and(|rest| rest.len() > 1 && matches!(rest[0], b'.' | b'-'))
+        })
+        .map(|entry| entry.path())
+        .collect();
+    rotated.sort();
+    for path in rotated {
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let stamp = Stamp::of(&metadata);
+        if metadata.is_file() && !look.files.iter().any(|found| found.stamp.is_same_file(&stamp)) {
+            look.files.push(Found { path, stamp, active: false });
+        }
+    }
+}
+
+/// Opens for reading without waiting: a pipe without a writer would block for ever.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}

@@ -1,0 +1,444 @@
+//! Following the journal: bytes to lines to events, each counted once.
+//!
+//! # Layout
+//!
+//! * `look`: which files there are. The only room here that touches the file system.
+//! * `segments`: what is known of each file, and in which order they are read. Pure.
+//! * `sequence`: which lines of which writer were counted. Pure.
+//! * [`tail`]: the thread that does this again and again; [`watch`] tells it when to hurry.
+//! * this file: one round of it.
+//!
+//! The file system is the truth: a round looks at everything there is and reads what lies beyond the known
+//! positions. It does not matter what happened in between, or whether anybody told.
+
+mod look;
+mod segments;
+mod sequence;
+pub mod tail;
+mod watch;
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use journal_schema::{Event, Piece, Reason, Splitter, decode};
+use serde::{Deserialize, Serialize};
+
+use self::look::{Found, Look, Stamp, look};
+use self::segments::{Front, Position, SegmentKey, Segments, SegmentsRecord, TAIL_BYTES, reading_order};
+use self::sequence::{Admission, Writers, WritersRecord};
+use super::metrics::Metrics;
+
+pub use self::segments::DEFAULT_MAX_SEGMENTS;
+pub use self::sequence::DEFAULT_MAX_WRITERS;
+
+/// Bytes read at once. Several of the longest lines, and small enough to stay in the processor's cache.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Messages remembered, so that none is repeated.
+const TOLD_MAX: usize = 4096;
+
+/// How much a follower remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Writers.
+    pub writers: usize,
+    /// Segments.
+    pub segments: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory { writers: DEFAULT_MAX_WRITERS, segments: DEFAULT_MAX_SEGMENTS }
+    }
+}
+
+/// Follows one journal.
+#[derive(Debug)]
+pub struct Follower {
+    journal: PathBuf,
+    metrics: Metrics,
+    segments: Segments,
+    writers: Writers,
+    tally: Tally,
+    /// What each file looked like when it was last read, and its front.
+    seen: HashMap<PathBuf, (Stamp, Front)>,
+    /// What was said of which segment, so that it is said once.
+    told: HashSet<(SegmentKey, Reason)>,
+    state: JournalState,
+    buffer: Vec<u8>,
+}
+
+/// What was read so far: the numbers behind the exporter's own metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Lines counted, by event: command, source, shell, engine.
+    pub events: [u64; 4],
+    /// What could not be used, in the order of [`Reason::ALL`].
+    pub rejected: [u64; 9],
+    /// Lines dropped because they were counted before.
+    pub duplicates: u64,
+    /// Bytes read, of uncompressed content.
+    pub bytes: u64,
+    /// The latest event's own time, in milliseconds since 1970; 0 before the first.
+    pub last_event: i64,
+    /// How often the active file became another segment.
+    pub rotations: u64,
+    /// The active segment, to notice that.
+    active: Option<SegmentKey>,
+    /// Whether a first segment was read: what its writers wrote before it is not missing.
+    begun: bool,
+}
+
+/// How the journal was found in the last round.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalState {
+    /// Why it cannot be read; `None` if it can.
+    pub trouble: Option<String>,
+    /// Bytes that were there and not read yet.
+    pub behind: u64,
+    /// Files that belong to it.
+    pub files: usize,
+    /// Segments known, those that are gone included.
+    pub segments: usize,
+    /// Segments read from their start again, because they were replaced by another version.
+    pub rewinds: u64,
+    /// Writers known.
+    pub writers: usize,
+    /// Writers forgotten to make room.
+    pub writers_forgotten: u64,
+    /// Lines missing now, by their writers' numbers.
+    pub missing: u64,
+    /// Files that could not be read in the last round.
+    pub unreadable: usize,
+}
+
+/// What a checkpoint keeps of a follower beside the metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowRecord {
+    segments: SegmentsRecord,
+    writers: WritersRecord,
+    tally: Tally,
+}
+
+/// What a round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Whether anything was read.
+    pub changed: bool,
+    /// Whether files moved under the round, so that another should follow at once.
+    pub again: bool,
+    /// Whether it was stopped before its end.
+    pub stopped: bool,
+}
+
+/// What the one who runs a round says between two batches of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Go {
+    /// Go on.
+    On,
+    /// Stop here; the next round goes on from here.
+    Stop,
+}
+
+impl Follower {
+    /// A follower that has read nothing yet.
+    pub fn new(journal: &Path, metrics: Metrics, memory: Memory) -> Follower {
+        Follower::restore(journal, metrics, FollowRecord::default(), memory)
+    }
+
+    /// A follower that goes on from a record.
+    pub fn restore(journal: &Path, metrics: Metrics, record: FollowRecord, memory: Memory) -> Follower {
+        Follower {
+            journal: journal.to_owned(),
+            metrics,
+            segments: Segments::restore(record.segments, memory.segments),
+            writers: Writers::restore(record.writers, memory.writers),
+            tally: record.tally,
+            seen: HashMap::new(),
+            told: HashSet::new(),
+            state: JournalState::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// What a later process needs to go on from here, beside the metrics.
+    pub fn record(&self) -> FollowRecord {
+        FollowRecord {
+            segments: self.segments.record(),
+            writers: self.writers.record(),
+            tally: self.tally.clone(),
+        }
+    }
+
+    /// The path it follows.
+    pub fn journal(&self) -> &Path {
+        &self.journal
+    }
+
+    /// What was counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What was read.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// How the journal was found.
+    pub fn state(&self) -> JournalState {
+        JournalState {
+            segments: self.segments.len(),
+            rewinds: self.segments.rewinds(),
+            writers: self.writers.len(),
+            writers_forgotten: self.writers.forgotten(),
+            missing: self.writers.missing(),
+            ..self.state.clone()
+        }
+    }
+
+    /// Looks at all there is and reads what was not read yet, oldest first. `between` is asked after each batch.
+    pub fn round(&mut self, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
+        let Look { files, trouble } = look(&self.journal);
+        let mut round = Round::default();
+        self.state = JournalState { trouble, files: files.len(), ..JournalState::default() };
+        self.seen.retain(|path, _| files.iter().any(|found| found.path == *path));
+        let waiting = self.changed_files(files, &mut round);
+        self.state.behind = waiting.iter().map(|(found, front)| self.unread(found, front)).sum();
+        let fronts: Vec<_> = waiting.iter().map(|(found, front)| (front.clone(), found.active)).collect();
+        let mut left_behind = 0;
+        for at in reading_order(&fronts) {
+            let (found, front) = &waiting[at];
+            if found.is_compressed() && self.has_plain(front.key, &waiting) {
+                // It is being made from the plain one, which is complete.
+                continue;
+            }
+            match self.read(found, front, &mut round, between) {
+                Ok(()) => {}
+                Err(error) => {
+                    self.cannot_read(found, &error);
+                    left_behind += self.unread(found, front);
+                }
+            }
+            if round.stopped {
+                return round;
+            }
+        }
+        self.state.behind = left_behind;
+        round
+    }
+
+    /// The files that look otherwise than when they were last read, with what their fronts say.
+    fn changed_files(&mut self, files: Vec<Found>, round: &mut Round) -> Vec<(Found, Front)> {
+        let mut changed = Vec::new();
+        for found in files {
+            if self.seen.get(&found.path).is_some_and(|(stamp, _)| *stamp == found.stamp) {
+                continue;
+            }
+            match found.front() {
+                Ok(Some(front)) => {
+                    let nameless = Front::of_file(found.stamp.device, found.stamp.inode).key;
+                    self.segments.rename(nameless, front.key);
+                    changed.push((found, front));
+                }
+                Ok(None) => round.again = true,
+                Err(error) => self.cannot_read(&found, &error),
+            }
+        }
+        changed
+    }
+
+    fn has_plain(&self, key: SegmentKey, waiting: &[(Found, Front)]) -> bool {
+        let same_and_plain = |path: &Path, front: &Front| {
+            front.key == key && path.extension().is_none_or(|extension| extension != "gz")
+        };
+        waiting.iter().any(|(found, front)| same_and_plain(&found.path, front))
+            || self.seen.iter().any(|(path, (_, front))| same_and_plain(path, front))
+    }
+
+    /// Bytes of the file that were not read. Of a compressed one only its size on disk is known.
+    fn unread(&mut self, found: &Found, front: &Front) -> u64 {
+        if found.is_compressed() {
+            let finished = self.segments.is_finished(front.key, found.stamp.size, found.stamp.modified);
+            return if finished { 0 } else { found.stamp.size };
+        }
+        found.stamp.size.saturating_sub(self.segments.position(front.key).offset)
+    }
+
+    /// Reads what lies beyond the known position of one file.
+    fn read(
+        &mut self,
+        found: &Found,
+        front: &Front,
+        round: &mut Round,
+        between: &mut dyn FnMut(&Follower) -> Go,
+    ) -> io::Result<()> {
+        let (key, stamp) = (front.key, found.stamp);
+        if found.active && matches!(key, SegmentKey::Line(_)) && self.tally.active != Some(key) {
+            self.tally.rotations += u64::from(self.tally.active.is_some());
+            self.tally.active = Some(key);
+        }
+        if !found.is_compressed() || !self.segments.is_finished(key, stamp.size, stamp.modified) {
+            let Some((mut content, position)) = self.open(found, key)? else {
+                round.again = true;
+                return Ok(());
+            };
+            let mut buffer = std::mem::take(&mut self.buffer);
+            buffer.resize(READ_BYTES, 0);
+            let batches = self.batches(&mut content, key, position, &mut buffer, round, found, between);
+            self.buffer = buffer;
+            batches?;
+            if round.stopped {
+                return Ok(());
+            }
+        }
+        self.seen.insert(found.path.clone(), (stamp, front.clone()));
+        self.tally.begun |= matches!(key, SegmentKey::Line(_));
+        Ok(())
+    }
+
+    /// Opens a file where it is to be read on: at its known position if what stands before that is what was read,
+    /// else at its start.
+    fn open(&mut self, found: &Found, key: SegmentKey) -> io::Result<Option<(Box<dyn Read>, Position)>> {
+        let position = self.segments.position(key);
+        let Some(mut content) = found.open_at(position.offset - position.tail.len() as u64)? else {
+            return Ok(None);
+        };
+        let mut tail = vec![0; position.tail.len()];
+        match content.read_exact(&mut tail) {
+            Ok(()) if tail == position.tail => return Ok(Some((content, position))),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
+        }
+        tracing::warn!(
+            file = %found.path.display(),
+            offset = position.offset,
+            "a segment was replaced by another version of itself; reading it again from its start, \
+             lines that were counted are recognised"
+        );
+        let position = self.segments.rewind(key);
+        Ok(found.open_at(0)?.map(|content| (content, position)))
+    }
+
+    /// Reads to the end of `content`, batch by batch. After each the positions agree with the metrics.
+    #[expect(clippy::too_many_arguments, reason = "the loop's own state, spread over its caller")]
+    fn batches(
+        &mut self,
+        content: &mut dyn Read,
+        key: SegmentKey,
+        mut position: Position,
+        buffer: &mut [u8],
+        round: &mut Round,
+        found: &Found,
+        between: &mut dyn FnMut(&Follower) -> Go,
+    ) -> io::Result<()> {
+        let mut splitter = Splitter::resume(position.place);
+        let mut filled = 0;
+        loop {
+            let read = match content.read(&mut buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // A compressed file that is still being written, or was cut off: what is there counts.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                read => read?,
+            };
+            if read == 0 {
+                break;
+            }
+            filled += read;
+            let mut used = 0;
+            while let Some((step, piece)) = splitter.next(&buffer[used..filled]) {
+                self.piece(piece, key, &found.path, position.offset + used as u64);
+                used += step;
+            }
+            position.advance(&buffer[..used], splitter.place());
+            self.segments.advance(key, position.clone());
+            self.tally.bytes += used as u64;
+            self.state.behind = self.state.behind.saturating_sub(read as u64);
+            round.changed |= used > 0;
+            buffer.copy_within(used..filled, 0);
+            filled -= used;
+            if between(self) == Go::Stop {
+                round.stopped = true;
+                return Ok(());
+            }
+        }
+        if found.is_compressed() {
+            self.segments.finish(key, found.stamp.size, found.stamp.modified);
+        }
+        Ok(())
+    }
+
+    fn piece(&mut self, piece: Piece<'_>, key: SegmentKey, path: &Path, offset: u64) {
+        match piece {
+            Piece::Line(line) => self.line(line, key, path, offset),
+            Piece::Torn => self.reject(Reason::Torn, "cut off by NUL bytes", key, path, offset),
+            Piece::Padding => self.reject(Reason::Padding, "NUL bytes", key, path, offset),
+            Piece::Overlong => self.reject(Reason::Overlong, "longer than a line may be", key, path, offset),
+            Piece::Skipped => {}
+        }
+    }
+
+    fn line(&mut self, bytes: &[u8], key: SegmentKey, path: &Path, offset: u64) {
+        let decoded = decode(bytes);
+        let envelope = match &decoded {
+            Ok(line) => Some(&line.envelope),
+            Err(rejected) => rejected.envelope.as_ref(),
+        };
+        if let Some(envelope) = envelope
+            && self.writers.admit(&envelope.writer, envelope.seq, !self.tally.begun) == Admission::Duplicate
+        {
+            self.tally.duplicates += 1;
+            return;
+        }
+        match decoded {
+            Ok(line) => {
+                self.metrics.apply(&line);
+                self.tally.last_event = line.envelope.time.as_millisecond();
+                self.tally.events[match line.event {
+                    Event::Command(_) => 0,
+                    Event::Source(_) => 1,
+                    Event::Shell(_) => 2,
+                    Event::Engine(_) => 3,
+                }] += 1;
+            }
+            Err(rejected) => self.reject(rejected.reason, &rejected.detail, key, path, offset),
+        }
+    }
+
+    /// Counts what cannot be used. The first of its kind in a segment is worth a message, the millionth is not.
+    fn reject(&mut self, reason: Reason, detail: &str, key: SegmentKey, path: &Path, offset: u64) {
+        self.tally.rejected[reason as usize] += 1;
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
+        if self.told.insert((key, reason)) {
+            tracing::warn!(
+                file = %path.display(),
+                offset,
+                reason = reason.as_str(),
+                detail,
+                "a line of the journal cannot be used; further ones of this kind in this segment are only counted"
+            );
+        }
+    }
+
+    fn cannot_read(&mut self, found: &Found, error: &io::Error) {
+        if found.active {
+            self.state.trouble = Some(error.to_string());
+        }
+        self.state.unreadable += 1;
+        tracing::debug!(file = %found.path.display(), %error, "cannot read a segment; trying again next round");
+    }
+}
+
+impl Position {
+    /// Moves over `bytes`.
+    fn advance(&mut self, bytes: &[u8], place: journal_schema::Place) {
+        self.offset += bytes.len() as u64;
+        self.place = place;
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
+    }
+}

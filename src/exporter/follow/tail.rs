@@ -1,0 +1,130 @@
+//! The thread that follows: waits for a hint or for the poll interval, does a round, publishes what came of it.
+//!
+//! Everything that is parsed is parsed here, on one thread of its own, so neither a replay nor a burst keeps a
+//! scrape waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::watch::Watch;
+use super::{Follower, Go, Round};
+
+/// Least time between the starts of two rounds. The first line after a silence is read at once; in a burst this
+/// many milliseconds of lines are read in one go, which costs a hundredth of reading each by itself.
+const ROUND_SPACING: Duration = Duration::from_millis(10);
+
+/// How often a long round shows what it has so far.
+const SHOW_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Where the thread shows its progress.
+pub trait Show: Send {
+    /// Called when something changed, and at each poll. `caught_up` is false until the first round has ended.
+    fn show(&mut self, follower: &Follower, moment: Moment);
+}
+
+/// What is known at the moment of showing, beside the follower itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Whether the journal, as it was found at start, has been read to its end.
+    pub caught_up: bool,
+    /// Whether this is between two batches of a round.
+    pub within_round: bool,
+    /// Whether changes are being told by the file system.
+    pub watching: bool,
+    /// Whether it is the last one.
+    pub last: bool,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Tail {
+    stop: Arc<AtomicBool>,
+    wake: SyncSender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Tail {
+    /// Starts following.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system has no thread to give.
+    pub fn start(follower: Follower, poll_interval: Duration, show: Box<dyn Show>) -> std::io::Result<Tail> {
+        let (wake, woken) = sync_channel(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let run = Run { follower, poll_interval, show, stop: Arc::clone(&stop), woken, wake: wake.clone() };
+        let thread = thread::Builder::new().name("follower".to_owned()).spawn(move || run.run())?;
+        Ok(Tail { stop, wake, thread })
+    }
+
+    /// Stops after the current batch and shows once more; returns when that is done.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.wake.try_send(());
+        if self.thread.join().is_err() {
+            tracing::error!("the follower ended with a panic; the last state shown stands");
+        }
+    }
+}
+
+struct Run {
+    follower: Follower,
+    poll_interval: Duration,
+    show: Box<dyn Show>,
+    stop: Arc<AtomicBool>,
+    woken: Receiver<()>,
+    wake: SyncSender<()>,
+}
+
+impl Run {
+    fn run(mut self) {
+        let mut watch = Watch::new(self.follower.journal(), self.wake.clone());
+        let mut moment =
+            Moment { caught_up: false, within_round: false, watching: watch.is_active(), last: false };
+        let mut polled = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            let started = Instant::now();
+            let round = self.round(moment);
+            moment.caught_up |= !round.stopped;
+            moment.watching = watch.is_active();
+            let due = polled.elapsed() >= self.poll_interval;
+            if round.changed || due || !moment.caught_up {
+                self.show.show(&self.follower, moment);
+            }
+            if due {
+                watch.refresh();
+                polled = Instant::now();
+            }
+            if !round.again {
+                self.wait(polled);
+            }
+            thread::sleep(ROUND_SPACING.saturating_sub(started.elapsed()));
+        }
+        self.show.show(&self.follower, Moment { last: true, ..moment });
+    }
+
+    fn round(&mut self, moment: Moment) -> Round {
+        let Run { follower, show, stop, .. } = self;
+        let mut shown = Instant::now();
+        follower.round(&mut |follower| {
+            if shown.elapsed() >= SHOW_INTERVAL {
+                show.show(follower, Moment { within_round: true, ..moment });
+                shown = Instant::now();
+            }
+            if stop.load(Ordering::Relaxed) { Go::Stop } else { Go::On }
+        })
+    }
+
+    /// Until somebody tells of a change, or the next poll is due.
+    fn wait(&self, polled: Instant) {
+        let timeout = self.poll_interval.saturating_sub(polled.elapsed());
+        match self.woken.recv_timeout(timeout) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            // Cannot happen while `self.wake` lives; a sleep keeps it from ever being a busy loop.
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(timeout),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Watching: the hint that something was appended. It only cuts the latency of polling; nothing is believed of it
+//! but that another look may be worth it.
+//!
+//! The directory is watched and not the file, so that a rotation needs no new watch. A watch dies silently with its
+//! directory, and on some file systems it never tells anything, so the follower polls all the same and calls
+//! [`Watch::refresh`] at each poll.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+/// A watch on the journal's directory, as far as there is one.
+pub(crate) struct Watch {
+    directory: PathBuf,
+    wake: SyncSender<()>,
+    watcher: Option<(RecommendedWatcher, (u64, u64))>,
+    /// The last reason why there is no watch, to log a new one only.
+    trouble: Option<String>,
+}
+
+impl Watch {
+    /// Watches the directory of `journal`, as soon as it exists. A change is told by sending to `wake`.
+    ///
+    /// The sender waits while a wake-up is still to be taken. Meanwhile the kernel folds the changes that follow
+    /// into one, so a busy journal costs a wake-up per round and not one per line.
+    pub(crate) fn new(journal: &Path, wake: SyncSender<()>) -> Watch {
+        let directory = match journal.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let mut watch = Watch { directory, wake, watcher: None, trouble: None };
+        watch.refresh();
+        watch
+    }
+
+    /// Whether changes are being told.
+    pub(crate) fn is_active(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Watches anew if the directory is another one than the one that is watched.
+    pub(crate) fn refresh(&mut self) {
+        let identity = std::fs::metadata(&self.directory).ok().map(|data| (data.dev(), data.ino()));
+        if self.watcher.as_ref().map(|(_, watched)| *watched) == identity && identity.is_some() {
+            return;
+        }
+        self.watcher = None;
+        let Some(identity) = identity else { return };
+        match self.start() {
+            Ok(watcher) => {
+                self.watcher = Some((watcher, identity));
+                self.trouble = None;
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if self.trouble.as_ref() != Some(&error) {
+                    tracing::warn!(directory = %self.directory.display(), %error, "no change notifications; polling alone");
+                }
+                self.trouble = Some(error);
+            }
+        }
+    }
+
+    fn start(&self) -> notify::Result<RecommendedWatcher> {
+        let wake = self.wake.clone();
+        let tell = move |event: notify::Result<notify::Event>| {
+            // Reading is told, too, and would have the follower wake itself for ever. An error, such as a queue
+            // that ran over, is as good a reason to look as any.
+            if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+                let _ = wake.send(());
+            }
+        };
+        let mut watcher = notify::recommended_watcher(tell)?;
+        watcher.watch(&self.directory, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    }
+}

@@ -1,0 +1,173 @@
+//! The catalogue: every family that is counted from the journal, with name, type, labels and help text.
+//!
+//! Names, types and labels of the first four are those of Etcha's monitoring guide. The README's table of metrics
+//! is checked against this list.
+
+/// A family counted from the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "each is described by its `Desc`")]
+pub enum FamilyId {
+    Commands,
+    SourcesCommands,
+    SourcesShells,
+    Sources,
+    ShellDuration,
+    ShellsClosed,
+    ShellsOpened,
+    SourceLastChange,
+    SourceLastRun,
+    SourceLastSuccess,
+    SourceRunDuration,
+}
+
+/// What a family is.
+#[derive(Clone, Copy, Debug)]
+pub struct Desc {
+    /// Name, with the suffix `_total` for counters.
+    pub name: &'static str,
+    /// Prometheus' type.
+    pub kind: Kind,
+    /// Label names, sorted.
+    pub labels: &'static [&'static str],
+    /// What a value says, one sentence.
+    pub help: &'static str,
+}
+
+/// Prometheus' types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by upper bound.
+    Histogram,
+}
+
+impl Kind {
+    /// The type as the exposition spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// Upper bounds of [`FamilyId::ShellDuration`], in seconds: from a mistyped command to a forgotten session.
+pub(crate) const SHELL_BOUNDS: &[f64] = &[1.0, 10.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 86400.0];
+
+/// Upper bounds of [`FamilyId::SourceRunDuration`], in seconds: from a run of skipped commands to a full install.
+pub(crate) const RUN_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0];
+
+impl FamilyId {
+    /// The four families of Etcha's monitoring guide, in the order of their names.
+    pub const GUIDE: [FamilyId; 4] =
+        [FamilyId::Commands, FamilyId::SourcesCommands, FamilyId::SourcesShells, FamilyId::Sources];
+
+    /// The further ones, in the order of their names.
+    pub const FURTHER: [FamilyId; 7] = [
+        FamilyId::ShellDuration,
+        FamilyId::ShellsClosed,
+        FamilyId::ShellsOpened,
+        FamilyId::SourceLastChange,
+        FamilyId::SourceLastRun,
+        FamilyId::SourceLastSuccess,
+        FamilyId::SourceRunDuration,
+    ];
+
+    /// What the family is.
+    pub fn desc(self) -> &'static Desc {
+        match self {
+            FamilyId::Commands => &Desc {
+                name: "etcha_commands_total",
+                kind: Kind::Counter,
+                labels: &["error", "id", "mode", "parent_id", "public_key", "remote_addr", "source"],
+                help: "Scripts of Commands run; with mode check, error 1 says that action is needed.",
+            },
+            FamilyId::SourcesCommands => &Desc {
+                name: "etcha_sources_commands",
+                kind: Kind::Gauge,
+                labels: &["mode", "name", "public_key", "remote_addr", "trigger"],
+                help: "Commands that the latest run of a Source changed or removed.",
+            },
+            FamilyId::SourcesShells => &Desc {
+                name: "etcha_sources_shells",
+                kind: Kind::Gauge,
+                labels: &["name", "public_key", "remote_addr"],
+                help: "Whether a shell of a Source is open, 1 or 0.",
+            },
+            FamilyId::Sources => &Desc {
+                name: "etcha_sources_total",
+                kind: Kind::Counter,
+                labels: &["error", "name", "public_key", "remote_addr", "trigger"],
+                help: "Runs of Sources that ended, error 1 for those that failed.",
+            },
+            FamilyId::ShellDuration => &Desc {
+                name: "etcha_shell_duration_seconds",
+                kind: Kind::Histogram,
+                labels: &["name"],
+                help: "How long shell sessions were open.",
+            },
+            FamilyId::ShellsClosed => &Desc {
+                name: "etcha_shells_closed_total",
+                kind: Kind::Counter,
+                labels: &["name", "public_key", "reason", "remote_addr"],
+                help: "Shell sessions closed; orphaned and stopped are those that ended with their agent.",
+            },
+            FamilyId::ShellsOpened => &Desc {
+                name: "etcha_shells_opened_total",
+                kind: Kind::Counter,
+                labels: &["name", "public_key", "remote_addr"],
+                help: "Shell sessions opened, however short.",
+            },
+            FamilyId::SourceLastChange => &Desc {
+                name: "etcha_source_last_change_timestamp_seconds",
+                kind: Kind::Gauge,
+                labels: &["name"],
+                help: "When a run of the Source last changed or removed something.",
+            },
+            FamilyId::SourceLastRun => &Desc {
+                name: "etcha_source_last_run_timestamp_seconds",
+                kind: Kind::Gauge,
+                labels: &["name"],
+                help: "When a run of the Source last ended.",
+            },
+            FamilyId::SourceLastSuccess => &Desc {
+                name: "etcha_source_last_success_timestamp_seconds",
+                kind: Kind::Gauge,
+                labels: &["name"],
+                help: "When a run of the Source last ended without error.",
+            },
+            FamilyId::SourceRunDuration => &Desc {
+                name: "etcha_source_run_duration_seconds",
+                kind: Kind::Histogram,
+                labels: &["name"],
+                help: "How long runs of the Source took, where the agent says so.",
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_sorted() {
+        for list in [&FamilyId::GUIDE[..], &FamilyId::FURTHER[..]] {
+            assert!(list.iter().map(|family| family.desc().name).is_sorted());
+            assert!(list.iter().all(|family| family.desc().labels.is_sorted()));
+        }
+    }
+
+    #[test]
+    fn counters_and_only_they_end_in_total() {
+        for family in FamilyId::GUIDE.iter().chain(&FamilyId::FURTHER) {
+            let desc = family.desc();
+            assert_eq!(desc.kind == Kind::Counter, desc.name.ends_with("_total"), "{}", desc.name);
+        }
+    }
+}

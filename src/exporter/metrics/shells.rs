@@ -1,0 +1,211 @@
+//! Which shell sessions are open: what makes `etcha_sources_shells` 1 or 0.
+//!
+//! A session is known by its name alone, so one writer may open it and another close it, and lines may come out of
+//! order. Knows no family: it says which series a session belongs to and how many sessions that series has left.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Sessions that may be open at once. Beyond it the oldest is given up, so that an agent that never closes any
+/// costs a bounded amount of memory.
+pub const MAX_OPEN_SHELLS: usize = 10_000;
+
+/// Closed sessions remembered, so that a late or repeated line about one is recognised.
+const CLOSED_REMEMBERED: usize = 4096;
+
+/// Names a session in 16 bytes, however long its name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct SessionId([u8; 16]);
+
+impl SessionId {
+    pub(crate) fn new(session: &str) -> SessionId {
+        let digest = Sha256::digest(session.as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        SessionId(id)
+    }
+}
+
+/// A session that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OpenShell {
+    pub(crate) id: SessionId,
+    /// Its series in `etcha_sources_shells`.
+    pub(crate) series: u32,
+    /// Milliseconds since 1970.
+    pub(crate) opened: i64,
+}
+
+/// All sessions that are open, and a memory of some that were.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shells {
+    /// In the order in which they were opened.
+    open: Vec<OpenShell>,
+    /// Open sessions a series.
+    per_series: HashMap<u32, u32>,
+    closed: Closed,
+}
+
+/// What opening a session did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    /// It is open now.
+    New,
+    /// It was open before: the line is a repetition.
+    Already,
+    /// Its end was seen before its start: it is over.
+    Over,
+}
+
+impl Shells {
+    pub(crate) fn open(&mut self, shell: OpenShell) -> Opened {
+        if self.closed.contains(shell.id) {
+            return Opened::Over;
+        }
+        if self.open.iter().any(|open| open.id == shell.id) {
+            return Opened::Already;
+        }
+        self.open.push(shell);
+        *self.per_series.entry(shell.series).or_default() += 1;
+        Opened::New
+    }
+
+    /// The session, if it was open, and how many sessions its series has left.
+    pub(crate) fn close(&mut self, id: SessionId) -> Option<(OpenShell, u32)> {
+        self.closed.remember(id);
+        let at = self.open.iter().position(|open| open.id == id)?;
+        let shell = self.open.remove(at);
+        Some((shell, self.leave(shell.series)))
+    }
+
+    /// Whether this session's end was seen already.
+    pub(crate) fn is_over(&self, id: SessionId) -> bool {
+        self.closed.contains(id)
+    }
+
+    /// Takes the session that is open the longest, if there are more than [`MAX_OPEN_SHELLS`].
+    pub(crate) fn beyond_limit(&self) -> Option<SessionId> {
+        if self.open.len() > MAX_OPEN_SHELLS { self.open.first().map(|shell| shell.id) } else { None }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<SessionId> {
+        self.open.iter().map(|shell| shell.id).collect()
+    }
+
+    pub(crate) fn list(&self) -> &[OpenShell] {
+        &self.open
+    }
+
+    fn leave(&mut self, series: u32) -> u32 {
+        let Some(count) = self.per_series.get_mut(&series) else { return 0 };
+        *count = count.saturating_sub(1);
+        let left = *count;
+        if left == 0 {
+            self.per_series.remove(&series);
+        }
+        left
+    }
+
+    /// What a checkpoint keeps: the open sessions and the remembered ends.
+    pub(crate) fn record(&self) -> ShellsRecord {
+        ShellsRecord { open: self.open.clone(), closed: self.closed.order.iter().copied().collect() }
+    }
+}
+
+/// [`Shells`] as a plain list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShellsRecord {
+    pub(crate) open: Vec<OpenShell>,
+    closed: Vec<SessionId>,
+}
+
+impl From<ShellsRecord> for Shells {
+    fn from(record: ShellsRecord) -> Shells {
+        let mut shells = Shells::default();
+        for shell in record.open {
+            shells.open(shell);
+        }
+        for id in record.closed {
+            shells.closed.remember(id);
+        }
+        shells
+    }
+}
+
+/// The last [`CLOSED_REMEMBERED`] ends.
+#[derive(Clone, Debug, Default)]
+struct Closed {
+    order: VecDeque<SessionId>,
+    known: HashSet<SessionId>,
+}
+
+impl Closed {
+    fn contains(&self, id: SessionId) -> bool {
+        self.known.contains(&id)
+    }
+
+    fn remember(&mut self, id: SessionId) {
+        if !self.known.insert(id) {
+            return;
+        }
+        self.order.push_back(id);
+        if self.order.len() > CLOSED_REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(session: &str, series: u32) -> OpenShell {
+        OpenShell { id: SessionId::new(session), series, opened: 0 }
+    }
+
+    #[test]
+    fn a_series_is_left_when_its_last_session_closes() {
+        let mut shells = Shells::default();
+        for session in ["a", "b"] {
+            assert_eq!(shells.open(shell(session, 7)), Opened::New);
+        }
+        assert_eq!(shells.open(shell("a", 7)), Opened::Already);
+        assert_eq!(shells.close(SessionId::new("a")).map(|(_, left)| left), Some(1));
+        assert_eq!(shells.close(SessionId::new("a")), None);
+        assert_eq!(shells.close(SessionId::new("b")).map(|(_, left)| left), Some(0));
+    }
+
+    #[test]
+    fn a_session_that_closed_before_it_opened_is_over() {
+        let mut shells = Shells::default();
+        assert_eq!(shells.close(SessionId::new("a")), None);
+        assert_eq!(shells.open(shell("a", 1)), Opened::Over);
+    }
+
+    #[test]
+    fn the_memory_of_ends_is_bounded() {
+        let mut shells = Shells::default();
+        for session in 0..=CLOSED_REMEMBERED {
+            shells.close(SessionId::new(&session.to_string()));
+        }
+        assert_eq!(shells.closed.known.len(), CLOSED_REMEMBERED);
+        assert!(!shells.is_over(SessionId::new("0")));
+        assert!(shells.is_over(SessionId::new("1")));
+    }
+
+    #[test]
+    fn a_record_restores_what_it_was_made_of() {
+        let mut shells = Shells::default();
+        for session in ["a", "b", "c"] {
+            shells.open(shell(session, 3));
+        }
+        shells.close(SessionId::new("b"));
+        let restored = Shells::from(shells.record());
+        assert_eq!(restored.record(), shells.record());
+        assert_eq!(restored.per_series, shells.per_series);
+    }
+}

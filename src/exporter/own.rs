@@ -1,0 +1,237 @@
+//! The exporter's own metrics: what it read, what it could not use, what it holds. Built from a published state, so
+//! that they tell of the same moment as the counts beside them.
+//!
+//! What only the serving side knows (scrapes, refusals) is registered by [`super::serve`].
+
+use journal_schema::Reason;
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+
+use super::metrics::catalogue::FamilyId;
+use super::metrics::seconds;
+use super::published::Snapshot;
+
+/// Labels of the lines that were counted, in the order of [`super::follow::Tally::events`].
+const EVENTS: [&str; 4] = ["command", "source", "shell", "engine"];
+
+/// All own families of this moment, in the order of their names.
+pub fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let mut families = [lines(snapshot), journal(snapshot), limits(snapshot), agent(snapshot)].concat();
+    families.retain(|family| !family.get_metric().is_empty());
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    families
+}
+
+fn lines(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let tally = &snapshot.tally;
+    let rejected = Reason::ALL.iter().map(|reason| (reason.as_str(), tally.rejected[*reason as usize]));
+    vec![
+        counters(
+            "etcha_exporter_events_total",
+            "Lines of the journal that were counted, by event.",
+            "event",
+            EVENTS.into_iter().zip(tally.events),
+        ),
+        counters(
+            "etcha_exporter_lines_rejected_total",
+            "What stood in the journal and could not be used, by reason.",
+            "reason",
+            rejected,
+        ),
+        counter(
+            "etcha_exporter_lines_duplicate_total",
+            "Lines dropped because they were counted before.",
+            tally.duplicates,
+        ),
+        gauge(
+            "etcha_exporter_lines_missing",
+            "Lines that the journal's writers numbered and that were never seen.",
+            whole(snapshot.journal.missing),
+        ),
+        counter("etcha_exporter_read_bytes_total", "Bytes of the journal that were read.", tally.bytes),
+        gauge(
+            "etcha_exporter_last_event_timestamp_seconds",
+            "When the latest event that was counted happened, by its writer's clock.",
+            seconds(tally.last_event),
+        ),
+    ]
+}
+
+fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let journal = &snapshot.journal;
+    vec![
+        gauge(
+            "etcha_exporter_journal_readable",
+            "Whether the journal could be read at the latest look, 1 or 0.",
+            flag(journal.trouble.is_none()),
+        ),
+        gauge(
+            "etcha_exporter_journal_behind_bytes",
+            "Bytes of the journal that are there and not read yet.",
+            whole(journal.behind),
+        ),
+        gauge(
+            "etcha_exporter_journal_segments",
+            "Files that belong to the journal.",
+            whole(journal.files as u64),
+        ),
+        counter(
+            "etcha_exporter_journal_rotations_total",
+            "How often the active file became another segment.",
+            snapshot.tally.rotations,
+        ),
+        counter(
+            "etcha_exporter_journal_rewinds_total",
+            "Segments read again from their start because they were replaced by another version.",
+            journal.rewinds,
+        ),
+        gauge(
+            "etcha_exporter_journal_watched",
+            "Whether the file system tells of changes, 1; or they are found by polling alone, 0.",
+            flag(snapshot.watching),
+        ),
+        gauge(
+            "etcha_exporter_caught_up",
+            "Whether the journal, as it was found at start, has been read to its end, 1 or 0.",
+            flag(snapshot.caught_up),
+        ),
+    ]
+}
+
+fn limits(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let all = || FamilyId::GUIDE.into_iter().chain(FamilyId::FURTHER).map(|id| snapshot.tables.family(id));
+    vec![
+        labelled(
+            "etcha_exporter_series",
+            "Series held, by family.",
+            MetricType::GAUGE,
+            "family",
+            all().map(|(desc, values)| (desc.name, values.len() as u64)),
+        ),
+        counters(
+            "etcha_exporter_series_overflow_total",
+            "Events counted in the overflow series of a family that is full.",
+            "family",
+            all().map(|(desc, values)| (desc.name, values.overflowed())),
+        ),
+        counter(
+            "etcha_exporter_labels_shortened_total",
+            "Label values that were longer than the limit.",
+            snapshot.tables.oddities.labels_shortened,
+        ),
+        counters(
+            "etcha_exporter_shell_oddities_total",
+            "Lines about shells that were opened already, or closed without being open.",
+            "kind",
+            [
+                ("opened_twice", snapshot.tables.oddities.shells_reopened),
+                ("closed_unopened", snapshot.tables.oddities.shells_unopened),
+            ],
+        ),
+        gauge(
+            "etcha_exporter_writers",
+            "Writers of the journal that are remembered.",
+            whole(snapshot.journal.writers as u64),
+        ),
+        counter(
+            "etcha_exporter_writers_forgotten_total",
+            "Writers forgotten to make room; a line of theirs that comes again would be counted again.",
+            snapshot.journal.writers_forgotten,
+        ),
+        gauge(
+            "etcha_exporter_segments_remembered",
+            "Segments that are remembered, those that are gone included.",
+            whole(snapshot.journal.segments as u64),
+        ),
+    ]
+}
+
+fn agent(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let build = (env!("CARGO_PKG_VERSION"), 1);
+    vec![labelled(
+        "etcha_exporter_build_info",
+        "Version of the exporter; the value is always 1.",
+        MetricType::GAUGE,
+        "version",
+        [build],
+    )]
+    .into_iter()
+    .chain(snapshot.tables.engine.started.map(|_| {
+        gauge(
+            "etcha_engine_start_time_seconds",
+            "When the agent last started, by its own clock.",
+            seconds(snapshot.tables.engine.start),
+        )
+    }))
+    .collect()
+}
+
+fn flag(set: bool) -> f64 {
+    f64::from(u8::from(set))
+}
+
+/// Counts of this size are exact up to 2^53; beyond it a sample could not hold them anyway.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+fn whole(count: u64) -> f64 {
+    count as f64
+}
+
+fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+    let mut metric = Metric::default();
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    metric.set_gauge(gauge);
+    family(name, help, MetricType::GAUGE, vec![metric])
+}
+
+fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
+    family(name, help, MetricType::COUNTER, vec![sample(MetricType::COUNTER, None, value)])
+}
+
+fn counters<'v>(
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl IntoIterator<Item = (&'v str, u64)>,
+) -> MetricFamily {
+    labelled(name, help, MetricType::COUNTER, label, values)
+}
+
+fn labelled<'v>(
+    name: &str,
+    help: &str,
+    kind: MetricType,
+    label: &str,
+    values: impl IntoIterator<Item = (&'v str, u64)>,
+) -> MetricFamily {
+    let metrics = values.into_iter().map(|(value, count)| sample(kind, Some((label, value)), count)).collect();
+    family(name, help, kind, metrics)
+}
+
+fn sample(kind: MetricType, label: Option<(&str, &str)>, value: u64) -> Metric {
+    let mut metric = Metric::default();
+    if let Some((name, value)) = label {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        metric.set_label(vec![pair]);
+    }
+    if kind == MetricType::GAUGE {
+        let mut gauge = Gauge::default();
+        gauge.set_value(whole(value));
+        metric.set_gauge(gauge);
+    } else {
+        let mut counter = Counter::default();
+        counter.set_value(whole(value));
+        metric.set_counter(counter);
+    }
+    metric
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
