@@ -6,6 +6,8 @@
 use journal_schema::Reason;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use super::checkpoint::Origin;
+use super::checkpointer::Written;
 use super::metrics::catalogue::FamilyId;
 use super::metrics::seconds;
 use super::published::Snapshot;
@@ -15,7 +17,7 @@ const EVENTS: [&str; 4] = ["command", "source", "shell", "engine"];
 
 /// All own families of this moment, in the order of their names.
 pub fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let mut families = [lines(snapshot), journal(snapshot), limits(snapshot), agent(snapshot)].concat();
+    let mut families = [lines(snapshot), journal(snapshot), limits(snapshot), checkpoint(snapshot), agent(snapshot)].concat();
     families.retain(|family| !family.get_metric().is_empty());
     families.sort_by(|a, b| a.name().cmp(b.name()));
     families
@@ -141,6 +143,36 @@ fn limits(snapshot: &Snapshot) -> Vec<MetricFamily> {
             "etcha_exporter_segments_remembered",
             "Segments that are remembered, those that are gone included.",
             whole(snapshot.journal.segments as u64),
+        ),
+    ]
+}
+
+fn checkpoint(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let Written { at, bytes, seconds, failures } = &snapshot.checkpoint;
+    let origins = [("current", Some(Origin::Current)), ("previous", Some(Origin::Previous)), ("none", None)];
+    vec![
+        gauge(
+            "etcha_exporter_checkpoint_timestamp_seconds",
+            "When the latest checkpoint was written; 0 before the first of this process.",
+            *at,
+        ),
+        gauge("etcha_exporter_checkpoint_bytes", "Size of the latest checkpoint.", whole(*bytes)),
+        gauge(
+            "etcha_exporter_checkpoint_write_seconds",
+            "How long encoding and writing the latest checkpoint took.",
+            *seconds,
+        ),
+        counter(
+            "etcha_exporter_checkpoint_failures_total",
+            "Checkpoints that could not be written.",
+            *failures,
+        ),
+        labelled(
+            "etcha_exporter_checkpoint_restored",
+            "Which checkpoint this process began with, 1 for that one.",
+            MetricType::GAUGE,
+            "origin",
+            origins.map(|(name, origin)| (name, u64::from(snapshot.restored == origin))),
         ),
     ]
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus::proto::MetricFamily;
 
+use super::checkpoint::Origin;
+use super::checkpointer::Written;
 use super::follow::{JournalState, Tally};
 use super::metrics::Tables;
 
@@ -27,6 +29,10 @@ pub struct Snapshot {
     pub journal: JournalState,
     /// The exporter's own process, as it was at the latest poll: a scrape reads no file.
     pub process: Arc<Vec<MetricFamily>>,
+    /// What became of the checkpoints so far.
+    pub checkpoint: Written,
+    /// Which checkpoint this process began with.
+    pub restored: Option<Origin>,
 }
 
 /// Hands the latest [`Snapshot`] from the follower to the scrapes.

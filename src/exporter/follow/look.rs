@@ -179,6 +179,15 @@ fn add_rotated(path: &Path, look: &mut Look) {
     }
 }
 
+/// One file that is said to be a segment, whatever its name.
+pub(crate) fn file(path: &Path) -> io::Result<Found> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other(format!("it is {}, not a regular file", kind(&metadata))));
+    }
+    Ok(Found { path: path.to_owned(), stamp: Stamp::of(&metadata), active: false })
+}
+
 /// Opens for reading without waiting: a pipe without a writer would block for ever.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -65,8 +65,25 @@ pub struct Follower {
     seen: HashMap<PathBuf, (Stamp, Front)>,
     /// What was said of which segment, so that it is said once.
     told: HashSet<(SegmentKey, Reason)>,
+    /// The first file that could not be read in the last round.
+    failed: Option<(PathBuf, io::Error)>,
     state: JournalState,
     buffer: Vec<u8>,
+}
+
+/// What is being read.
+struct Source<'a> {
+    key: SegmentKey,
+    path: &'a Path,
+    /// Size and time of the file, if it is compressed.
+    compressed: Option<(u64, i128)>,
+}
+
+/// What became of reading it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batches {
+    changed: bool,
+    stopped: bool,
 }
 
 /// What was read so far: the numbers behind the exporter's own metrics.
@@ -157,6 +174,7 @@ impl Follower {
             tally: record.tally,
             seen: HashMap::new(),
             told: HashSet::new(),
+            failed: None,
             state: JournalState::default(),
             buffer: Vec::new(),
         }
@@ -200,8 +218,44 @@ impl Follower {
 
     /// Looks at all there is and reads what was not read yet, oldest first. `between` is asked after each batch.
     pub fn round(&mut self, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
-        let Look { files, trouble } = look(&self.journal);
+        self.round_over(look(&self.journal), between)
+    }
+
+    /// Reads segments given by hand, each once, oldest first, whatever they are called.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be read. What was read before it counts.
+    pub fn replay(
+        &mut self,
+        paths: &[PathBuf],
+        between: &mut dyn FnMut(&Follower) -> Go,
+    ) -> Result<(), (PathBuf, io::Error)> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.push(look::file(path).map_err(|error| (path.clone(), error))?);
+        }
+        self.round_over(Look { files, trouble: None }, between);
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Reads a stream as if it were a segment.
+    ///
+    /// # Errors
+    ///
+    /// If the stream fails. What was read before counts.
+    pub fn replay_stream(&mut self, name: &Path, content: &mut dyn Read) -> io::Result<()> {
+        let key = Front::of_file(u64::MAX, u64::MAX).key;
+        let mut buffer = vec![0; READ_BYTES];
+        let source = Source { key, path: name, compressed: None };
+        self.batches(&source, content, Position::default(), &mut buffer, &mut |_| Go::On)?;
+        Ok(())
+    }
+
+    fn round_over(&mut self, look: Look, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
+        let Look { files, trouble } = look;
         let mut round = Round::default();
+        self.failed = None;
         self.state = JournalState { trouble, files: files.len(), ..JournalState::default() };
         self.seen.retain(|path, _| files.iter().any(|found| found.path == *path));
         let waiting = self.changed_files(files, &mut round);
@@ -284,12 +338,16 @@ impl Follower {
                 round.again = true;
                 return Ok(());
             };
+            let compressed = found.is_compressed().then_some((stamp.size, stamp.modified));
+            let source = Source { key, path: &found.path, compressed };
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.resize(READ_BYTES, 0);
-            let batches = self.batches(&mut content, key, position, &mut buffer, round, found, between);
+            let ended = self.batches(&source, &mut content, position, &mut buffer, between);
             self.buffer = buffer;
-            batches?;
-            if round.stopped {
+            let Batches { changed, stopped } = ended?;
+            round.changed |= changed;
+            round.stopped |= stopped;
+            if stopped {
                 return Ok(());
             }
         }
@@ -323,24 +381,22 @@ impl Follower {
     }
 
     /// Reads to the end of `content`, batch by batch. After each the positions agree with the metrics.
-    #[expect(clippy::too_many_arguments, reason = "the loop's own state, spread over its caller")]
     fn batches(
         &mut self,
+        source: &Source<'_>,
         content: &mut dyn Read,
-        key: SegmentKey,
         mut position: Position,
         buffer: &mut [u8],
-        round: &mut Round,
-        found: &Found,
         between: &mut dyn FnMut(&Follower) -> Go,
-    ) -> io::Result<()> {
+    ) -> io::Result<Batches> {
         let mut splitter = Splitter::resume(position.place);
+        let mut ended = Batches::default();
         let mut filled = 0;
         loop {
             let read = match content.read(&mut buffer[filled..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 // A compressed file that is still being written, or was cut off: what is there counts.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(ended),
                 read => read?,
             };
             if read == 0 {
@@ -349,38 +405,38 @@ impl Follower {
             filled += read;
             let mut used = 0;
             while let Some((step, piece)) = splitter.next(&buffer[used..filled]) {
-                self.piece(piece, key, &found.path, position.offset + used as u64);
+                self.piece(piece, source, position.offset + used as u64);
                 used += step;
             }
             position.advance(&buffer[..used], splitter.place());
-            self.segments.advance(key, position.clone());
+            self.segments.advance(source.key, position.clone());
             self.tally.bytes += used as u64;
             self.state.behind = self.state.behind.saturating_sub(read as u64);
-            round.changed |= used > 0;
+            ended.changed |= used > 0;
             buffer.copy_within(used..filled, 0);
             filled -= used;
             if between(self) == Go::Stop {
-                round.stopped = true;
-                return Ok(());
+                ended.stopped = true;
+                return Ok(ended);
             }
         }
-        if found.is_compressed() {
-            self.segments.finish(key, found.stamp.size, found.stamp.modified);
+        if let Some((size, time)) = source.compressed {
+            self.segments.finish(source.key, size, time);
         }
-        Ok(())
+        Ok(ended)
     }
 
-    fn piece(&mut self, piece: Piece<'_>, key: SegmentKey, path: &Path, offset: u64) {
+    fn piece(&mut self, piece: Piece<'_>, source: &Source<'_>, offset: u64) {
         match piece {
-            Piece::Line(line) => self.line(line, key, path, offset),
-            Piece::Torn => self.reject(Reason::Torn, "cut off by NUL bytes", key, path, offset),
-            Piece::Padding => self.reject(Reason::Padding, "NUL bytes", key, path, offset),
-            Piece::Overlong => self.reject(Reason::Overlong, "longer than a line may be", key, path, offset),
+            Piece::Line(line) => self.line(line, source, offset),
+            Piece::Torn => self.reject(Reason::Torn, "cut off by NUL bytes", source, offset),
+            Piece::Padding => self.reject(Reason::Padding, "NUL bytes", source, offset),
+            Piece::Overlong => self.reject(Reason::Overlong, "longer than a line may be", source, offset),
             Piece::Skipped => {}
         }
     }
 
-    fn line(&mut self, bytes: &[u8], key: SegmentKey, path: &Path, offset: u64) {
+    fn line(&mut self, bytes: &[u8], source: &Source<'_>, offset: u64) {
         let decoded = decode(bytes);
         let envelope = match &decoded {
             Ok(line) => Some(&line.envelope),
@@ -403,19 +459,19 @@ impl Follower {
                     Event::Engine(_) => 3,
                 }] += 1;
             }
-            Err(rejected) => self.reject(rejected.reason, &rejected.detail, key, path, offset),
+            Err(rejected) => self.reject(rejected.reason, &rejected.detail, source, offset),
         }
     }
 
     /// Counts what cannot be used. The first of its kind in a segment is worth a message, the millionth is not.
-    fn reject(&mut self, reason: Reason, detail: &str, key: SegmentKey, path: &Path, offset: u64) {
+    fn reject(&mut self, reason: Reason, detail: &str, source: &Source<'_>, offset: u64) {
         self.tally.rejected[reason as usize] += 1;
         if self.told.len() >= TOLD_MAX {
             self.told.clear();
         }
-        if self.told.insert((key, reason)) {
+        if self.told.insert((source.key, reason)) {
             tracing::warn!(
-                file = %path.display(),
+                file = %source.path.display(),
                 offset,
                 reason = reason.as_str(),
                 detail,
@@ -430,6 +486,9 @@ impl Follower {
         }
         self.state.unreadable += 1;
         tracing::debug!(file = %found.path.display(), %error, "cannot read a segment; trying again next round");
+        if self.failed.is_none() {
+            self.failed = Some((found.path.clone(), io::Error::new(error.kind(), error.to_string())));
+        }
     }
 }
 

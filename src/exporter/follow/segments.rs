@@ -83,10 +83,6 @@ struct Segment {
 }
 
 impl Segments {
-    pub(crate) fn new(max: usize) -> Segments {
-        Segments { known: HashMap::new(), max: max.max(1), clock: 0, rewinds: 0 }
-    }
-
     /// Where to read on in the segment; the start of it for a new one.
     pub(crate) fn position(&mut self, key: SegmentKey) -> Position {
         self.touch(key).position.clone()
@@ -162,8 +158,10 @@ impl Segments {
         SegmentsRecord { known, clock: self.clock, rewinds: self.rewinds }
     }
 
+    /// Goes on from a record. A position that contradicts itself is forgotten: its segment is read anew.
     pub(crate) fn restore(record: SegmentsRecord, max: usize) -> Segments {
         let mut known = record.known;
+        known.retain(|(_, segment)| segment.position.tail.len() as u64 <= segment.position.offset);
         known.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.seen));
         known.truncate(max.max(1));
         Segments {
@@ -232,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_file_that_gets_its_first_line_keeps_its_position() {
-        let mut segments = Segments::new(9);
+        let mut segments = Segments::restore(SegmentsRecord::default(), 9);
         let (junk, named) = (Front::of_file(1, 2).key, front("a", 1, 5).key);
         segments.advance(junk, Position { offset: 7, ..Position::default() });
         segments.rename(junk, named);
@@ -242,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_segments_not_seen_for_the_longest_time_are_forgotten() {
-        let mut segments = Segments::new(2);
+        let mut segments = Segments::restore(SegmentsRecord::default(), 2);
         for seq in [1, 2, 1, 3] {
             segments.advance(front("a", seq, 0).key, Position { offset: seq, ..Position::default() });
         }

@@ -46,10 +46,6 @@ pub(crate) enum Admission {
 }
 
 impl Writers {
-    pub(crate) fn new(max: usize) -> Writers {
-        Writers { known: HashMap::new(), max: max.max(1), missing: 0, clock: 0, forgotten: 0 }
-    }
-
     /// Takes the line `seq` of `writer`. With `history_begins`, what an unknown writer wrote before this line lies
     /// before the oldest line there is: it is not missing, it was never ours to count.
     pub(crate) fn admit(&mut self, writer: &str, seq: u64, history_begins: bool) -> Admission {
@@ -122,7 +118,7 @@ impl Writer {
         if self.gaps.len() > MAX_GAPS {
             self.gaps.remove(0);
         }
-        *missing -= 1;
+        *missing = missing.saturating_sub(1);
         Admission::Count
     }
 }
@@ -168,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_jump_is_missing_until_its_lines_come_late() {
-        let mut writers = Writers::new(9);
+        let mut writers = Writers::restore(WritersRecord::default(), 9);
         assert_eq!(admit_all(&mut writers, &[1, 2, 6]), [1, 2, 6]);
         assert_eq!(writers.missing(), 3);
         assert_eq!(admit_all(&mut writers, &[4, 4, 3, 5, 2]), [4, 3, 5]);
@@ -177,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_lies_before_the_oldest_line_is_not_missing() {
-        let mut writers = Writers::new(9);
+        let mut writers = Writers::restore(WritersRecord::default(), 9);
         writers.admit("old", 500, true);
         assert_eq!(writers.missing(), 0);
         writers.admit("new", 3, false);
@@ -186,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_full_memory_forgets_one_shot_writers_before_an_agent() {
-        let mut writers = Writers::new(3);
+        let mut writers = Writers::restore(WritersRecord::default(), 3);
         for seq in 1..=50 {
             writers.admit("agent", seq, false);
         }
@@ -200,7 +196,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_number_is_admitted_once_whatever_the_order(lines in prop::collection::vec(1u64..40, 0..80)) {
-            let mut writers = Writers::new(1);
+            let mut writers = Writers::restore(WritersRecord::default(), 1);
             let counted = admit_all(&mut writers, &lines);
             let distinct: HashSet<u64> = lines.iter().copied().collect();
             prop_assert_eq!(counted.len(), distinct.len());

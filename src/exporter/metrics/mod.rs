@@ -23,10 +23,9 @@ use serde::{Deserialize, Serialize};
 
 use self::catalogue::{Desc, FamilyId, RUN_BOUNDS, SHELL_BOUNDS};
 use self::labels::{LabelLimit, push_label};
-use self::shells::{OpenShell, Opened, SessionId, ShellsRecord};
+use self::shells::{OpenShell, Opened, SessionId, Shells, ShellsRecord};
 
 pub(crate) use self::histogram::Histogram;
-pub(crate) use self::shells::Shells;
 pub use self::shells::MAX_OPEN_SHELLS;
 pub(crate) use self::table::{Index, Table};
 pub use self::table::OVERFLOW;
@@ -121,11 +120,6 @@ impl Metrics {
     /// The state as it is now.
     pub fn tables(&self) -> &Tables {
         &self.tables
-    }
-
-    /// The sessions that are open now.
-    pub(crate) fn shells(&self) -> &Shells {
-        &self.shells
     }
 
     /// What a later process needs to go on from here.

@@ -94,10 +94,6 @@ impl Shells {
         self.open.iter().map(|shell| shell.id).collect()
     }
 
-    pub(crate) fn list(&self) -> &[OpenShell] {
-        &self.open
-    }
-
     fn leave(&mut self, series: u32) -> u32 {
         let Some(count) = self.per_series.get_mut(&series) else { return 0 };
         *count = count.saturating_sub(1);

@@ -1,0 +1,109 @@
+//! The publisher: turns what the follower shows into published states and checkpoints.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use prometheus::core::Collector as _;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
+
+use super::checkpoint::{Checkpoint, Origin};
+use super::checkpointer::Checkpointer;
+use super::follow::tail::{Moment, Show};
+use super::follow::{FollowRecord, Follower};
+use super::progress::Progress;
+use super::published::{Published, Snapshot};
+
+/// How often the process looks at itself. Reading `/proc` costs more than all else that an idle second holds.
+const PROCESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Publishes what the follower shows, and has it written now and then.
+pub struct Publisher {
+    published: Published,
+    checkpointer: Arc<Checkpointer>,
+    process: ProcessCollector,
+    process_now: Arc<Vec<MetricFamily>>,
+    process_read: Option<Instant>,
+    generation: u64,
+    restored: Option<Origin>,
+    /// When a checkpoint was last offered, and the positions it had.
+    offered: Option<(Instant, FollowRecord)>,
+    progress: Option<Progress>,
+}
+
+impl Publisher {
+    /// Publishes to `published`, offers checkpoints to `checkpointer`. `restored` says where the state came from
+    /// that the follower began with.
+    pub fn new(published: Published, checkpointer: Arc<Checkpointer>, restored: Option<Origin>) -> Publisher {
+        Publisher {
+            published,
+            checkpointer,
+            process: ProcessCollector::for_self(),
+            process_now: Arc::default(),
+            process_read: None,
+            generation: 0,
+            restored,
+            offered: None,
+            progress: Some(Progress::new("reading the journal")),
+        }
+    }
+
+    fn snapshot(&mut self, follower: &Follower, moment: Moment) -> Snapshot {
+        if self.process_read.is_none_or(|read| read.elapsed() >= PROCESS_INTERVAL) {
+            self.process_read = Some(Instant::now());
+            self.process_now = Arc::new(self.process.collect());
+        }
+        self.generation += 1;
+        Snapshot {
+            generation: self.generation,
+            caught_up: moment.caught_up,
+            watching: moment.watching,
+            tables: follower.metrics().tables().clone(),
+            tally: follower.tally().clone(),
+            journal: follower.state(),
+            process: Arc::clone(&self.process_now),
+            checkpoint: self.checkpointer.written(),
+            restored: self.restored,
+        }
+    }
+
+    fn checkpoint(&mut self, follower: &Follower, last: bool) {
+        let due = match &self.offered {
+            None => true,
+            Some((at, _)) => at.elapsed() >= self.checkpointer.interval() && !self.checkpointer.is_busy(),
+        };
+        if !due && !last {
+            return;
+        }
+        let follow = follower.record();
+        let now = Instant::now();
+        if self.offered.as_ref().is_some_and(|(_, before)| *before == follow) {
+            return;
+        }
+        self.checkpointer.offer(Checkpoint {
+            journal: follower.journal().to_owned(),
+            taken: Timestamp::now().as_millisecond(),
+            metrics: follower.metrics().record(),
+            follow: follow.clone(),
+        });
+        self.offered = Some((now, follow));
+    }
+}
+
+impl Show for Publisher {
+    fn show(&mut self, follower: &Follower, moment: Moment) {
+        let snapshot = self.snapshot(follower, moment);
+        self.checkpoint(follower, moment.last);
+        if moment.caught_up {
+            if let Some(mut progress) = self.progress.take() {
+                progress.end();
+                let lines = snapshot.tally.events.iter().sum::<u64>();
+                tracing::info!(lines, bytes = snapshot.tally.bytes, "caught up with the journal");
+            }
+        } else if let Some(progress) = &mut self.progress {
+            progress.show(&snapshot.tally, snapshot.journal.behind);
+        }
+        self.published.publish(snapshot);
+    }
+}

@@ -1,0 +1,123 @@
+//! `etcha-exporter render`: replays journals and prints what they add up to, the four families of the guide.
+//!
+//! For scripts, for looking, for comparing. It reads as the exporter does, with the same limits, and serves nothing.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use journal_schema::Reason;
+
+use super::exposition;
+use super::follow::{Follower, Go, Memory, Tally};
+use super::metrics::{Limits, Metrics};
+use super::progress::Progress;
+
+/// What to replay, and within which limits.
+#[derive(Clone, Debug)]
+pub struct Render {
+    /// Journals, plain or `.gz`; `-` is standard input. Their order does not matter.
+    pub files: Vec<PathBuf>,
+    /// Series a family and bytes a label value.
+    pub limits: Limits,
+}
+
+/// What was replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Lines counted.
+    pub counted: u64,
+    /// What could not be used, by reason; reasons that did not occur are left out.
+    pub rejected: Vec<(Reason, u64)>,
+    /// Lines that stood there more than once.
+    pub duplicates: u64,
+    /// Lines missing by their writers' numbers.
+    pub missing: u64,
+}
+
+/// Why nothing was printed.
+#[derive(Debug)]
+pub enum RenderError {
+    /// A journal cannot be read.
+    Read(PathBuf, io::Error),
+    /// Standard output does not take what is printed.
+    Write(io::Error),
+}
+
+impl fmt::Display for RenderError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RenderError::Read(path, error) => {
+                write!(out, "{}: {error}; render takes journals, plain or .gz", path.display())
+            }
+            RenderError::Write(error) => write!(out, "cannot print the metrics: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RenderError {}
+
+impl Render {
+    /// Replays all files and prints the exposition to `out`. `-` among the files reads `input`.
+    ///
+    /// # Errors
+    ///
+    /// The first file that cannot be read, or that `out` cannot be written.
+    pub fn run(&self, input: &mut dyn Read, out: &mut dyn Write) -> Result<Summary, RenderError> {
+        let (streams, files): (Vec<_>, Vec<_>) = self.files.iter().cloned().partition(|file| is_stdin(file));
+        let mut follower =
+            Follower::new(Path::new("journal.jsonl"), Metrics::new(self.limits), Memory::default());
+        let mut progress = Progress::new("replaying");
+        let replayed = follower.replay(&files, &mut |follower| {
+            progress.show(follower.tally(), follower.state().behind);
+            Go::On
+        });
+        progress.end();
+        replayed.map_err(|(path, error)| RenderError::Read(path, error))?;
+        if let Some(name) = streams.first() {
+            let read = follower.replay_stream(name, input);
+            read.map_err(|error| RenderError::Read(name.clone(), error))?;
+        }
+        let mut text = Vec::new();
+        exposition::guide(follower.metrics().tables(), &mut text);
+        out.write_all(&text).and_then(|()| out.flush()).map_err(RenderError::Write)?;
+        Ok(Summary::new(follower.tally(), follower.state().missing))
+    }
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+impl Summary {
+    fn new(tally: &Tally, missing: u64) -> Summary {
+        let rejected = Reason::ALL.into_iter().map(|reason| (reason, tally.rejected[reason as usize]));
+        Summary {
+            counted: tally.events.iter().sum(),
+            rejected: rejected.filter(|(_, count)| *count > 0).collect(),
+            duplicates: tally.duplicates,
+            missing,
+        }
+    }
+
+    /// Whether every line could be used and none is missing.
+    pub fn is_clean(&self) -> bool {
+        self.rejected.is_empty() && self.duplicates == 0 && self.missing == 0
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} lines counted", self.counted)?;
+        for (reason, count) in &self.rejected {
+            write!(out, ", {count} {}", reason.as_str())?;
+        }
+        if self.duplicates > 0 {
+            write!(out, ", {} seen before", self.duplicates)?;
+        }
+        if self.missing > 0 {
+            write!(out, ", {} missing by their numbers", self.missing)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! The state directory: one exporter owns it, and checkpoints are written into it so that a crash leaves the old one
+//! or the new one.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::checkpoint::{MAX_BYTES, Store};
+
+const LOCK: &str = "lock";
+
+/// The state directory, locked for as long as this lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    /// Holds the lock; the kernel gives it up with the process, however that ends.
+    _lock: File,
+}
+
+/// Why the state directory cannot be used.
+#[derive(Debug)]
+pub enum StateDirError {
+    /// It does not exist and cannot be made, or cannot be written.
+    Io(PathBuf, io::Error),
+    /// Another process owns it; its process id, as far as it said.
+    Taken(PathBuf, String),
+}
+
+impl fmt::Display for StateDirError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StateDirError::Io(path, error) => write!(
+                out,
+                "{}: {error}; give --state-dir a directory that this user may write",
+                path.display()
+            ),
+            StateDirError::Taken(path, owner) => write!(
+                out,
+                "{}: another exporter{owner} keeps its state here; stop it, or give this one its own --state-dir",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StateDirError {}
+
+impl StateDir {
+    /// Makes the directory if need be, and takes it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written, or another exporter has it.
+    pub fn open(path: &Path) -> Result<StateDir, StateDirError> {
+        let io = |error| StateDirError::Io(path.to_owned(), error);
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(io)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .open(path.join(LOCK))
+            .map_err(io)?;
+        if let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(io(error.into()));
+            }
+            let mut owner = String::new();
+            let _ = (&lock).take(20).read_to_string(&mut owner);
+            let owner = owner.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"));
+            return Err(StateDirError::Taken(path.to_owned(), owner));
+        }
+        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(io)?;
+        Ok(StateDir { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Store for StateDir {
+    fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o640)
+            .open(self.path.join(name))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        read_bounded(&self.path.join(name))
+    }
+}
+
+/// A look at a state directory without owning it, for people.
+#[derive(Debug)]
+pub struct StateView(pub PathBuf);
+
+impl StateView {
+    /// The content of a file; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or is too large to be a checkpoint.
+    pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        read_bounded(&self.0.join(name))
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let size = file.metadata()?.len();
+    if size > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large to be a checkpoint"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_owner_is_told_who_the_first_one_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = StateDir::open(directory.path()).unwrap();
+        let second = StateDir::open(directory.path()).unwrap_err().to_string();
+        assert!(second.contains(&format!("process {}", std::process::id())), "{second}");
+        drop(first);
+        StateDir::open(directory.path()).unwrap();
+    }
+}
