@@ -13,12 +13,13 @@ use std::{
 use serde_json::Value;
 
 use crate::harness::{
-    exporter::{Exporter, Home, KEY, listening, render},
+    comparison::{FAMILIES, assert_same, difference},
+    exporter::{Exporter, Home, KEY, SCRAPE, listening, render},
     exposition::{Exposition, Series},
     http,
     process::Process,
     program,
-    recording::{FAMILIES, Recording, assert_same, difference},
+    recording::Recording,
     wait::{SOON, wait_until},
 };
 
@@ -173,7 +174,7 @@ fn promtool_finds_nothing_to_say_about_a_scrape_beside_the_names_of_the_guide() 
     home.append(&Recording::load("shells").journal);
     let exporter = home.start(&[]);
     exporter.wait_until_ready();
-    let response = exporter.get(crate::harness::exporter::SCRAPE, &[]);
+    let response = exporter.get(SCRAPE, &[]);
     for (family, ..) in FAMILIES {
         assert!(response.text().contains(&format!("\n{family}{{")), "no {family} in\n{}", response.text());
     }

@@ -3,9 +3,7 @@
 use std::fs;
 
 use crate::harness::{
-    exporter::render,
-    exposition::Exposition,
-    recording::{Recording, assert_same},
+    comparison::assert_same, exporter::render, exposition::Exposition, recording::Recording,
 };
 
 /// Ids of `edges` are up to 5,000 bytes long, and are compared whole.

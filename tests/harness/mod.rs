@@ -5,9 +5,11 @@
 //! * [`exporter`]: the built exporter, started and scraped.
 //! * [`http`]: as much of an HTTP client as a scrape needs, plain or over verified TLS.
 //! * [`exposition`]: a strict parser of the text format.
-//! * [`recording`]: what a real agent wrote and what it said of itself, comparable with ours.
+//! * [`recording`]: what a real agent wrote, and what it said of itself.
+//! * [`comparison`]: whether we say the same.
 //! * [`wait`]: waits for a condition, never for a time.
 
+pub(crate) mod comparison;
 pub(crate) mod exporter;
 pub(crate) mod exposition;
 pub(crate) mod http;

@@ -13,6 +13,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Looks until `look` finds something. Panics with `what` once `deadline` has passed.
+#[expect(clippy::disallowed_methods, reason = "the pause between two looks, in the one place that has it")]
 pub(crate) fn wait_for<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
