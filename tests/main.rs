@@ -1,1 +1,8 @@
-//! Integration tests.
+//! Integration tests: one binary that links once. Each scenario is a file, the harness does their work.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+mod prometheus;
+mod recordings;
+mod serving;

@@ -69,6 +69,15 @@ impl Found {
         self.path.extension().is_some_and(|extension| extension == "gz")
     }
 
+    /// How much a complete compressed file says it holds. Of one that is still being written this is anything.
+    pub(crate) fn said_size(&self) -> io::Result<u64> {
+        let mut file = open(&self.path)?;
+        let mut size = [0; 4];
+        file.seek(SeekFrom::End(-4))?;
+        file.read_exact(&mut size)?;
+        Ok(u64::from(u32::from_le_bytes(size)))
+    }
+
     /// Opens the file at `offset` of its uncompressed content; `None` if another file stands under its name by now.
     pub(crate) fn open_at(&self, offset: u64) -> io::Result<Option<Box<dyn Read>>> {
         let mut file = open(&self.path)?;

@@ -264,8 +264,7 @@ impl Follower {
         let mut left_behind = 0;
         for at in reading_order(&fronts) {
             let (found, front) = &waiting[at];
-            if found.is_compressed() && self.has_plain(front.key, &waiting) {
-                // It is being made from the plain one, which is complete.
+            if found.is_compressed() && self.is_in_the_making(found, front.key, &waiting) {
                 continue;
             }
             match self.read(found, front, &mut round, between) {
@@ -301,6 +300,13 @@ impl Follower {
             }
         }
         changed
+    }
+
+    /// Whether a compressed file is being made from a plain one that is still there and was read as far: looking
+    /// into it at each of its growths would cost more than all other reading.
+    fn is_in_the_making(&mut self, found: &Found, key: SegmentKey, waiting: &[(Found, Front)]) -> bool {
+        let read = self.segments.position(key).offset;
+        self.has_plain(key, waiting) && found.said_size().is_ok_and(|size| size <= read)
     }
 
     fn has_plain(&self, key: SegmentKey, waiting: &[(Found, Front)]) -> bool {

@@ -101,7 +101,7 @@ impl Run {
             if !round.again {
                 self.wait(polled);
             }
-            thread::sleep(ROUND_SPACING.saturating_sub(started.elapsed()));
+            self.space(started);
         }
         self.show.show(&self.follower, Moment { last: true, ..moment });
     }
@@ -118,13 +118,16 @@ impl Run {
         })
     }
 
+    /// Lets a burst gather.
+    #[expect(clippy::disallowed_methods, reason = "nothing may cut this short; it is ten milliseconds at most")]
+    fn space(&self, started: Instant) {
+        thread::sleep(ROUND_SPACING.saturating_sub(started.elapsed()));
+    }
+
     /// Until somebody tells of a change, or the next poll is due.
     fn wait(&self, polled: Instant) {
         let timeout = self.poll_interval.saturating_sub(polled.elapsed());
-        match self.woken.recv_timeout(timeout) {
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-            // Cannot happen while `self.wake` lives; a sleep keeps it from ever being a busy loop.
-            Err(RecvTimeoutError::Disconnected) => thread::sleep(timeout),
-        }
+        // It cannot be disconnected: `self.wake` lives as long as this does.
+        let _: Result<(), RecvTimeoutError> = self.woken.recv_timeout(timeout);
     }
 }

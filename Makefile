@@ -1,0 +1,16 @@
+# Shortcuts. Everything here can be done with cargo alone.
+
+.DEFAULT_GOAL := help
+.PHONY: help programs test check
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+programs: ## install the real programs that the tests use, where missing and allowed
+	@bash .ci/install-programs
+
+test: programs ## install these programs, then run all tests
+	cargo test --workspace --locked
+
+check: ## all that CI checks: formatting, clippy, docs, tests, dependencies
+	@bash .ci/run

@@ -1,0 +1,142 @@
+//! As much of an HTTP/1.1 client as a scrape needs: one GET per connection. Verifies TLS by one certificate, never
+//! skips verification. Knows no redirects, no compression and no keep-alive.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
+};
+
+use tokio_rustls::rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+
+use super::wait::SOON;
+
+/// An answer, its body decoded from whatever transfer coding it came in.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    /// Names in lower case, in the order of arrival.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    /// The value of the first header called `name` (lower case).
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body, which must be UTF-8.
+    pub(crate) fn text(&self) -> &str {
+        str::from_utf8(&self.body).expect("the body is UTF-8")
+    }
+}
+
+/// `GET target` from `address` without TLS.
+pub(crate) fn get_plain(address: SocketAddr, target: &str) -> Response {
+    exchange(connect(address), "localhost", target, &[])
+}
+
+/// `GET target` from `address` over TLS, as `localhost`, trusting nothing but the certificate in the PEM file
+/// `certificate`. An error of any kind panics.
+pub(crate) fn get(
+    address: SocketAddr,
+    certificate: &Path,
+    target: &str,
+    headers: &[(&str, &str)],
+) -> Response {
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(trusting(certificate), name).unwrap();
+    exchange(StreamOwned::new(connection, connect(address)), "localhost", target, headers)
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, SOON).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_write_timeout(Some(SOON)).unwrap();
+    stream
+}
+
+fn trusting(certificate: &Path) -> Arc<ClientConfig> {
+    let certificate = CertificateDer::from_pem_file(certificate)
+        .unwrap_or_else(|error| panic!("{}: {error}", certificate.display()));
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+fn exchange(mut stream: impl Read + Write, host: &str, target: &str, headers: &[(&str, &str)]) -> Response {
+    let mut request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.flush().unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    parse(&answer)
+}
+
+fn parse(answer: &[u8]) -> Response {
+    let (head, rest) = cut(answer, b"\r\n\r\n");
+    let head = str::from_utf8(head).unwrap();
+    let mut lines = head.split("\r\n");
+    let status_line = lines.next().unwrap();
+    let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let headers = lines
+        .map(|line| line.split_once(':').unwrap_or_else(|| panic!("no colon in the header {line:?}")))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let status = status.unwrap_or_else(|| panic!("no status in {status_line:?}"));
+    let mut response = Response { status, headers, body: Vec::new() };
+    response.body = if response.header("transfer-encoding") == Some("chunked") {
+        unchunked(rest)
+    } else if let Some(length) = response.header("content-length") {
+        assert_eq!(length, rest.len().to_string(), "the body is as long as announced");
+        rest.to_vec()
+    } else {
+        rest.to_vec()
+    };
+    response
+}
+
+fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let (size, after) = cut(rest, b"\r\n");
+        let size = str::from_utf8(size).unwrap().split(';').next().unwrap().trim();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&after[..size]);
+        rest = after[size..].strip_prefix(b"\r\n").expect("a chunk ends with CR LF");
+    }
+}
+
+/// What is before and what is after the first `mark`.
+fn cut<'a>(bytes: &'a [u8], mark: &[u8]) -> (&'a [u8], &'a [u8]) {
+    let at = bytes.windows(mark.len()).position(|window| window == mark).unwrap_or_else(|| {
+        panic!("no {:?} in {:?}", mark.escape_ascii().to_string(), String::from_utf8_lossy(bytes))
+    });
+    (&bytes[..at], &bytes[at + mark.len()..])
+}
+
+#[test]
+fn an_answer_in_chunks_is_put_together() {
+    let answer =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabc\n\r\n2;x=y\r\nde\r\n0\r\n\r\n";
+    let response = parse(answer);
+    assert_eq!((response.status, response.text()), (200, "abc\nde"));
+}
+
+#[test]
+fn an_answer_with_a_length_keeps_its_headers() {
+    let response = parse(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nX-Y:  z \r\n\r\n");
+    assert_eq!((response.status, response.header("x-y"), response.text()), (403, Some("z"), ""));
+}

@@ -1,0 +1,19 @@
+//! What the scenarios share: programs to start, text to parse, conditions to wait for. Knows no scenario.
+//!
+//! * [`program`]: finds a real program, or leaves the test out and says so.
+//! * [`process`]: a started program whose log can be searched; ended with the test.
+//! * [`exporter`]: the built exporter, started and scraped.
+//! * [`http`]: as much of an HTTP client as a scrape needs, plain or over verified TLS.
+//! * [`exposition`]: a strict parser of the text format.
+//! * [`recording`]: what a real agent wrote, and what it said of itself.
+//! * [`comparison`]: whether we say the same.
+//! * [`wait`]: waits for a condition, never for a time.
+
+pub(crate) mod comparison;
+pub(crate) mod exporter;
+pub(crate) mod exposition;
+pub(crate) mod http;
+pub(crate) mod process;
+pub(crate) mod program;
+pub(crate) mod recording;
+pub(crate) mod wait;

@@ -1,0 +1,81 @@
+//! A started program: its standard error is collected and can be searched while it runs, and it never outlives the
+//! test. Leaves standard output to the caller's `Command`.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::wait::{SOON, wait_for};
+
+/// A running program. Dropping it kills and reaps it.
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts `command` without standard input.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let log = Arc::default();
+        collect(child.stderr.take().unwrap(), Arc::clone(&log));
+        Self { name, child, log }
+    }
+
+    /// All it has written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// The first line of the log that `pick` takes something from, as soon as there is one. Panics with the log when
+    /// the program ends before, or when it takes too long.
+    pub(crate) fn wait_for_log<T>(&mut self, what: &str, mut pick: impl FnMut(&str) -> Option<T>) -> T {
+        let (log, child, name) = (&self.log, &mut self.child, &self.name);
+        let what = format!("{name} to log {what}");
+        wait_for(SOON, &what, || {
+            // Asked first: what was written before the end may arrive after this look.
+            let ended = child.try_wait().unwrap();
+            let lines = log.lock().unwrap();
+            let found = lines.iter().find_map(|line| pick(line));
+            if let (None, Some(status)) = (&found, ended) {
+                panic!("waiting for {what}, but it ended with {status}:\n{}", lines.join("\n"));
+            }
+            found
+        })
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let what = format!("{} to end", self.name);
+        wait_for(SOON, &what, || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it has ended and was reaped already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Moves lines from `stream` into `log` until the program closes it.
+fn collect(stream: impl Read + Send + 'static, log: Arc<Mutex<Vec<String>>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            log.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+        }
+    });
+}

@@ -1,0 +1,30 @@
+//! Real programs that some tests need: `prometheus`, `promtool`, `openssl`, `curl`. `make test` installs them.
+
+use std::{
+    env,
+    io::{self, Write as _},
+    path::PathBuf,
+    thread,
+};
+
+/// Where `program` lies, by `PATH`. Without it the test is to return at once: this has then written to stderr which
+/// test is left out and why. With `CI=true` a missing program is a failure instead.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let found = on_path(program);
+    if found.is_none() {
+        let under_ci = env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(!under_ci, "{program} is not installed, and CI=true allows no test to be left out");
+        // The harness gives each test a thread with its name.
+        let thread = thread::current();
+        let test = thread.name().unwrap_or("a test");
+        // Not `eprintln!`: its output is kept back from tests that pass. In one write, so that lines stay whole.
+        let line = format!("left out: {test}: {program} not installed (`make test` installs it)\n");
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+    found
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let directories = env::var_os("PATH")?;
+    env::split_paths(&directories).map(|directory| directory.join(program)).find(|file| file.is_file())
+}

@@ -1,0 +1,189 @@
+//! The real Prometheus, as Debian ships it, against the exporter: with the scrape config of the guide, the
+//! certificate verified, and with promtool's opinion on our output.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::harness::{
+    comparison::{FAMILIES, assert_same, difference},
+    exporter::{Exporter, Home, KEY, SCRAPE, listening, render},
+    exposition::{Exposition, Series},
+    http,
+    process::Process,
+    program,
+    recording::Recording,
+    wait::{SOON, wait_until},
+};
+
+/// What promtool may say: only what the guide's own names force. None of them does so far: the counters end in
+/// `_total`, the gauges do not, and the label names are in snake case. One line per complaint, as promtool prints it.
+const FORCED_BY_THE_GUIDE: &[&str] = &[];
+
+/// A running Prometheus that scrapes one exporter.
+struct Prometheus {
+    /// Ended before its directory is removed.
+    process: Process,
+    address: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn start(program: &Path, exporter: &Exporter, certificate: &Path) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("prometheus.yml");
+        fs::write(&config, scrape_config(exporter.address.port(), certificate)).unwrap();
+        let mut command = Command::new(program);
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
+        command.arg("--web.listen-address=127.0.0.1:0").stdout(Stdio::null());
+        let mut process = Process::start(&mut command);
+        let address = process.wait_for_log("where it is listening", listening);
+        Self { process, address, _directory: directory }
+    }
+
+    /// The samples that `query` yields now, without the labels that Prometheus adds. Empty while it is not ready.
+    fn query(&self, query: &str) -> Exposition {
+        let target = format!("/api/v1/query?query={}", percent_encoded(query));
+        let response = http::get_plain(self.address, &target);
+        if response.status == 503 {
+            return Exposition::default();
+        }
+        let answer: Value = serde_json::from_slice(&response.body).unwrap();
+        assert_eq!(answer["status"], "success", "{answer}");
+        let samples = answer["data"]["result"].as_array().unwrap().iter().map(sample).collect();
+        Exposition { samples, ..Exposition::default() }
+    }
+}
+
+/// The guide's scrape config, its target on loopback and its certificate in a file.
+fn scrape_config(port: u16, certificate: &Path) -> String {
+    format!(
+        r#"
+global:
+  scrape_interval: 1s
+scrape_configs:
+  - job_name: etcha
+    metrics_path: /etcha/v1/system/metrics
+    params:
+      key:
+        - {KEY}
+    scheme: https
+    static_configs:
+      - targets:
+          - "localhost:{port}"
+    tls_config:
+      ca_file: {}
+"#,
+        certificate.display()
+    )
+}
+
+/// One element of an instant vector. A label without a value is absent there: put back, as we sent it.
+fn sample(element: &Value) -> (Series, f64) {
+    let labels = element["metric"].as_object().unwrap();
+    let name = labels.get("__name__").and_then(Value::as_str).unwrap_or_default();
+    let empty = FAMILIES.iter().find(|(family, ..)| *family == name).map_or(&[][..], |(.., labels)| labels);
+    let mut series = Series::new(name, &empty.iter().map(|label| (*label, "")).collect::<Vec<_>>());
+    for (label, value) in
+        labels.iter().filter(|(name, _)| !["__name__", "instance", "job"].contains(&&***name))
+    {
+        series.labels.insert(label.clone(), value.as_str().unwrap().to_owned());
+    }
+    (series, element["value"][1].as_str().unwrap().parse().unwrap())
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").unwrap();
+        }
+        encoded
+    })
+}
+
+#[test]
+fn prometheus_scrapes_with_the_config_of_the_guide_and_verifies_the_certificate() {
+    let Some(program) = program::find("prometheus") else { return };
+    let recording = Recording::load("tour");
+    let home = Home::new();
+    home.append(&recording.journal);
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let prometheus = Prometheus::start(&program, &exporter, &home.certificate());
+
+    let mut health = String::new();
+    let up = Series::new("up", &[]);
+    wait_until(SOON, "Prometheus to say `up == 1`", || {
+        let found = prometheus.query("up{job=\"etcha\"}").samples.get(&up) == Some(&1.0);
+        if !found {
+            let targets = http::get_plain(prometheus.address, "/api/v1/targets");
+            health = String::from_utf8_lossy(&targets.body).into_owned();
+            // A certificate that is not accepted stays so: no need to wait for the deadline.
+            assert!(!health.contains("x509"), "{health}");
+        }
+        found
+    });
+
+    let stored = "{__name__=~\"etcha_(commands_total|sources_.*)\"}";
+    let mut ours = Exposition::default();
+    let said = recording.said();
+    wait_until(SOON, "Prometheus to hold what was scraped", || {
+        ours = prometheus.query(stored);
+        difference(&recording.journal, &ours, &said).is_none() || prometheus_has_all(&ours, &exporter)
+    });
+    assert_same("what Prometheus stores", &recording.journal, &ours, &said);
+    assert!(prometheus.process.log().contains("Server is ready"), "{}", prometheus.process.log());
+}
+
+/// Whether Prometheus holds as many series as the exporter shows: from then on waiting changes nothing.
+fn prometheus_has_all(stored: &Exposition, exporter: &Exporter) -> bool {
+    let of_the_guide = |series: &&Series| FAMILIES.iter().any(|(family, ..)| *family == series.name);
+    let shown = exporter.scrape();
+    stored.samples.keys().filter(of_the_guide).count() == shown.samples.keys().filter(of_the_guide).count()
+}
+
+/// What promtool says about `text`, line by line; panics when it cannot parse it.
+fn complaints(promtool: &Path, text: &str) -> Vec<String> {
+    let mut command = Command::new(promtool);
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It reads all before it writes anything, so one after the other cannot block.
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    let said: Vec<String> = said.lines().map(str::to_owned).collect();
+    // 3: it parses, but is not as it should be.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "promtool: {said:?}");
+    said
+}
+
+#[test]
+fn promtool_finds_nothing_to_say_about_a_scrape_beside_the_names_of_the_guide() {
+    let Some(promtool) = program::find("promtool") else { return };
+    let home = Home::new();
+    home.append(&Recording::load("shells").journal);
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let response = exporter.get(SCRAPE, &[]);
+    for (family, ..) in FAMILIES {
+        assert!(response.text().contains(&format!("\n{family}{{")), "no {family} in\n{}", response.text());
+    }
+    assert_eq!(complaints(&promtool, response.text()), FORCED_BY_THE_GUIDE);
+}
+
+#[test]
+fn promtool_reads_what_odd_names_become() {
+    let Some(promtool) = program::find("promtool") else { return };
+    let text = render([Recording::load("edges").journal_file()]);
+    assert_eq!(complaints(&promtool, &text), FORCED_BY_THE_GUIDE);
+}

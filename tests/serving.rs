@@ -1,0 +1,56 @@
+//! The exporter's surface as a client and a writer see it: the key, a hand-written line, start and end.
+
+use crate::harness::{
+    exporter::{Home, KEY, SCRAPE},
+    wait::{SOON, wait_until},
+};
+
+const LINE: &str = r#"{"v":1,"writer":"w","seq":1,"time":"2026-01-01T00:00:00.000Z","event":"command","id":"a","mode":"check","error":false,"source":"s"}"#;
+
+const SERIES: &[(&str, &str)] = &[
+    ("error", "0"),
+    ("id", "a"),
+    ("mode", "check"),
+    ("parent_id", ""),
+    ("public_key", ""),
+    ("remote_addr", ""),
+    ("source", "s"),
+];
+
+#[test]
+fn a_line_written_by_hand_is_counted() {
+    let home = Home::new();
+    let exporter = home.start(&[]);
+    // The journal appears after the exporter; the line arrives in two pieces.
+    let (first, second) = LINE.split_at(40);
+    home.append(first);
+    home.append(format!("{second}\n"));
+    wait_until(SOON, "the line to be counted", || {
+        exporter.scrape().value("etcha_commands_total", SERIES) == Some(1.0)
+    });
+}
+
+#[test]
+fn a_wrong_empty_or_missing_key_gets_403_and_nothing_else() {
+    let home = Home::new();
+    let exporter = home.start(&[]);
+    let path = "/etcha/v1/system/metrics";
+    for target in [path.to_owned(), format!("{path}?key="), format!("{path}?key=wrong")] {
+        let response = exporter.get(&target, &[]);
+        assert_eq!((response.status, response.text()), (403, ""), "{target}");
+    }
+    let response = exporter.get(path, &[("Authorization", "Bearer wrong")]);
+    assert_eq!((response.status, response.text()), (403, ""));
+}
+
+#[test]
+fn the_key_is_taken_as_a_bearer_token_too_and_never_logged() {
+    let home = Home::new();
+    let mut exporter = home.start(&[]);
+    let response = exporter.get("/etcha/v1/system/metrics", &[("Authorization", &format!("Bearer {KEY}"))]);
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert_eq!(exporter.get(SCRAPE, &[]).status, 200);
+    assert!(exporter.process.terminate().success());
+    assert!(!exporter.process.log().contains(KEY), "{}", exporter.process.log());
+}
