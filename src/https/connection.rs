@@ -5,10 +5,10 @@ use std::error::Error as StdError;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Buf, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response};
@@ -36,8 +36,13 @@ const LEAST_HEADER_BYTES: usize = 8192;
 /// client causes none; hyper's own default is sized for proxies.
 const MAX_ERROR_RESETS: usize = 64;
 
-/// How long an idle connection may take to say goodbye.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a connection without a request under way may take to say goodbye, and to take the last bytes of its
+/// answer that are still in buffers.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Answers are handed over in slices of so many bytes. Taken at once, a large one would count as done while its
+/// client has yet to read it; of this size, only what fits into buffers does.
+const SLICE: usize = 64 * 1024;
 
 /// What all connections of a listener share.
 pub(super) struct Shared {
@@ -127,9 +132,9 @@ fn http1(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // hyper's clock also runs while a connection idles, so it only guards the outer bound;
-        // `drive` watches the header itself.
-        .header_read_timeout(limits.idle.max(limits.header))
+        // hyper's clock for the header also runs while a connection idles, so it only guards the outer bound:
+        // `drive`, which can tell the two apart, is always earlier.
+        .header_read_timeout(limits.idle + limits.header)
         .max_header_size(header_bytes)
         .max_buf_size(header_bytes);
     builder
@@ -159,7 +164,8 @@ async fn drive<C: GracefulConnection>(
     let mut connection = pin!(connection);
     let mut closing = false;
     loop {
-        let (_, deadline) = steps.deadline(limits);
+        let (phase, since) = steps.phase();
+        let deadline = since + time_for(phase, limits, closing);
         tokio::select! {
             result = connection.as_mut() => {
                 if result.is_err() {
@@ -172,25 +178,35 @@ async fn drive<C: GracefulConnection>(
                 connection.as_mut().graceful_shutdown();
             }
             () = steps.moved() => {}
-            () = sleep_until(deadline) => match steps.deadline(limits) {
-                // The phase has changed in the same moment.
-                (_, later) if later > deadline => {}
-                (Phase::Idle, _) => {
-                    counters.idle_timeouts.increment();
-                    connection.as_mut().graceful_shutdown();
-                    let _ = timeout(FAREWELL, connection).await;
-                    return;
+            () = sleep_until(deadline) => {
+                if steps.phase() != (phase, since) {
+                    // A step came in the same moment.
+                    continue;
                 }
-                (phase, _) => {
-                    let count = match phase {
-                        Phase::Answer => &counters.answer_timeouts,
-                        _ => &counters.header_timeouts,
-                    };
-                    count.increment();
-                    return;
+                match phase {
+                    Phase::Answer => counters.answer_timeouts.increment(),
+                    _ if closing => {}
+                    Phase::Handshake | Phase::Header => counters.header_timeouts.increment(),
+                    Phase::Idle => {
+                        counters.idle_timeouts.increment();
+                        connection.as_mut().graceful_shutdown();
+                        let _ = timeout(FAREWELL, connection).await;
+                    }
                 }
+                return;
             },
         }
+    }
+}
+
+/// How long a phase may last. Once the listener closes, only answers under way get their time.
+fn time_for(phase: Phase, limits: &Limits, closing: bool) -> Duration {
+    match phase {
+        Phase::Answer => limits.answer,
+        _ if closing => FAREWELL,
+        // The handshake's own time is over when it gets here.
+        Phase::Handshake | Phase::Header => limits.header,
+        Phase::Idle => limits.idle,
     }
 }
 
@@ -224,34 +240,55 @@ where
         let response = self.inner.call(request);
         Box::pin(async move {
             let response = response.await?;
-            Ok(response.map(|body| Reported { body: Box::pin(body), _answer: answer }))
+            Ok(response.map(|body| Reported { body: Box::pin(body), rest: Bytes::new(), _answer: answer }))
         })
     }
 }
 
-/// A body whose end is the end of the answer.
+/// A body in slices whose end is the end of the answer.
 struct Reported<B> {
     body: Pin<Box<B>>,
+    /// Of the last frame, what was not handed over yet.
+    rest: Bytes,
     _answer: Answer,
 }
 
 impl<B: Body> Body for Reported<B> {
-    type Data = B::Data;
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.body.as_mut().poll_frame(context)
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(self.body.as_mut().poll_frame(context)).transpose()?.map(Frame::into_data) {
+                None => return Poll::Ready(None),
+                // Whole bytes are shared here, not copied.
+                Some(Ok(mut data)) => self.rest = data.copy_to_bytes(data.remaining()),
+                Some(Err(other)) => {
+                    return Poll::Ready(
+                        other.into_trailers().ok().map(|trailers| Ok(Frame::trailers(trailers))),
+                    );
+                }
+            }
+        }
+        let length = self.rest.len().min(SLICE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, inner) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 

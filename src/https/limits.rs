@@ -13,8 +13,8 @@ pub struct Limits {
     /// Between the end of an answer and the next request. Beyond it the connection is closed politely. Default
     /// 75 s: longer than a scrape interval of one minute, so that a scraper keeps its connection.
     pub idle: Duration,
-    /// From the end of a request's header until its answer was handed over whole. Beyond it the connection is
-    /// closed: its client reads nothing, or sends a body without end. Default 120 s.
+    /// From the end of the latest request's header until all answers are taken, but for what fits into buffers.
+    /// Beyond it the connection is closed: its client reads nothing, or sends a body without end. Default 120 s.
     pub answer: Duration,
     /// For answers that are under way when shutdown begins. Beyond it they are cut off. Default 10 s.
     pub drain: Duration,
