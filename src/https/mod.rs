@@ -66,6 +66,9 @@ use places::Places;
 /// below the second within which a right request is answered.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
+/// Running out of descriptors is logged at most this often; the counter has every case.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// Serves `service` on all `listeners` until `shutdown` completes, then drains: no new connections, answers under
 /// way are finished within [`Limits::drain`], what is left is cut off. When it returns, no task of it is left.
 ///
@@ -90,7 +93,7 @@ pub async fn serve<S, B>(
     let places = Places::new(&limits, Arc::clone(&counters));
     let shared = Arc::new(Shared { tls, limits, counters: Arc::clone(&counters) });
     let mut tasks = JoinSet::new();
-    let mut acceptor = Acceptor { listeners, next: 0, pause: None };
+    let mut acceptor = Acceptor { listeners, next: 0, pause: None, told: None };
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
@@ -109,7 +112,6 @@ pub async fn serve<S, B>(
                 Err(error) => {
                     counters.accept_errors.increment();
                     if acceptor.back_off(&error) {
-                        tracing::warn!(%error, "accepting connections pauses; raise the limit on open files");
                         places.make_room_for_descriptors();
                     }
                 }
@@ -132,6 +134,8 @@ struct Acceptor {
     next: usize,
     /// Present while accepting fails: how long the last pause was, and when it is over.
     pause: Option<(Duration, Instant)>,
+    /// When running out of descriptors was logged last.
+    told: Option<Instant>,
 }
 
 impl Acceptor {
@@ -158,17 +162,21 @@ impl Acceptor {
         result
     }
 
-    /// Pauses when the error will come again at once; true at the first of a series. Errors of a single
-    /// connection, such as one reset before it was accepted, need no pause.
+    /// Pauses, and says so by true, when the error will come again at once. Errors of a single connection, such
+    /// as one reset before it was accepted, need no pause.
     fn back_off(&mut self, error: &io::Error) -> bool {
         use rustix::io::Errno;
         let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
         if !exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
             return false;
         }
+        let now = Instant::now();
         let length = self.pause.map_or(PAUSE.0, |(last, _)| (last * 2).min(PAUSE.1));
-        let first = self.pause.is_none();
-        self.pause = Some((length, Instant::now() + length));
-        first
+        self.pause = Some((length, now + length));
+        if self.told.is_none_or(|last| now - last >= TELL_EVERY) {
+            self.told = Some(now);
+            tracing::warn!(%error, "cannot accept connections, so idle ones are closed; raise the limit on open files");
+        }
+        true
     }
 }

@@ -12,6 +12,10 @@ use super::counters::{Count, Counters};
 use super::limits::Limits;
 use super::peer::Peer;
 
+/// Connections that close at once when there is no descriptor left: enough for a burst of newcomers, and for the
+/// files that the rest of the process wants to open.
+const DESCRIPTORS: usize = 16;
+
 /// All connections of a listener. At most as many as the limits say, overall and per client.
 #[derive(Clone)]
 pub(super) struct Places(Arc<Inner>);
@@ -104,9 +108,10 @@ impl Places {
         Some(Place { seat, number, places: self.clone() })
     }
 
-    /// Closes the least useful connection, so that its descriptor can serve the next one.
+    /// Closes the least useful connections, so that their descriptors can serve the next ones.
     pub(super) fn make_room_for_descriptors(&self) {
-        self.evict(&mut self.0.lock(), Cause::Descriptors);
+        let mut taken = self.0.lock();
+        let _ = (0..DESCRIPTORS).all(|_| self.evict(&mut taken, Cause::Descriptors));
     }
 
     /// Takes the place of the least useful connection away; false when there is none that may be closed.

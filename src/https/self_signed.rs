@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, date_time_ymd,
 };
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::RootCertStore;
@@ -184,6 +184,15 @@ impl SelfSigned {
     }
 }
 
+/// Random, for each certificate: two of one authority with the same number are refused by some browsers.
+fn serial_number() -> Result<SerialNumber, rcgen::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| rcgen::Error::RingUnspecified)?;
+    // Positive, and without a leading zero byte.
+    bytes[0] = bytes[0] & 0x3f | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
 /// Would a client that trusts `authority` alone take `server` for each of the names, now and until it is due?
 fn is_accepted(
     server: &CertificateDer<'_>,
@@ -227,6 +236,7 @@ fn issuer(key: &KeyPair) -> CertificateParams {
 /// The names in it bind nobody; they tell a person whose file it is.
 fn authority(key: &KeyPair, names: &Names) -> Result<rcgen::Certificate, rcgen::Error> {
     let mut params = issuer(key);
+    params.serial_number = Some(serial_number()?);
     params.subject_alt_names = subject_names(names)?;
     params.self_signed(key)
 }
@@ -236,6 +246,7 @@ fn server(key: &KeyPair, names: &Names, now: Duration) -> Result<rcgen::Certific
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, names.host());
+    params.serial_number = Some(serial_number()?);
     params.subject_alt_names = subject_names(names)?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -336,6 +336,17 @@ async fn the_oldest_silent_connection_makes_room_at_each_limit() {
 }
 
 #[tokio::test]
+async fn accepting_pauses_only_when_the_same_error_would_come_again() {
+    use rustix::io::Errno;
+    let mut acceptor = super::Acceptor { listeners: Vec::new(), next: 0, pause: None, told: None };
+    assert!(!acceptor.back_off(&Errno::CONNABORTED.into()) && acceptor.pause.is_none());
+    for _ in 0..20 {
+        assert!(acceptor.back_off(&Errno::MFILE.into()));
+    }
+    assert_eq!(acceptor.pause.map(|(length, _)| length), Some(super::PAUSE.1));
+}
+
+#[tokio::test]
 async fn a_known_client_keeps_its_connection_while_strangers_come() {
     let server = Server::start(Limits { connections: 4, ..Limits::default() });
     let stream = TokioIo::new(server.secured(H1).await);
