@@ -1,2 +1,4 @@
 //! x
-fn main() {}
+fn main() {
+    print!("{}", journal_schema::schema::json_schema());
+}
