@@ -54,7 +54,7 @@ pub struct Engine<'a> {
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub version: Cow<'a, str>,
     /// Process id of the agent on its host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32")]
     pub pid: Option<u32>,
 }
@@ -225,6 +225,11 @@ pub enum ShellState {
     Opened,
     /// It is over.
     Closed,
+}
+
+/// A number that may be absent, but is no `null` where it is given.
+fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    u32::deserialize(input).map(Some)
 }
 
 /// A duration in seconds: finite and not negative, because a clock that jumped is no measurement.

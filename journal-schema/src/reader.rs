@@ -15,6 +15,19 @@ use crate::split::{Piece, Place, Splitter};
 const BUFFER_BYTES: usize = 4 * MAX_LINE_BYTES;
 
 /// Reads records from the beginning of a journal, a rotated segment, or a pipe.
+///
+/// ```
+/// let journal = b"{\"v\":1,\"writer\":\"w\",\"seq\":1,\"time\":\"2026-01-31T09:30:00.000Z\",\
+///     \"event\":\"engine\",\"state\":\"started\"}\nhello\n";
+/// let mut reader = journal_schema::Reader::new(&journal[..]);
+/// while let Some(record) = reader.next()? {
+///     match record.content {
+///         Ok(line) => println!("{} {:?}", line.envelope.time, line.event),
+///         Err(rejected) => eprintln!("line {}: {rejected}", record.line),
+///     }
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Reader<R> {
     input: R,
     buffer: Box<[u8]>,

@@ -55,6 +55,26 @@ impl Default for Options {
 }
 
 /// Appends events to a journal. Several of them, in one process or in many, may append to one journal at once.
+///
+/// ```
+/// use journal_schema::{Event, Options, Source, Trigger, Writer};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("journal.jsonl");
+/// let mut writer = Writer::open(&path, Options::default())?;
+/// writer.append(&Event::Source(Source {
+///     name: "web".into(),
+///     trigger: Trigger::Push,
+///     error: false,
+///     public_key: "".into(),
+///     remote_addr: "192.0.2.7".into(),
+///     changed: Some(1),
+///     removed: Some(0),
+///     duration_seconds: None,
+/// }))?;
+/// writer.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Writer {
     /// The journal's path, absolute, so that a change of directory changes nothing. A link is followed at each look.
     path: PathBuf,

@@ -173,7 +173,7 @@ fn deep_nesting_in_an_unknown_field_costs_no_stack() {
         format!(r#"{HEAD}"engine","state":"started","new":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
     assert!(decode(line.as_bytes()).is_ok());
     let line = format!(r#"{HEAD}"engine","state":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
-    assert_eq!(reason(&line), Reason::Invalid);
+    assert_eq!(reason(&line), Reason::Malformed);
 }
 
 #[test]
