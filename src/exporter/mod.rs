@@ -4,6 +4,8 @@
 //!
 //! * [`published`]: the one place where the counting side meets the serving side.
 //! * [`exposition`]: a published state as text for a scraper.
+//! * [`serve`]: routes, keys, shared bodies.
 
 pub mod exposition;
 pub mod published;
+pub mod serve;
