@@ -15,10 +15,12 @@
 //! Around it:
 //!
 //! * [`config`]: flags, environment and file, as one configuration.
-//! * [`run`]: the exporter as a process; [`render`], [`demo`]: the other things it can be asked to do.
+//! * [`task`]: what the program is asked to do: [`run`], the exporter as a process; [`render`], [`demo`],
+//!   [`checkpoint_view`].
 //! * [`log`], [`progress`]: what it says meanwhile.
 
 pub mod checkpoint;
+pub mod checkpoint_view;
 pub mod checkpointer;
 pub mod config;
 pub mod demo;
@@ -34,3 +36,4 @@ pub mod render;
 pub mod run;
 pub mod serve;
 pub mod state_dir;
+pub mod task;

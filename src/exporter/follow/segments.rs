@@ -6,6 +6,7 @@
 //! where to read on and in which order; it is pure and opens nothing.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use journal_schema::{Envelope, Place};
@@ -149,6 +150,26 @@ pub(crate) struct SegmentsRecord {
     known: Vec<(SegmentKey, Segment)>,
     clock: u64,
     rewinds: u64,
+}
+
+impl SegmentsRecord {
+    /// Names and offsets, those seen last first.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (String, u64)> {
+        let mut known: Vec<_> = self.known.iter().collect();
+        known.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.seen));
+        known.into_iter().map(|(key, segment)| (key.to_string(), segment.position.offset))
+    }
+}
+
+impl fmt::Display for SegmentKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SegmentKey::Line(digest) => digest.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
+            SegmentKey::File { device, inode } => {
+                write!(out, "without a usable line (inode {device}:{inode})")
+            }
+        }
+    }
 }
 
 impl Segments {

@@ -1,5 +1,5 @@
 //! What the exporter answers to which path and method. Speaks to no socket: the listener hands requests in, and puts
-//! the client's [`SocketAddr`] into their extensions.
+//! the client's [`Peer`] into their extensions.
 //!
 //! | path | answers |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! Each takes `GET` and `HEAD`; other methods get 405, other paths 404.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ use super::encoding::{self, Encoding};
 use super::landing;
 use crate::exporter::exposition;
 use crate::exporter::published::Published;
+use crate::https::Peer;
 
 /// Path of the metrics, as in Etcha's monitoring guide.
 pub const METRICS_PATH: &str = "/etcha/v1/system/metrics";
@@ -90,9 +91,9 @@ pub fn routes(
     metrics.or(landing).unify().or(healthy).unify().or(ready).unify().or(nothing).unify().map(guarded)
 }
 
-/// The address of the client, where the listener told it.
-fn client() -> impl Filter<Extract = (Option<IpAddr>,), Error = Infallible> + Copy {
-    warp::ext::optional::<SocketAddr>().map(|address: Option<SocketAddr>| address.map(|address| address.ip()))
+/// The client, where the listener told it.
+fn client() -> impl Filter<Extract = (Option<Peer>,), Error = Infallible> + Copy {
+    warp::ext::optional::<Peer>()
 }
 
 /// Answers a request for the metrics.
@@ -101,13 +102,17 @@ async fn metrics(
     method: Method,
     headers: HeaderMap,
     query: String,
-    client: Option<IpAddr>,
+    client: Option<Peer>,
 ) -> Response {
     let response = if !reads(&method) {
         method_not_allowed()
     } else if let Err(refusal) = auth::judge(&site.keys, &query, &headers) {
-        refuse(&site, refusal, client)
+        refuse(&site, refusal, client.map(|peer| peer.address().ip()))
     } else {
+        if let Some(peer) = client {
+            // Whoever has a key is the last to make room for others.
+            peer.vouch();
+        }
         let encoding = encoding::negotiate(&headers);
         match site.bodies.get(encoding).await {
             Ok(body) => exposed(&method, body, encoding),
@@ -233,6 +238,7 @@ mod tests {
     use warp::hyper::service::Service as _;
 
     use super::*;
+    use crate::exporter::log::{self, Page};
     use crate::exporter::published::Snapshot;
 
     struct Rig {
@@ -436,6 +442,35 @@ mod tests {
         assert!(answer.text().contains(&format!("href=\"{METRICS_PATH}\"")));
         for hint in ["secret", "<script", "http:", "https:", "src="] {
             assert!(!answer.text().contains(hint), "{hint}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_key_that_is_offered_is_logged_or_answered() {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber =
+            log::subscriber(log::Format::Logfmt, log::Level::Trace, false, move || writer.clone());
+        let logging = tracing::subscriber::set_default(subscriber);
+        let rig = Rig::new();
+        let mut seen = String::new();
+        for _ in 0..11 {
+            for (path, authorization) in [
+                (with_key("hunter2"), "Digest x"),
+                (with_key("hunter2&key=hunter2"), "Bearer hunter2"),
+                (with_key("secret"), "Basic b3BzOnNlY3JldA=="),
+                (METRICS_PATH.to_owned(), "Bearer hunter2"),
+                (METRICS_PATH.to_owned(), "Basic aHVudGVyMg"),
+            ] {
+                let answer = rig.ask("GET", &path, &[("authorization", authorization)]).await;
+                seen += &format!("{:?} {}", answer.headers, answer.text());
+            }
+        }
+        drop(logging);
+        seen += &page.text();
+        assert!(seen.contains("too many wrong keys"), "{seen}");
+        for key in ["secret", "hunter2", "c2VjcmV0", "aHVudGVyMg", "NlY3JldA"] {
+            assert!(!seen.contains(key), "{key}: {seen}");
         }
     }
 
