@@ -82,7 +82,12 @@ pub fn start(format: Format, level: Level) {
 }
 
 /// The subscriber behind [`start`], with another place to write to.
-fn subscriber<W>(format: Format, level: Level, colour: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+pub(super) fn subscriber<W>(
+    format: Format,
+    level: Level,
+    colour: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -217,26 +222,36 @@ fn dangerous(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Where tests log to.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(super) struct Page(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+#[cfg(test)]
+impl Page {
+    /// What has been logged.
+    pub(super) fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+#[cfg(test)]
+impl io::Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::{Arc, Mutex, PoisonError};
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     /// What `events` log in the given format; times are replaced by `T`.
     fn logged(format: Format, level: Level, colour: bool, events: impl FnOnce()) -> String {
@@ -244,7 +259,7 @@ mod tests {
         let writer = page.clone();
         let subscriber = subscriber(format, level, colour, move || writer.clone());
         tracing::subscriber::with_default(subscriber, events);
-        let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let text = page.text();
         let year = format!("{}", Timestamp::now());
         let year = &year[..4];
         text.lines()

@@ -5,8 +5,6 @@
 //! exporter's own. Sharing one with the agent is not supported: the agent's may hold what an unprivileged process
 //! should not be able to read, and half of it would be unknown here, where unknown keys are errors.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +14,7 @@ use super::address::ListenAddress;
 use super::json::{Document, Member, Object};
 use super::keys;
 use super::problem::Problem;
-use super::value;
+use super::{text, value};
 use crate::exporter::log;
 
 /// Longest file in bytes: thousands of times what the keys below take.
@@ -74,6 +72,8 @@ const INLINE_TLS: [&str; 2] = ["httpServer.tlsCertificateBase64", "httpServer.tl
 pub(super) struct Written {
     /// Directory of the file.
     home: PathBuf,
+    /// Whether everybody on this host can read the file.
+    pub(super) open_to_all: bool,
     pub(super) listen: Option<Vec<ListenAddress>>,
     pub(super) tls_certificate: Option<PathBuf>,
     pub(super) tls_key: Option<PathBuf>,
@@ -97,8 +97,9 @@ impl Written {
     ///
     /// Everything that is wrong with it.
     pub(super) fn read(path: &Path) -> Result<Self, Vec<Problem>> {
-        let text = text(path).map_err(|what| vec![Problem::new(path.display().to_string(), what)])?;
-        Self::parse(path, &text)
+        let text::Text { text, open_to_all } = text::read(path, MAX_FILE_BYTES)
+            .map_err(|what| vec![Problem::new(path.display().to_string(), what)])?;
+        Ok(Self { open_to_all, ..Self::parse(path, &text)? })
     }
 
     /// Reads `text`, which stands in the file at `path`.
@@ -187,17 +188,6 @@ impl Written {
 
     fn path<'a>(&self, document: &mut Document<'a>, member: &Member<'a>) -> Option<PathBuf> {
         document.string(member, |text| placed(&self.home, text))
-    }
-}
-
-/// The text of the file at `path`.
-fn text(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
-    match read {
-        Err(error) => Err(format!("cannot be read: {error}")),
-        Ok(length) if length as u64 > MAX_FILE_BYTES => Err(format!("longer than {MAX_FILE_BYTES} bytes")),
-        Ok(_) => String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned()),
     }
 }
 

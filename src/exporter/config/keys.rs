@@ -3,12 +3,10 @@
 //! all keys count, so that two are valid while one replaces the other. An empty key anywhere in that layer is an
 //! error: it must never mean that no key is needed.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::problem::Problem;
+use super::text;
 use crate::exporter::serve::Keys;
 
 /// Variable that holds a key.
@@ -63,12 +61,11 @@ impl Gathered {
     /// Adds the keys in a file; `setting` is what names the file.
     pub(super) fn file(&mut self, setting: &str, path: &Path) {
         let source = format!("{setting} {}", path.display());
-        match read(path) {
-            Ok((text, open_to_all)) => {
-                self.text(&source, &text);
-                if open_to_all {
-                    self.warnings
-                        .push(format!("{source}: everybody on this host can read it; set its mode to 0640"));
+        match text::read(path, MAX_FILE_BYTES) {
+            Ok(read) => {
+                self.text(&source, &read.text);
+                if read.open_to_all {
+                    self.warnings.push(format!("{source}: {OPEN_TO_ALL}"));
                 }
             }
             Err(what) => self.unusable(&source, what),
@@ -77,7 +74,7 @@ impl Gathered {
 
     /// Adds the key in the directory of credentials, if it is there.
     pub(super) fn credential(&mut self, directory: &Path) {
-        let path: PathBuf = directory.join(CREDENTIAL);
+        let path = directory.join(CREDENTIAL);
         if path.exists() {
             self.file("systemd credential", &path);
         }
@@ -96,6 +93,10 @@ impl Gathered {
     }
 }
 
+/// What is said of a file with a key that everybody on this host can read.
+pub(super) const OPEN_TO_ALL: &str =
+    "holds a key, and everybody on this host can read it; set its mode to 0640";
+
 /// What is said of an empty key.
 const EMPTY: &str = "the key is empty; an empty key would open the metrics to everyone";
 
@@ -112,26 +113,12 @@ pub(super) fn check(key: &str) -> Result<(), String> {
     }
 }
 
-/// The text of a file, and whether everybody on this host can read it.
-fn read(path: &Path) -> Result<(String, bool), String> {
-    let unreadable = |error| format!("cannot be read: {error}");
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    let length = file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if length as u64 > MAX_FILE_BYTES {
-        return Err(format!("longer than {MAX_FILE_BYTES} bytes; it should hold a key and no more"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| "not UTF-8; a key is text".to_owned())?;
-    // Pipes and devices have modes that say nothing about who else could read the key.
-    Ok((text, metadata.is_file() && metadata.permissions().mode() & 0o004 != 0))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -176,8 +163,8 @@ mod tests {
             (&long, "a key is longer than 1024 bytes"),
             (b"sec\0ret", "a key holds control characters, which no request can carry"),
             (b"a\rb", "a key holds control characters, which no request can carry"),
-            (b"\xff\xfe", "not UTF-8; a key is text"),
-            (&huge, "longer than 65536 bytes; it should hold a key and no more"),
+            (b"\xff\xfe", "not UTF-8"),
+            (&huge, "longer than 65536 bytes"),
         ] {
             assert_eq!(from_file(bytes, 0o600).0, Err(format!("--metrics-key-file FILE: {what}")));
         }

@@ -1,9 +1,8 @@
 //! Flags and variables over the file, the file over the defaults: for each value, the strongest layer that names it
 //! decides. Flags and variables arrive as one layer, in which clap has put the flags first.
 
-use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 
 use super::args::{LimitArgs, LogArgs, ServeArgs, StateArgs};
 use super::file::Written;
@@ -70,7 +69,7 @@ fn gather(args: &ServeArgs, key_files_typed: bool, written: &Written, around: &S
     if let Some(key) = &around.metrics_key {
         match key.to_str() {
             Some(key) => gathered.text(keys::KEY_VARIABLE, key),
-            None => gathered.unusable(keys::KEY_VARIABLE, "not UTF-8; a key is text"),
+            None => gathered.unusable(keys::KEY_VARIABLE, "not UTF-8"),
         }
     }
     if let Some(directory) = &around.credentials_directory {
@@ -80,13 +79,9 @@ fn gather(args: &ServeArgs, key_files_typed: bool, written: &Written, around: &S
         for (name, key) in &written.keys {
             gathered.text(name, key);
         }
-        if let Some(path) =
-            args.config.as_deref().filter(|path| !written.keys.is_empty() && open_to_all(path))
+        if let Some(path) = args.config.as_deref().filter(|_| written.open_to_all && !written.keys.is_empty())
         {
-            gathered.warnings.push(format!(
-                "{}: holds a key, and everybody on this host can read it; set its mode to 0640",
-                path.display()
-            ));
+            gathered.warnings.push(format!("{}: {}", path.display(), keys::OPEN_TO_ALL));
         }
         for path in &written.metrics_key_files {
             gathered.file("exporter.metricsKeyFile", path);
@@ -116,8 +111,8 @@ fn tls_of(args: &ServeArgs, written: &Written, problems: &mut Vec<Problem>) -> O
     };
     for (name, path) in names.into_iter().zip([&pair.0, &pair.1]) {
         if let Err(error) = File::open(path) {
-            problems
-                .push(Problem::new(format!("{name} {}", path.display()), format!("cannot be read: {error}")));
+            let place = format!("{name} {}", path.display());
+            problems.push(Problem::new(place, format!("cannot be read: {error}")));
         }
     }
     Some(TlsFiles { certificate: pair.0, key: pair.1 })
@@ -139,9 +134,4 @@ pub(super) fn log_of(args: &LogArgs, written: &Written, around: &Surroundings) -
         format: args.log_format.or(written.log_format).unwrap_or(log::Format::suited(around.terminal)),
         level: args.log_level.or(written.log_level).unwrap_or_default(),
     }
-}
-
-/// Whether everybody on this host can read a file.
-fn open_to_all(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o004 != 0)
 }

@@ -9,6 +9,7 @@
 //! * `file`: the configuration file, what was written; `json` reads it member by member.
 //! * `keys`: where the keys to the metrics come from.
 //! * `layers`: the strongest layer that names a value decides.
+//! * `text`: a small file, read whole.
 //! * `address`, `value`: single values, read the same way wherever they stand.
 //! * `problem`: what is wrong, all of it at once.
 //! * `summary`: what it all means, for `--check-config`.
@@ -21,6 +22,7 @@ mod keys;
 mod layers;
 mod problem;
 mod summary;
+mod text;
 mod value;
 
 use std::ffi::OsString;

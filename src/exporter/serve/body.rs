@@ -23,7 +23,7 @@ use crate::exporter::published::{Published, Snapshot};
 /// about this process change all the time; a second is below any scrape interval.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
-/// Level of gzip: the lowest. An exposition repeats itself so much that it shrinks to about a tenth even so, higher
+/// Level of gzip: the lowest. An exposition repeats itself so much that it shrinks to about an eighth even so, higher
 /// levels win little more, and the processor they take belongs to the host's real work.
 const GZIP_LEVEL: u32 = 1;
 

@@ -233,6 +233,7 @@ mod tests {
     use warp::hyper::service::Service as _;
 
     use super::*;
+    use crate::exporter::log::{self, Page};
     use crate::exporter::published::Snapshot;
 
     struct Rig {
@@ -436,6 +437,35 @@ mod tests {
         assert!(answer.text().contains(&format!("href=\"{METRICS_PATH}\"")));
         for hint in ["secret", "<script", "http:", "https:", "src="] {
             assert!(!answer.text().contains(hint), "{hint}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_key_that_is_offered_is_logged_or_answered() {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber =
+            log::subscriber(log::Format::Logfmt, log::Level::Trace, false, move || writer.clone());
+        let logging = tracing::subscriber::set_default(subscriber);
+        let rig = Rig::new();
+        let mut seen = String::new();
+        for _ in 0..11 {
+            for (path, authorization) in [
+                (with_key("hunter2"), "Digest x"),
+                (with_key("hunter2&key=hunter2"), "Bearer hunter2"),
+                (with_key("secret"), "Basic b3BzOnNlY3JldA=="),
+                (METRICS_PATH.to_owned(), "Bearer hunter2"),
+                (METRICS_PATH.to_owned(), "Basic aHVudGVyMg"),
+            ] {
+                let answer = rig.ask("GET", &path, &[("authorization", authorization)]).await;
+                seen += &format!("{:?} {}", answer.headers, answer.text());
+            }
+        }
+        drop(logging);
+        seen += &page.text();
+        assert!(seen.contains("too many wrong keys"), "{seen}");
+        for key in ["secret", "hunter2", "c2VjcmV0", "aHVudGVyMg", "NlY3JldA"] {
+            assert!(!seen.contains(key), "{key}: {seen}");
         }
     }
 
