@@ -179,7 +179,7 @@ pub(super) struct ServeArgs {
 
 #[derive(Args)]
 pub(super) struct StateArgs {
-    /// Directory of the exporter's own state [default: /var/lib/etcha-exporter]
+    /// Where the exporter keeps its state [default: /var/lib/etcha-exporter]
     ///
     /// Checkpoint and self-signed certificate. Under systemd the default is the unit's StateDirectory.
     #[arg(long, value_name = "DIR", help_heading = "Journal and state")]

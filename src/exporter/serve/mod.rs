@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! * [`routes`]: which path and method gets what.
+//! * [`mod@routes`]: which path and method gets what.
 //! * [`auth`]: who may read the metrics; `query` decodes what a request offers.
 //! * [`attempts`]: how often a client may be wrong.
 //! * [`body`]: rendered bodies, shared between scrapes; [`encoding`] chooses their coding.
