@@ -80,7 +80,8 @@ pub fn demo(listen: ListenAddress, speed: f64, log: Log) -> Result<(), DemoError
 
 fn configuration(directory: &Path, key: &str, listen: ListenAddress, log: Log) -> Config {
     let mut keys = Keys::default();
-    keys.add(key.as_bytes());
+    // It is not empty: it was just made.
+    let _ = keys.add(key.as_bytes());
     Config {
         journal: directory.join("journal.jsonl"),
         state_dir: directory.join("state"),
@@ -103,7 +104,7 @@ fn play(mut writer: Writer, speed: f64, stopped: &Receiver<()>) {
             if !play_once(&mut writer, recording, speed, stopped) {
                 return;
             }
-            match Writer::open(writer.path().to_owned(), Options::default()) {
+            match Writer::open(writer.path(), Options::default()) {
                 Ok(next) => writer = next,
                 Err(error) => {
                     tracing::error!(%error, "the recording cannot go on");

@@ -197,7 +197,7 @@ pub(super) struct LimitArgs {
 
     /// Bytes of a label value [default: 1024]
     ///
-    /// A longer one is cut, and a digest keeps it distinct. 32 to 65536.
+    /// A longer one is cut, and a digest keeps it distinct. 64 to 65536.
     #[arg(long, value_name = "N", value_parser = value::max_label_bytes,
           help_heading = "Limits")]
     pub(super) max_label_bytes: Option<usize>,

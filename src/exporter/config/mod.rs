@@ -43,9 +43,10 @@ use super::serve::Keys;
 
 pub use self::address::{DEFAULT_LISTEN, DEMO_LISTEN, ListenAddress};
 pub use self::problem::Problem;
-pub use self::value::{
-    DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES, DEFAULT_POLL_INTERVAL,
-};
+pub use self::value::DEFAULT_POLL_INTERVAL;
+pub use super::checkpointer::DEFAULT_CHECKPOINT_INTERVAL;
+pub use super::metrics::DEFAULT_MAX_SERIES;
+pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
 
 /// The journal that is followed unless told otherwise.
 pub const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
@@ -139,7 +140,7 @@ pub struct Config {
 pub struct Limits {
     /// Series that one family may have, 1 to 10,000,000.
     pub max_series: usize,
-    /// Bytes that a label value may have, 32 to 65,536.
+    /// Bytes that a label value may have, 64 to 65,536.
     pub max_label_bytes: usize,
 }
 

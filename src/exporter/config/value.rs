@@ -5,26 +5,22 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::exporter::metrics::labels::MIN_MAX_LABEL_BYTES;
+
 /// Pause between two looks at the journal. A notification from the file system cuts it short.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Below, looking would take more time than it saves; above, a journal counts as lost.
 const POLL_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
 
-/// Pause between two checkpoints: what a restart has to read again.
-pub const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
 /// Each checkpoint writes and syncs the whole state, hence the floor.
 const CHECKPOINT_INTERVALS: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(24 * 3600);
 
-/// Series that one family may have.
-pub const DEFAULT_MAX_SERIES: usize = 100_000;
 /// The upper end is what a scrape can still carry within its time limit.
 const MAX_SERIES: RangeInclusive<u64> = 1..=10_000_000;
 
-/// Length of a label value in bytes.
-pub const DEFAULT_MAX_LABEL_BYTES: usize = 1024;
-/// A value that is cut has to have room for the digest that keeps it distinct; none is longer than a line.
-const MAX_LABEL_BYTES: RangeInclusive<u64> = 32..=65_536;
+/// Below, little but the digest would be left of a value; above, it could not have come from a line.
+const MAX_LABEL_BYTES: RangeInclusive<u64> = MIN_MAX_LABEL_BYTES as u64..=65_536;
 
 /// How many times faster than recorded a demonstration may run.
 const SPEEDS: RangeInclusive<f64> = 0.01..=1000.0;
@@ -82,6 +78,7 @@ fn count(text: &str, bounds: RangeInclusive<u64>) -> Result<usize, String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::{DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_SERIES};
     use super::*;
 
     #[test]
@@ -111,7 +108,7 @@ mod tests {
         for bad in ["", "0", "-1", "1.5", "1e3", "10000001", "99999999999999999999"] {
             assert!(max_series(bad).is_err(), "{bad}");
         }
-        assert_eq!(max_label_bytes("31").unwrap_err(), "not a whole number between 32 and 65536");
+        assert_eq!(max_label_bytes("63").unwrap_err(), "not a whole number between 64 and 65536");
         assert!(speed("NaN").is_err() && speed("0").is_err() && speed("inf").is_err());
         assert!((speed("2.5").unwrap() - 2.5).abs() < f64::EPSILON);
     }

@@ -282,7 +282,7 @@ mod tests {
         async fn ask_from(&self, client: &str, query: &str) -> Answer {
             let request = Request::builder()
                 .uri(format!("{METRICS_PATH}{query}"))
-                .extension(SocketAddr::new(client.parse().unwrap(), 50_000));
+                .extension(Peer::new(std::net::SocketAddr::new(client.parse().unwrap(), 50_000)));
             self.send(request.body(String::new()).unwrap()).await
         }
 
