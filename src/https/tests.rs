@@ -371,8 +371,8 @@ async fn a_known_client_keeps_its_connection_while_strangers_come() {
 
 #[tokio::test]
 async fn each_phase_that_takes_too_long_is_ended_and_counted() {
-    let short = Duration::from_millis(300);
-    let limits = Limits { handshake: short, header: short, idle: short, answer: short, ..Limits::default() };
+    let (short, handshake) = (Duration::from_millis(400), Duration::from_secs(1));
+    let limits = Limits { handshake, header: short, idle: short, answer: short, ..Limits::default() };
     let server = Server::start(limits);
     let counters = &server.counters;
     assert_eq!(read_to_close(&mut server.tcp().await).await, "");
@@ -404,7 +404,14 @@ async fn each_phase_that_takes_too_long_is_ended_and_counted() {
     assert_eq!(read_to_close(&mut stream).await, "");
     let mut stalled = server.secured(H1).await;
     stalled.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    until("both answers are given up", || counters.answer_timeouts.get() == 2).await;
+    let mut unwilling = h2::client::Builder::new();
+    unwilling.initial_window_size(0);
+    let (mut client, connection) = unwilling.handshake::<_, Bytes>(server.secured(H2).await).await.unwrap();
+    let request = Request::get("https://localhost/hello").body(()).unwrap();
+    let _untaken = client.send_request(request, true).unwrap();
+    assert!(timeout(PATIENCE, connection).await.unwrap().is_err());
+    until("three answers are given up", || counters.answer_timeouts.get() == 3).await;
+    drop(stalled);
     server.stop().await;
 }
 
