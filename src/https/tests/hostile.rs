@@ -32,7 +32,7 @@ async fn five_hundred_silent_slow_and_half_connections_delay_no_right_request() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lasting_flood_of_connections_delays_no_right_request() {
-    let server = Server::start(Limits { connections: 64, connections_per_client: 64, ..Limits::default() });
+    let server = Server::start(Limits::default());
     let address = server.address;
     let flood = tokio::spawn(async move {
         let mut held = std::collections::VecDeque::new();
