@@ -71,7 +71,7 @@ pub(super) async fn run<S, B>(
         let secured = tokio::select! {
             // Who has not asked anything yet loses nothing at shutdown.
             () = wait(&mut closed) => return,
-            secured = handshake(stream, &shared) => secured,
+            secured = handshake(stream, steps.peer(), &shared) => secured,
         };
         let Some(stream) = secured else { return };
         steps.secured();
@@ -79,7 +79,7 @@ pub(super) async fn run<S, B>(
         let (limits, counters) = (&shared.limits, &*shared.counters);
         let service = Reporting {
             inner: service,
-            peer: place.peer(),
+            peer: steps.peer().clone(),
             steps: steps.clone(),
             counters: Arc::clone(&shared.counters),
         };
@@ -100,7 +100,7 @@ pub(super) async fn run<S, B>(
 }
 
 /// The TLS session, or none when there is none to be had; why not is counted.
-async fn handshake(stream: TcpStream, shared: &Shared) -> Option<TlsStream<TcpStream>> {
+async fn handshake(stream: TcpStream, peer: &Peer, shared: &Shared) -> Option<TlsStream<TcpStream>> {
     let counters = &shared.counters;
     // Answers are small and whole: waiting for more to send with them only costs time.
     let _ = stream.set_nodelay(true);
@@ -119,7 +119,11 @@ async fn handshake(stream: TcpStream, shared: &Shared) -> Option<TlsStream<TcpSt
             }
         }
         let result = TlsAcceptor::from(shared.tls.config()).accept(stream).await;
-        result.inspect_err(|_| counters.handshake_failures.increment()).ok()
+        if let Err(error) = &result {
+            counters.handshake_failures.increment();
+            tracing::debug!(client = %peer.address(), %error, "TLS handshake failed");
+        }
+        result.ok()
     };
     timeout(shared.limits.handshake, secure).await.unwrap_or_else(|_| {
         counters.handshake_timeouts.increment();
@@ -160,7 +164,9 @@ async fn drive<C: GracefulConnection>(
     limits: &Limits,
     counters: &Counters,
     mut closed: watch::Receiver<bool>,
-) {
+) where
+    C::Error: std::fmt::Display,
+{
     let mut connection = pin!(connection);
     let mut closing = false;
     loop {
@@ -168,8 +174,9 @@ async fn drive<C: GracefulConnection>(
         let deadline = since + time_for(phase, limits, closing);
         tokio::select! {
             result = connection.as_mut() => {
-                if result.is_err() {
+                if let Err(error) = result {
                     counters.protocol_errors.increment();
+                    tracing::debug!(client = %steps.peer().address(), %error, "connection failed");
                 }
                 return;
             }

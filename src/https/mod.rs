@@ -108,6 +108,9 @@ pub async fn serve<S, B>(
                         let (service, shared) = (service.clone(), Arc::clone(&shared));
                         tasks.spawn(connection::run(stream, place, service, shared, closed.clone()));
                     }
+                    // Connections take their steps between two accepts. Without this a flood could be accepted,
+                    // and push out everybody else, in one go.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) => {
                     counters.accept_errors.increment();

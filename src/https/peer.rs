@@ -36,3 +36,17 @@ impl Peer {
         self.vouched.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_client_has_one_address_whatever_socket_it_came_through() {
+        let address = |text: &str| Peer::new(text.parse().unwrap()).address().to_string();
+        assert_eq!(address("[::ffff:192.0.2.1]:7"), "192.0.2.1:7");
+        assert_eq!(address("192.0.2.1:7"), "192.0.2.1:7");
+        assert_eq!(address("[2001:db8::1]:7"), "[2001:db8::1]:7");
+    }
+}

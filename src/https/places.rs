@@ -166,10 +166,6 @@ impl Drop for Place {
 }
 
 impl Place {
-    pub(super) fn peer(&self) -> Peer {
-        self.seat.peer.clone()
-    }
-
     /// Completes when this connection has to make room.
     pub(super) async fn evicted(&self) {
         self.seat.evicted.notified().await;
@@ -186,6 +182,11 @@ impl Place {
 pub(super) struct Steps(Arc<Seat>);
 
 impl Steps {
+    /// Whose connection it is.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.0.peer
+    }
+
     /// The phase now, and when it began.
     pub(super) fn phase(&self) -> (Phase, Instant) {
         let state = *self.0.state();
@@ -316,13 +317,13 @@ mod tests {
     async fn a_client_that_was_vouched_for_goes_last_and_never_during_an_answer() {
         let places = places(2, 2);
         let known = admit(&places, "10.0.0.1:1").await.unwrap();
-        known.peer().vouch();
+        known.steps().peer().vouch();
         let answer = known.steps().request();
         let stranger = admit(&places, "10.0.0.2:1").await.unwrap();
         let waiting = stranger.steps().request();
         let second = admit(&places, "10.0.0.3:1").await.unwrap();
         assert!(is_evicted(&stranger) && !is_evicted(&known));
-        second.peer().vouch();
+        second.steps().peer().vouch();
         let busy = second.steps().request();
         assert!(admit(&places, "10.0.0.4:1").await.is_none());
         assert_eq!(places.0.counters.refused_overall.get(), 1);
