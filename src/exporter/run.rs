@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::checkpoint::{Origin, Unusable, load};
 use super::checkpointer::Checkpointer;
-use super::config::{Config, ListenAddress};
+use super::config::Config;
 use super::follow::tail::Tail;
 use super::follow::{Follower, Memory};
 use super::metrics::labels::LabelLimit;
@@ -153,16 +153,9 @@ fn listen(config: &Config) -> Result<Vec<TcpListener>, RunError> {
     }
     let mut listeners = Vec::new();
     for address in &config.listen {
-        listeners.extend(listener::bind(&listen_address(*address)).map_err(RunError::Listen)?);
+        listeners.extend(listener::bind(address).map_err(RunError::Listen)?);
     }
     Ok(listeners)
-}
-
-fn listen_address(address: ListenAddress) -> listener::ListenAddress {
-    match address {
-        ListenAddress::Every(port) => listener::ListenAddress::Every(port),
-        ListenAddress::One(address) => listener::ListenAddress::One(address),
-    }
 }
 
 /// Completes at the first SIGTERM or SIGINT.

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 const BACKLOG: i32 = 1024;
 
 /// Where to listen. Written `:4000`, `127.0.0.1:4000`, `[::1]:4000` or `localhost:4000`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListenAddress {
     /// `:4000`: all interfaces, IPv6 and IPv4 on one socket; IPv4 alone where the kernel has no IPv6.
     Every(u16),
@@ -65,7 +65,11 @@ pub struct ListenAddressError(String);
 impl fmt::Display for ListenAddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = &self.0;
-        write!(f, "listen address {text:?}: not HOST:PORT; write :4000, 127.0.0.1:4000 or [::1]:4000")
+        write!(
+            f,
+            "{text:?} is not an address and port; write :4000 for every address of this host, or as in \
+             127.0.0.1:4000, [::1]:4000, localhost:4000"
+        )
     }
 }
 

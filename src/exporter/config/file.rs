@@ -16,6 +16,7 @@ use super::keys;
 use super::problem::Problem;
 use super::{text, value};
 use crate::exporter::log;
+use crate::https::listener::ListenAddressError;
 
 /// Longest file in bytes: thousands of times what the keys below take.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -127,7 +128,8 @@ impl Written {
 
     fn http_server<'a>(&mut self, document: &mut Document<'a>, section: &mut Object<'a>) {
         if let Some(member) = document.take(section, "listenAddress") {
-            self.listen = document.strings(&member, str::parse);
+            self.listen = document
+                .strings(&member, |text| text.parse().map_err(|error: ListenAddressError| error.to_string()));
         }
         if let Some(member) = document.take(section, "tlsCertificatePath") {
             self.tls_certificate = self.path(document, &member);

@@ -194,7 +194,7 @@ fn wrong_usage_names_the_flag() {
         (&["--tls-certificate", "x"] as &[&str], "--tls-key"),
         (&["--tls-key", "x"], "--tls-certificate"),
         (&["--poll-interval", "1"], "--poll-interval"),
-        (&["--listen-address", "localhost:4000"], "--listen-address"),
+        (&["--listen-address", "local host:4000"], "--listen-address"),
         (&["--max-series", "0"], "--max-series"),
         (&["--log-format", "xml"], "--log-format"),
         (&["--metrics-key", "secret"], "--metrics-key-file"),
