@@ -3,6 +3,8 @@
 
 mod harness;
 
+mod crash;
+mod following;
 mod prometheus;
 mod recordings;
 mod serving;
