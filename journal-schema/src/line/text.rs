@@ -197,7 +197,6 @@ fn number(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[first..]);
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "below 10")]
 fn digit_of(value: u64) -> u8 {
     b'0' + (value % 10) as u8
 }

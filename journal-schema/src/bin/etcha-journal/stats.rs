@@ -11,7 +11,8 @@ use jiff::{Span, Timestamp};
 use crate::Failure;
 use crate::input::{Progress, open, unreadable};
 use crate::printable::{counted, label, seconds, short};
-use crate::summary::{End, Report, Session, Summary};
+use crate::report::{End, Report, Session};
+use crate::summary::Summary;
 use crate::table::{Table, bar, columns};
 
 /// Width of a bar, in characters.
