@@ -153,6 +153,33 @@ fn a_full_disk_tears_one_line_and_the_next_writer_goes_on() {
 }
 
 #[test]
+fn writing_resumes_by_itself_when_there_is_space_again() {
+    let place = Place::new();
+    let script = "trap '' XFSZ; ulimit -S -f 1; exec \"$0\" append --stdin --sync never --journal \"$1\"";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_etcha-journal")]).arg(place.path());
+    let mut child = shell.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    stdin.write_all(EVENTS.repeat(5).as_bytes()).unwrap();
+    // The first line that does not fit is torn, the one after it is left out.
+    for says in ["torn: ", "left out: "] {
+        assert!(told.next().unwrap().unwrap().contains(says));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    let plenty = rustix::process::Rlimit { current: Some(1 << 30), maximum: None };
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, plenty).unwrap();
+    stdin.write_all(EVENTS.as_bytes()).unwrap();
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let checked = place.check();
+    assert!(checked.out.contains("1 bad: 1 torn"), "{checked:?}");
+    // One writer, and the lines that did not fit are a gap in its numbers.
+    assert!(checked.out.contains("1 writer, ") && checked.out.contains(": 1 to 24, "), "{checked:?}");
+    assert!(!checked.out.contains(", 0 lines missing"), "{checked:?}");
+}
+
+#[test]
 fn many_processes_append_and_rotate_at_once() {
     const PROCESSES: usize = 6;
     const ROUNDS: usize = 40;
