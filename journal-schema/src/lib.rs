@@ -5,10 +5,10 @@
 //!
 //! # Layout
 //!
-//! Bytes become lines in [`split`], lines become events in [`line`].
+//! Bytes become lines in [`split`], lines become events in [`mod@line`].
 //!
 //! * [`event`]: the types: envelope, engine, command, source, shell.
-//! * [`line`]: the codec, and the reasons why a line cannot be used.
+//! * [`mod@line`]: the codec, and the reasons why a line cannot be used.
 //! * [`split`]: where a line ends; resynchronisation after damage.
 //! * [`writer`]: appends events to a journal: rotation, durability, several writers at once.
 //! * [`reader`]: the lines of one segment, one after the other.

@@ -1,7 +1,8 @@
 //! `tail`: the end of a journal for people, and what comes after it.
 //!
 //! Follows by polling: simple, and right on every file system. A rotated file is read to its end, and looked at once
-//! more in the next round, because another writer may have been about to write to it.
+//! more in the next round, because another writer may have been about to write to it. A segment that came and went
+//! between two looks is not shown: this is a view, and counting is the exporter's.
 
 use std::collections::VecDeque;
 use std::fs::File;
