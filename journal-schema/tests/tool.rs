@@ -160,11 +160,11 @@ fn writing_resumes_by_itself_when_there_is_space_again() {
     shell.args(["-c", script, env!("CARGO_BIN_EXE_etcha-journal")]).arg(place.path());
     let mut child = shell.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut told = lines(child.stderr.take().unwrap());
     stdin.write_all(EVENTS.repeat(5).as_bytes()).unwrap();
     // The first line that does not fit is torn, the one after it is left out.
     for says in ["torn: ", "left out: "] {
-        assert!(told.next().unwrap().unwrap().contains(says));
+        assert!(told.next().unwrap().contains(says));
     }
     let pid = rustix::process::Pid::from_child(&child);
     let plenty = rustix::process::Rlimit { current: Some(1 << 30), maximum: None };
@@ -293,7 +293,7 @@ fn tail_shows_the_last_lines_and_filters() {
 fn tail_follows_a_journal_from_before_it_exists_through_rotations() {
     let place = Place::new();
     let mut child = place.command(&["tail", "-f", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut shown = lines(child.stdout.take().unwrap());
     let mut expected = BTreeSet::new();
     for round in 0..3 {
         // A journal of at most 1 byte: each line goes into a file of its own.
@@ -302,7 +302,7 @@ fn tail_follows_a_journal_from_before_it_exists_through_rotations() {
         let ended = place.append(&["engine", "--state", state, "--version", &version, "--max-bytes", "1"]);
         assert_eq!(ended, Ended::quietly());
         // The next line comes when this one was shown, so nothing is gone before it could be seen.
-        expected.insert(shown.next().unwrap().unwrap());
+        expected.insert(shown.next().unwrap());
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -391,4 +391,10 @@ fn the_python_writer_of_the_readme_writes_good_lines() {
     );
     let ended = place.check();
     assert!(ended.out.contains("2 source") && ended.out.contains("1 bad: 1 malformed"), "{ended:?}");
+}
+
+/// What a program of ours writes, line by line.
+#[expect(clippy::disallowed_methods, reason = "its lines are short; it is ours")]
+fn lines(stream: impl std::io::Read) -> impl Iterator<Item = String> {
+    BufReader::new(stream).lines().map(Result::unwrap)
 }

@@ -89,6 +89,7 @@ impl Active {
     }
 
     /// Whether the next line may begin right here. An empty file counts as ended.
+    #[expect(clippy::disallowed_methods, reason = "two milliseconds at most, when a journal is opened")]
     pub(super) fn ends_with_lf(&self) -> io::Result<bool> {
         for patience in 0..3 {
             let size = self.file.metadata()?.len();

@@ -30,7 +30,7 @@ pub use self::shells::MAX_OPEN_SHELLS;
 pub use self::table::OVERFLOW;
 pub(crate) use self::table::Table;
 pub use self::tables::Tables;
-pub(crate) use self::tables::{Values, seconds};
+pub(crate) use self::tables::{EngineRecord, Values, seconds};
 
 /// Default of `--max-series`: ten times what a large agent runs in one push.
 pub const DEFAULT_MAX_SERIES: usize = 100_000;

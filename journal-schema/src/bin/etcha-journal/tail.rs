@@ -211,9 +211,15 @@ impl Segment {
     }
 }
 
+/// Between two looks. Whoever watches ends the program, and with it this.
+#[expect(clippy::disallowed_methods, reason = "see above")]
+fn pause() {
+    thread::sleep(POLL);
+}
+
 fn wait_for(path: &Path) -> Result<Segment, Failure> {
     loop {
-        thread::sleep(POLL);
+        pause();
         match Segment::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other.map_err(|error| unreadable(path, &error)),
@@ -229,7 +235,7 @@ fn follow(path: &Path, mut current: Segment, pane: &mut Pane<'_>) -> Result<(), 
         }
         pane.show_new(path, &mut current)?;
         pane.out.flush()?;
-        thread::sleep(POLL);
+        pause();
         // Gone for the moment, or not readable yet: the next round looks again.
         let Ok(metadata) = std::fs::metadata(path) else { continue };
         let mut file = current.reader.get_ref();
