@@ -6,5 +6,6 @@ mod harness;
 mod crash;
 mod following;
 mod prometheus;
+mod readme;
 mod recordings;
 mod serving;
