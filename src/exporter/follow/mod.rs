@@ -5,7 +5,7 @@
 //! * `look`: which files there are. The only room here that touches the file system.
 //! * `segments`: what is known of each file, and in which order they are read. Pure.
 //! * `sequence`: which lines of which writer were counted. Pure.
-//! * [`tail`]: the thread that does this again and again; [`watch`] tells it when to hurry.
+//! * [`tail`]: the thread that does this again and again; `watch` tells it when to hurry.
 //! * this file: one round of it.
 //!
 //! The file system is the truth: a round looks at everything there is and reads what lies beyond the known
