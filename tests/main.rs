@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod model;
 mod prometheus;
 mod recordings;
 mod serving;
