@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use journal_schema::limits::MAX_COUNT;
 use serde::{Deserialize, Serialize};
 
 /// Default of `--max-writers`. Each run of an agent is a writer, and each call of `etcha-journal append`.
@@ -149,10 +150,25 @@ impl Writers {
         let WritersRecord { known, missing, clock, forgotten } = record;
         let mut writers = Writers { known: HashMap::new(), max: max.max(1), missing, clock, forgotten };
         for (name, writer) in known {
-            writers.make_room();
-            writers.known.insert(name, writer);
+            if writer.is_sound() {
+                writers.make_room();
+                writers.known.insert(name, writer);
+            }
         }
         writers
+    }
+}
+
+impl Writer {
+    /// Whether its parts fit each other: a decoded one has to be asked.
+    fn is_sound(&self) -> bool {
+        let mut below = self.before;
+        let ascending = self.gaps.iter().all(|&(from, to)| {
+            let right = below < from && from <= to;
+            below = to;
+            right
+        });
+        ascending && below <= self.last && self.last <= MAX_COUNT && self.gaps.len() <= MAX_GAPS
     }
 }
 

@@ -119,7 +119,10 @@ impl Run {
     }
 
     /// Lets a burst gather.
-    #[expect(clippy::disallowed_methods, reason = "nothing may cut this short; it is ten milliseconds at most")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing may cut this short; it is ten milliseconds at most"
+    )]
     fn space(&self, started: Instant) {
         thread::sleep(ROUND_SPACING.saturating_sub(started.elapsed()));
     }
