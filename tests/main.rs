@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod checkpoint;
 mod model;
 mod prometheus;
 mod recordings;
