@@ -17,7 +17,9 @@ const EVENTS: [&str; 4] = ["command", "source", "shell", "engine"];
 
 /// All own families of this moment, in the order of their names.
 pub fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let mut families = [lines(snapshot), journal(snapshot), limits(snapshot), checkpoint(snapshot), agent(snapshot)].concat();
+    let mut families =
+        [lines(snapshot), journal(snapshot), limits(snapshot), checkpoint(snapshot), agent(snapshot)]
+            .concat();
     families.retain(|family| !family.get_metric().is_empty());
     families.sort_by(|a, b| a.name().cmp(b.name()));
     families
@@ -235,7 +237,8 @@ fn labelled<'v>(
     label: &str,
     values: impl IntoIterator<Item = (&'v str, u64)>,
 ) -> MetricFamily {
-    let metrics = values.into_iter().map(|(value, count)| sample(kind, Some((label, value)), count)).collect();
+    let metrics =
+        values.into_iter().map(|(value, count)| sample(kind, Some((label, value)), count)).collect();
     family(name, help, kind, metrics)
 }
 

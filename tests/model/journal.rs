@@ -226,7 +226,7 @@ impl Journal {
     }
 
     fn keep_offset(&mut self, writer: usize) {
-        self.replace(writer);
+        self.alone.into_iter().chain([writer]).for_each(|writer| self.replace(writer));
         self.alone = Some(writer);
     }
 
@@ -275,8 +275,9 @@ impl Journal {
         let id = format!("c{}", self.lines.len() % 5);
         let source = "s".repeat(bytes.min(900));
         let padding = " ".repeat(bytes.saturating_sub(900));
-        let event =
-            format!(r#""event":"command","id":"{id}","mode":"check","error":false,"source":"{source}"{padding}"#);
+        let event = format!(
+            r#""event":"command","id":"{id}","mode":"check","error":false,"source":"{source}"{padding}"#
+        );
         let labels = [
             ("error", "0"),
             ("id", &id),
@@ -365,6 +366,8 @@ impl Journal {
 
     fn compress(&mut self, which: usize, share: usize) {
         let plain: Vec<_> = self.rotated().into_iter().filter(|path| !is_compressed(path)).collect();
+        // A link may lead nowhere.
+        let plain: Vec<_> = plain.into_iter().filter(|path| path.exists()).collect();
         let Some(path) = chosen(&plain, which) else { return };
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&fs::read(path).unwrap()).unwrap();

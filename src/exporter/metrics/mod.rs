@@ -27,8 +27,8 @@ use self::shells::{OpenShell, Opened, SessionId, Shells, ShellsRecord};
 
 pub(crate) use self::histogram::Histogram;
 pub use self::shells::MAX_OPEN_SHELLS;
-pub(crate) use self::table::{Index, Table};
 pub use self::table::OVERFLOW;
+pub(crate) use self::table::{Index, Table};
 
 /// Default of `--max-series`: ten times what a large agent runs in one push.
 pub const DEFAULT_MAX_SERIES: usize = 100_000;

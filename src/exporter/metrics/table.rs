@@ -223,8 +223,11 @@ mod tests {
             let series = index.locate(FAMILY, &mut table, text, 5, 2);
             *table.value_mut(series) += 1;
         }
-        let rows: Vec<_> =
-            table.sorted().iter().map(|&series| (table.text(series).to_owned(), *table.value(series))).collect();
+        let rows: Vec<_> = table
+            .sorted()
+            .iter()
+            .map(|&series| (table.text(series).to_owned(), *table.value(series)))
+            .collect();
         let overflow = r#"name="__overflow__",public_key="__overflow__",remote_addr="__overflow__""#;
         assert_eq!(rows, [("a".to_owned(), 2), ("b".to_owned(), 2), (overflow.to_owned(), 2)]);
         assert_eq!(table.overflowed(), 2);
