@@ -4,6 +4,8 @@
 mod harness;
 
 mod checkpoint;
+mod crash;
+mod following;
 mod model;
 mod prometheus;
 mod recordings;

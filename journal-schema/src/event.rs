@@ -54,7 +54,7 @@ pub struct Engine<'a> {
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub version: Cow<'a, str>,
     /// Process id of the agent on its host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32")]
     pub pid: Option<u32>,
 }
@@ -92,7 +92,7 @@ pub struct Command<'a> {
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub remote_addr: Cow<'a, str>,
     /// How long the script took, in seconds.
-    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "seconds", skip_serializing_if = "seconds::is_unusable")]
     #[schemars(with = "f64", range(min = 0.0))]
     pub duration_seconds: Option<f64>,
 }
@@ -153,15 +153,15 @@ pub struct Source<'a> {
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub remote_addr: Cow<'a, str>,
     /// How many Commands were changed.
-    #[serde(default, with = "count", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "count", skip_serializing_if = "count::is_unusable")]
     #[schemars(with = "u64", range(max = MAX_COUNT))]
     pub changed: Option<u64>,
     /// How many Commands were removed.
-    #[serde(default, with = "count", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "count", skip_serializing_if = "count::is_unusable")]
     #[schemars(with = "u64", range(max = MAX_COUNT))]
     pub removed: Option<u64>,
     /// How long the run took, in seconds.
-    #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "seconds", skip_serializing_if = "seconds::is_unusable")]
     #[schemars(with = "f64", range(min = 0.0))]
     pub duration_seconds: Option<f64>,
 }
@@ -227,17 +227,32 @@ pub enum ShellState {
     Closed,
 }
 
+/// A number that may be absent, but is no `null` where it is given.
+fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    u32::deserialize(input).map(Some)
+}
+
 /// A duration in seconds: finite and not negative, because a clock that jumped is no measurement.
 mod seconds {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
         let seconds = f64::deserialize(input)?;
-        if seconds.is_finite() && seconds >= 0.0 {
+        if is_usable(seconds) {
             Ok(Some(seconds))
         } else {
             Err(D::Error::custom("a duration is a finite number of seconds, not below 0"))
         }
+    }
+
+    /// What a reader would refuse is not written: that loses a measurement, not the event.
+    #[expect(clippy::ref_option, reason = "the signature serde calls")]
+    pub(super) fn is_unusable(seconds: &Option<f64>) -> bool {
+        !seconds.is_some_and(is_usable)
+    }
+
+    fn is_usable(seconds: f64) -> bool {
+        seconds.is_finite() && seconds >= 0.0
     }
 
     #[expect(clippy::ref_option, reason = "the signature serde calls")]
@@ -260,6 +275,12 @@ mod count {
             count if count <= MAX_COUNT => Ok(Some(count)),
             _ => Err(D::Error::custom("a count is at most 2^53")),
         }
+    }
+
+    /// What a reader would refuse is not written: that loses a measurement, not the event.
+    #[expect(clippy::ref_option, reason = "the signature serde calls")]
+    pub(super) fn is_unusable(count: &Option<u64>) -> bool {
+        !count.is_some_and(|count| count <= MAX_COUNT)
     }
 
     #[expect(clippy::ref_option, reason = "the signature serde calls")]

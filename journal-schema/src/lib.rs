@@ -5,11 +5,14 @@
 //!
 //! # Layout
 //!
-//! Bytes become lines in [`split`], lines become events in [`line`].
+//! Bytes become lines in [`split`], lines become events in [`mod@line`].
 //!
 //! * [`event`]: the types: envelope, engine, command, source, shell.
-//! * [`line`]: the codec, and the reasons why a line cannot be used.
+//! * [`mod@line`]: the codec, and the reasons why a line cannot be used.
 //! * [`split`]: where a line ends; resynchronisation after damage.
+//! * [`writer`]: appends events to a journal: rotation, durability, several writers at once.
+//! * [`reader`]: the lines of one segment, one after the other.
+//! * [`schema`]: the JSON Schema of a line.
 //! * [`limits`]: the contract's limits.
 //!
 //! The crate knows no async, no HTTP and no Prometheus.
@@ -17,10 +20,15 @@
 pub mod event;
 pub mod limits;
 pub mod line;
+pub mod reader;
+pub mod schema;
 pub mod split;
+pub mod writer;
 
 pub use event::{
     Command, Engine, EngineState, Envelope, Event, Line, Mode, Shell, ShellState, Source, Trigger,
 };
-pub use line::{Reason, Rejected, decode, encode};
+pub use line::{Reason, Rejected, decode, decode_event, encode};
+pub use reader::{Reader, Record};
 pub use split::{Piece, Place, Splitter};
+pub use writer::{Options, Sync, WriteError, Writer};

@@ -4,6 +4,8 @@
 //! a place in its writer's sequence. It allocates only for labels that hold escapes. Where a line ends is
 //! [`crate::split`]'s question; what an event does to a metric is the exporter's.
 
+mod text;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -94,25 +96,9 @@ impl Reason {
 /// Says why the line cannot be used. Unknown fields are no reason; a field of the wrong type is.
 pub fn decode(bytes: &[u8]) -> Result<Line<'_>, Rejected<'_>> {
     let reject = |reason, detail| Err(Rejected { reason, envelope: None, detail });
-    if bytes.len() >= MAX_LINE_BYTES {
-        return reject(
-            Reason::Overlong,
-            format!("{} bytes; a line has at most {MAX_LINE_BYTES}", bytes.len() + 1),
-        );
-    }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => return reject(Reason::Utf8, format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
-    };
-    if text.trim_ascii().is_empty() {
-        return reject(Reason::Blank, "nothing on the line".to_owned());
-    }
-    if !text.trim_ascii_start().starts_with('{') {
-        return reject(Reason::Malformed, "a line is one JSON object".to_owned());
-    }
-    let fields: Fields<'_> = match serde_json::from_str(text) {
-        Ok(fields) => fields,
-        Err(error) => return reject(reason_of(&error), detail_of(&error)),
+    let (text, fields) = match object(bytes) {
+        Ok(object) => object,
+        Err((reason, detail)) => return reject(reason, detail),
     };
     match fields.version() {
         Ok(VERSION) => {}
@@ -133,27 +119,33 @@ pub fn decode(bytes: &[u8]) -> Result<Line<'_>, Rejected<'_>> {
     }
 }
 
-/// Appends one line to `out`, its LF included.
+/// Decodes an event that has no envelope yet, the way a program hands it to a writer.
+///
+/// # Errors
+///
+/// Says why it cannot be used. An envelope's field is a reason, too: the writer fills those in, and dropping one that
+/// was given would hide a mistake.
+pub fn decode_event(bytes: &[u8]) -> Result<Event<'_>, Rejected<'_>> {
+    let reject = |(reason, detail)| Rejected { reason, envelope: None, detail };
+    let (text, fields) = object(bytes).map_err(reject)?;
+    if fields.v.or(fields.writer).or(fields.seq).or(fields.time).is_some() {
+        let detail = "v, writer, seq and time are the writer's; give `event` and its own fields";
+        return Err(reject((Reason::Invalid, detail.to_owned())));
+    }
+    event(&fields, text).map_err(reject)
+}
+
+/// Appends one line to `out`, its LF included. A measurement that no reader would take (not finite, below 0, above
+/// [`MAX_COUNT`]) is left out.
 ///
 /// # Errors
 ///
 /// [`TooLong`] if the line would pass [`MAX_LINE_BYTES`]; `out` is then as it was.
 pub fn encode(envelope: &Envelope<'_>, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), TooLong> {
-    use std::io::Write as _;
-
     let start = out.len();
-    // Writing to a `Vec` cannot fail, and none of these types has a map with keys that are not strings.
-    let written = (|| -> std::io::Result<()> {
-        let Envelope { writer, seq, time } = envelope;
-        write!(out, "{{\"v\":{VERSION},\"writer\":\"{writer}\",\"seq\":{seq},\"time\":\"{time:.6}\"")?;
-        let join = out.len();
-        serde_json::to_writer(&mut *out, event)?;
-        // The event is an object of its own; its brace becomes the comma after the envelope.
-        out[join] = b',';
-        out.push(b'\n');
-        Ok(())
-    })();
-    debug_assert!(written.is_ok(), "writing to memory failed: {written:?}");
+    text::envelope(out, envelope);
+    text::event(out, event);
+    out.push(b'\n');
     let bytes = out.len() - start;
     if bytes > MAX_LINE_BYTES {
         out.truncate(start);
@@ -212,6 +204,24 @@ impl<'a> Fields<'a> {
         )?;
         Ok(Envelope { writer, seq, time })
     }
+}
+
+/// The line as text and as an object, before anything is believed of it.
+fn object(bytes: &[u8]) -> Result<(&str, Fields<'_>), (Reason, String)> {
+    if bytes.len() >= MAX_LINE_BYTES {
+        let detail = format!("{} bytes; a line has at most {MAX_LINE_BYTES}", bytes.len() + 1);
+        return Err((Reason::Overlong, detail));
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| (Reason::Utf8, format!("not UTF-8 at byte {}", error.valid_up_to() + 1)))?;
+    if text.trim_ascii().is_empty() {
+        return Err((Reason::Blank, "nothing on the line".to_owned()));
+    }
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err((Reason::Malformed, "a line is one JSON object".to_owned()));
+    }
+    let fields = serde_json::from_str(text).map_err(|error| (reason_of(&error), detail_of(&error)))?;
+    Ok((text, fields))
 }
 
 /// The part of a line that depends on its `event`.
@@ -274,16 +284,27 @@ fn reason_of(error: &serde_json::Error) -> Reason {
 /// labels may be anything, also secret.
 fn detail_of(error: &serde_json::Error) -> String {
     let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    let quoted = |text: &str| {
-        // `invalid type: string "…", expected …` and `unknown variant `…`, expected …` quote the value.
-        let (head, tail) = text.split_once(['"', '`'])?;
-        let expected = tail.rfind(", expected ")?;
-        Some(format!("{}{}", head.trim_end(), &tail[expected..]))
-    };
+    // The position is the last thing said; a value before it may look just the same.
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
     let message = match error.classify() {
-        serde_json::error::Category::Data => quoted(message).unwrap_or_else(|| message.to_owned()),
+        serde_json::error::Category::Data => without_value(message),
         _ => message.to_owned(),
     };
     if error.column() == 0 { message } else { format!("{message} at byte {}", error.column()) }
 }
+
+/// Of `invalid type: string "…", expected …` and `unknown variant `…`, expected …` what stands around the value.
+fn without_value(message: &str) -> String {
+    let names_a_field =
+        ["missing field `", "duplicate field `"].iter().any(|start| message.starts_with(start));
+    match message.split_once(['"', '`']) {
+        Some((head, tail)) if !names_a_field => {
+            let expected = tail.rfind(", expected ").map_or("", |expected| &tail[expected..]);
+            format!("{}{expected}", head.trim_end())
+        }
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

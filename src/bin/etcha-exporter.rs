@@ -1,7 +1,13 @@
-//! x
-fn main() {
-    let files = std::env::args_os().skip(2).map(Into::into).collect();
-    let r = etcha_exporter::exporter::render::Render { files, limits: Default::default() };
-    let s = r.run(&mut std::io::stdin(), &mut std::io::stdout());
-    eprintln!("{}", s.unwrap());
+//! The program `etcha-exporter`: reads what it is asked to do, and has it done.
+
+use std::process::ExitCode;
+
+use etcha_exporter::exporter::config::{self, Surroundings};
+use etcha_exporter::exporter::task;
+
+fn main() -> ExitCode {
+    match config::read(std::env::args_os(), &Surroundings::of_process()) {
+        Ok(invocation) => task::run(invocation),
+        Err(error) => error.report(),
+    }
 }

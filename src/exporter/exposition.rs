@@ -17,9 +17,7 @@ pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Appends all that `snapshot` holds: the families of the guide, the further ones, the exporter's own, its process.
 pub fn text(snapshot: &Snapshot, out: &mut Vec<u8>) {
     guide(&snapshot.tables, out);
-    for family in FamilyId::FURTHER {
-        append(&snapshot.tables, family, out);
-    }
+    further(&snapshot.tables, out);
     families(&own::families(snapshot), out);
     families(&snapshot.process, out);
 }
@@ -27,6 +25,13 @@ pub fn text(snapshot: &Snapshot, out: &mut Vec<u8>) {
 /// Appends the four families of Etcha's monitoring guide.
 pub fn guide(tables: &Tables, out: &mut Vec<u8>) {
     for family in FamilyId::GUIDE {
+        append(tables, family, out);
+    }
+}
+
+/// Appends the further families that are counted from the journal.
+pub fn further(tables: &Tables, out: &mut Vec<u8>) {
+    for family in FamilyId::FURTHER {
         append(tables, family, out);
     }
 }

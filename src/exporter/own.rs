@@ -205,11 +205,11 @@ fn flag(set: bool) -> f64 {
 
 /// Counts of this size are exact up to 2^53; beyond it a sample could not hold them anyway.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
-fn whole(count: u64) -> f64 {
+pub(crate) fn whole(count: u64) -> f64 {
     count as f64
 }
 
-fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+pub(crate) fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
     let mut metric = Metric::default();
     let mut gauge = Gauge::default();
     gauge.set_value(value);
@@ -221,7 +221,7 @@ fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
     family(name, help, MetricType::COUNTER, vec![sample(MetricType::COUNTER, None, value)])
 }
 
-fn counters<'v>(
+pub(crate) fn counters<'v>(
     name: &str,
     help: &str,
     label: &str,

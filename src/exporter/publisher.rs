@@ -12,6 +12,7 @@ use super::checkpoint::{Checkpoint, Origin};
 use super::checkpointer::Checkpointer;
 use super::follow::tail::{Moment, Show};
 use super::follow::{FollowRecord, Follower};
+use super::metrics::Tables;
 use super::progress::Progress;
 use super::published::{Published, Snapshot};
 
@@ -59,7 +60,9 @@ impl Publisher {
             generation: self.generation,
             caught_up: moment.caught_up,
             watching: moment.watching,
-            tables: follower.metrics().tables().clone(),
+            // Until the journal has been caught up with, counters are lower than they were shown before a restart.
+            // Prometheus would take that for a reset and count the difference twice, so they are not shown.
+            tables: if moment.caught_up { follower.metrics().tables().clone() } else { Tables::default() },
             tally: follower.tally().clone(),
             journal: follower.state(),
             process: Arc::clone(&self.process_now),

@@ -142,6 +142,18 @@ pub struct FollowRecord {
     tally: Tally,
 }
 
+impl FollowRecord {
+    /// What was read.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Each segment known, by the digest of its first line, and how many of its bytes were read.
+    pub fn positions(&self) -> impl Iterator<Item = (String, u64)> {
+        self.segments.positions()
+    }
+}
+
 /// What a round did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Round {

@@ -8,6 +8,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -236,6 +237,28 @@ pub(crate) struct SegmentsRecord {
     known: Vec<(SegmentKey, Segment)>,
     clock: u64,
     rewinds: u64,
+}
+
+impl SegmentsRecord {
+    /// Names and offsets, those seen last first; a segment of several versions several times.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (String, u64)> {
+        let mut known: Vec<_> = self.known.iter().collect();
+        known.sort_by_key(|(_, segment)| Reverse(segment.seen));
+        known.into_iter().flat_map(|(key, segment)| {
+            segment.versions.iter().map(|version| (key.to_string(), version.position.offset))
+        })
+    }
+}
+
+impl fmt::Display for SegmentKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SegmentKey::Line(digest) => digest.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
+            SegmentKey::File { device, inode } => {
+                write!(out, "without a usable line (inode {device}:{inode})")
+            }
+        }
+    }
 }
 
 impl Segments {

@@ -84,6 +84,32 @@ pub(crate) fn push_label(out: &mut String, name: &str, value: &str) {
     out.push('"');
 }
 
+/// Label text back into names and values: what [`push_label`] made.
+pub(crate) fn read_labels(text: &str) -> Vec<(&str, String)> {
+    let (mut labels, mut rest) = (Vec::new(), text);
+    while let Some((name, quoted)) = rest.split_once("=\"") {
+        let (mut value, mut chars) = (String::new(), quoted.char_indices());
+        let mut end = quoted.len();
+        while let Some((at, char)) = chars.next() {
+            match char {
+                '"' => {
+                    end = at + 1;
+                    break;
+                }
+                '\\' => match chars.next() {
+                    Some((_, 'n')) => value.push('\n'),
+                    Some((_, other)) => value.push(other),
+                    None => {}
+                },
+                other => value.push(other),
+            }
+        }
+        labels.push((name, value));
+        rest = quoted[end..].strip_prefix(',').unwrap_or("");
+    }
+    labels
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +136,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn label_text_reads_back_as_what_it_was_made_of(a in ".{0,20}", b in "[\\\\\"\n,={}a]{0,20}") {
+            let mut text = String::new();
+            push_label(&mut text, "a", &a);
+            push_label(&mut text, "b", &b);
+            prop_assert_eq!(read_labels(&text), [("a", a), ("b", b)]);
+        }
+
         #[test]
         fn distinct_values_have_distinct_forms(a in ".{0,120}", b in ".{0,120}") {
             let limit = LabelLimit::new(64);

@@ -1,2 +1,102 @@
-//! x
-fn main() {}
+//! `etcha-journal`: appends to a journal, checks it, shows it, and sums it up.
+//!
+//! The contract itself is the library's; here are a command line and views for people. Each subcommand has a file.
+
+mod append;
+mod check;
+mod environment;
+mod input;
+mod printable;
+mod report;
+mod schema;
+mod sequence;
+mod stats;
+mod summary;
+mod table;
+mod tail;
+mod view;
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  Tell that a run of the Source web, pushed by 192.0.2.7, changed three Commands:
+    etcha-journal append source --name web --trigger push --remote-addr 192.0.2.7 --changed 3
+
+  Watch what happens:
+    etcha-journal tail -f
+
+  Is the journal right, its rotated segments as well?
+    etcha-journal check /var/lib/etcha/journal.jsonl*
+
+  What fails, what is slow, who had a shell?
+    etcha-journal stats --since 7d /var/lib/etcha/journal.jsonl*";
+
+/// Append to, check, show and sum up the journal of an Etcha-compatible agent.
+#[derive(Parser)]
+#[command(name = "etcha-journal", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Append(append::Arguments),
+    Check(check::Arguments),
+    Tail(tail::Arguments),
+    Stats(stats::Arguments),
+    Schema(schema::Arguments),
+}
+
+/// Why a subcommand ended early.
+enum Failure {
+    /// Nobody reads the output any more: somebody closed the pager, or `head` had enough.
+    BrokenPipe,
+    /// To be told, and the exit code to end with.
+    Told(String, u8),
+}
+
+impl Failure {
+    /// The usual failure.
+    fn new(message: impl fmt::Display) -> Failure {
+        Failure::Told(message.to_string(), 1)
+    }
+
+    /// A failure to read what was to be read.
+    fn unreadable(message: impl fmt::Display) -> Failure {
+        Failure::Told(message.to_string(), 2)
+    }
+}
+
+/// For errors of the output; those of the input are told with the name of the file.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
+            _ => Failure::new(format_args!("output: {error}")),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Append(arguments) => append::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
+        Command::Stats(arguments) => stats::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Failure::Told(message, code)) => {
+            anstream::eprintln!("etcha-journal: {message}");
+            ExitCode::from(code)
+        }
+    }
+}

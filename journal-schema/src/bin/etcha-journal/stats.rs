@@ -1,0 +1,275 @@
+//! `stats`: a journal summed up for people, or as JSON. What is counted is `summary`'s part.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use crate::Failure;
+use crate::input::{Progress, open, unreadable};
+use crate::printable::{counted, label, seconds, short};
+use crate::report::{End, Report, Session};
+use crate::summary::Summary;
+use crate::table::{Table, bar, columns};
+
+/// Width of a bar, in characters.
+const BAR_WIDTH: u32 = 20;
+
+/// Widest that a label is shown.
+const LABEL_WIDTH: usize = 40;
+
+const HEADING: Style = Style::new().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+
+const EXAMPLES: &str = "\
+Examples:
+  etcha-journal stats
+  etcha-journal stats --since 24h
+  etcha-journal stats --since 2026-01-31T00:00:00Z /var/lib/etcha/journal.jsonl*
+  etcha-journal stats --json | jq '.shells[] | select(.end == \"open\")'";
+
+/// Sum up journals: runs, failures, slowest Commands, shells
+///
+/// Segments may be given in any order. Lines that are there twice count once. Durations are known where the journal has them.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Journals to sum up: plain, gzipped (.gz), or - for standard input
+    #[arg(value_name = "FILE", env = "ETCHA_JOURNAL", default_value = crate::input::JOURNAL)]
+    files: Vec<PathBuf>,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+    /// Count only what happened since: a time such as 2026-01-31T09:30:00Z, or how long ago, such as 90m, 24h or 7d
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Commands in each list, and shells
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    top: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let mut summary = Summary::since(arguments.since);
+    let progress = Progress::through(&arguments.files);
+    for path in in_order(&arguments.files)? {
+        let mut input = open(path, &progress)?;
+        while let Some(record) = input.next().map_err(|error| unreadable(path, &error))? {
+            match &record.content {
+                Ok(line) => summary.line(line),
+                Err(_) => summary.bad(),
+            }
+        }
+    }
+    progress.finish();
+    let report = summary.report(arguments.top);
+    if arguments.json {
+        let mut out = io::stdout().lock();
+        serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
+        writeln!(out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let bars = io::stdout().is_terminal();
+    Page { report: &report, top: arguments.top, bars, out: anstream::stdout().lock() }.write()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Files by the time of their first good line, because a shell must be opened before it is closed. Standard input,
+/// of which only one look can be had, comes last.
+fn in_order(files: &[PathBuf]) -> Result<Vec<&Path>, Failure> {
+    let mut timed = Vec::new();
+    for path in files {
+        let mut first = None;
+        if path != Path::new("-") {
+            let quiet = Progress::through(&[]);
+            let mut input = open(path, &quiet)?;
+            while let Some(record) = input.next().map_err(|error| unreadable(path, &error))? {
+                if let Ok(line) = &record.content {
+                    first = Some(line.envelope.time);
+                    break;
+                }
+            }
+        }
+        timed.push((first.is_none(), first, path.as_path()));
+    }
+    timed.sort();
+    Ok(timed.into_iter().map(|(_, _, path)| path).collect())
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago = text.parse::<Span>().ok().and_then(|span| {
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
+        now.checked_sub(span.abs()).ok()
+    });
+    ago.map(|time| time.timestamp()).ok_or_else(|| {
+        "a time such as 2026-01-31T09:30:00Z, or how long ago, such as 90m, 24h or 7d".to_owned()
+    })
+}
+
+/// Where a report is written.
+struct Page<'a, W> {
+    report: &'a Report,
+    top: usize,
+    bars: bool,
+    out: W,
+}
+
+impl<W: Write> Page<'_, W> {
+    fn write(&mut self) -> io::Result<()> {
+        self.overview()?;
+        self.sources()?;
+        self.failing()?;
+        self.slowest()?;
+        self.shells()
+    }
+
+    fn heading(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "\n{HEADING}{text}{HEADING:#}")
+    }
+
+    fn overview(&mut self) -> io::Result<()> {
+        let report = self.report;
+        match report.first.zip(report.last) {
+            None => writeln!(self.out, "no events")?,
+            Some((first, last)) => {
+                let events = counted(report.lines, "event");
+                writeln!(self.out, "{events} from {} to {} UTC", time(first), time(last))?;
+            }
+        }
+        if report.bad_lines > 0 {
+            let bad = counted(report.bad_lines, "bad line");
+            writeln!(self.out, "{BAD}{bad}{BAD:#}, which `etcha-journal check` explains")?;
+        }
+        if report.duplicate_lines > 0 {
+            let lines = counted(report.duplicate_lines, "line");
+            writeln!(self.out, "{lines} came twice, and count once")?;
+        }
+        if self.bars && report.activity.lines.len() > 1 {
+            let step = seconds(report.activity.step_seconds as f64);
+            writeln!(self.out, "  {}  {step} each", columns(&report.activity.lines))?;
+        }
+        Ok(())
+    }
+
+    fn sources(&mut self) -> io::Result<()> {
+        if self.report.sources.is_empty() {
+            return Ok(());
+        }
+        self.heading("Runs of Sources")?;
+        let most = self.report.sources.iter().map(|source| source.runs).max().unwrap_or(0);
+        let headings =
+            ["Source", "trigger", ">runs", ">failed", ">changed", ">removed", ">median", "last", ""];
+        let mut table = Table::new(&headings);
+        for source in &self.report.sources {
+            table.row(vec![
+                short(&source.source, LABEL_WIDTH),
+                source.trigger.to_owned(),
+                source.runs.to_string(),
+                source.failed.to_string(),
+                source.changed.to_string(),
+                source.removed.to_string(),
+                source.seconds.as_ref().map_or(String::new(), |spread| seconds(spread.p50)),
+                time(source.last),
+                self.bar(source.runs as f64, most as f64),
+            ]);
+        }
+        table.write(&mut self.out)
+    }
+
+    fn failing(&mut self) -> io::Result<()> {
+        if self.report.failing.is_empty() {
+            return Ok(());
+        }
+        self.heading("Failing Commands")?;
+        let most = self.report.failing.iter().map(|command| command.failed).max().unwrap_or(0);
+        let mut table = Table::new(&["Source", "Command", "mode", ">failed", ">of", "last failed", ""]);
+        for command in &self.report.failing {
+            table.row(vec![
+                short(&command.source, LABEL_WIDTH),
+                short(&command.id, LABEL_WIDTH),
+                command.mode.to_owned(),
+                command.failed.to_string(),
+                command.runs.to_string(),
+                command.last_failed.map_or(String::new(), time),
+                self.bar(command.failed as f64, most as f64),
+            ]);
+        }
+        table.write(&mut self.out)
+    }
+
+    fn slowest(&mut self) -> io::Result<()> {
+        if self.report.slowest.is_empty() {
+            return Ok(());
+        }
+        self.heading("Slowest Commands")?;
+        let longest = self.report.slowest.first().map_or(0.0, |command| command.seconds.max);
+        let headings = ["Source", "Command", "mode", ">runs", ">mean", ">median", ">p95", ">max", ""];
+        let mut table = Table::new(&headings);
+        for command in &self.report.slowest {
+            let spread = &command.seconds;
+            table.row(vec![
+                short(&command.source, LABEL_WIDTH),
+                short(&command.id, LABEL_WIDTH),
+                command.mode.to_owned(),
+                spread.count.to_string(),
+                seconds(spread.mean),
+                seconds(spread.p50),
+                seconds(spread.p95),
+                seconds(spread.max),
+                self.bar(spread.max, longest),
+            ]);
+        }
+        table.write(&mut self.out)
+    }
+
+    /// The last ones; those still open in any case.
+    fn shells(&mut self) -> io::Result<()> {
+        let shells = &self.report.shells;
+        if shells.is_empty() {
+            return Ok(());
+        }
+        let open = shells.iter().filter(|shell| shell.end == End::Open).count();
+        self.heading(&format!("Shells: {} in all, {open} open", shells.len()))?;
+        let hidden = shells.len().saturating_sub(self.top);
+        let mut table = Table::new(&["opened", ">how long", "Source", "key", "from", "end"]);
+        for (_, shell) in
+            shells.iter().enumerate().filter(|(place, shell)| *place >= hidden || shell.end == End::Open)
+        {
+            table.row(vec![
+                shell.opened.map_or("before".to_owned(), time),
+                shell.seconds.map_or(String::new(), seconds),
+                short(&shell.source, LABEL_WIDTH),
+                short(&shell.public_key, LABEL_WIDTH),
+                label(&shell.remote_addr),
+                end_of(shell),
+            ]);
+        }
+        table.write(&mut self.out)
+    }
+
+    fn bar(&self, value: f64, largest: f64) -> String {
+        if self.bars { bar(value, largest, BAR_WIDTH) } else { String::new() }
+    }
+}
+
+fn time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn end_of(shell: &Session) -> String {
+    let end = match shell.end {
+        End::Open => "still open",
+        End::Closed => "closed",
+        End::Stopped => "agent stopped",
+        End::Orphaned => "agent died",
+    };
+    match shell.reason.as_str() {
+        "" => end.to_owned(),
+        reason => format!("{end}: {}", short(reason, LABEL_WIDTH)),
+    }
+}

@@ -1,0 +1,191 @@
+//! A line of a journal as people like to read it: aligned, coloured, and harmless to the terminal.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use journal_schema::{Command, Engine, EngineState, Event, Line, Mode, Rejected, Shell, ShellState, Source};
+
+use crate::printable::{label, seconds, short};
+
+/// Widest that the column of Sources grows.
+const SOURCE_WIDTH: usize = 24;
+
+const DIM: Style = Style::new().dimmed();
+const GOOD: Style = AnsiColor::Green.on_default();
+const NEEDED: Style = AnsiColor::Yellow.on_default();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const SHELL: Style = AnsiColor::Magenta.on_default().bold();
+const ENGINE: Style = AnsiColor::Cyan.on_default().bold();
+const PLAIN: Style = Style::new();
+
+/// Writes lines one below the other. The column of Sources grows with what it has seen.
+pub(crate) struct View {
+    zone: TimeZone,
+    source_width: usize,
+}
+
+/// The columns between the time and what is particular to an event.
+struct Columns<'a> {
+    event: (&'static str, Style),
+    what: &'a str,
+    result: (&'static str, Style),
+    source: &'a str,
+}
+
+impl View {
+    /// A view with times of the given zone.
+    pub(crate) fn new(zone: TimeZone) -> View {
+        View { zone, source_width: 8 }
+    }
+
+    /// One line of text, without its end.
+    pub(crate) fn line(&mut self, line: &Line<'_>) -> String {
+        let mut out = self.time(line.envelope.time);
+        match &line.event {
+            Event::Command(command) => self.command(&mut out, command),
+            Event::Source(source) => self.source(&mut out, source),
+            Event::Shell(shell) => self.shell(&mut out, shell),
+            Event::Engine(engine) => self.engine(&mut out, engine),
+        }
+        out.truncate(out.trim_end().len());
+        out
+    }
+
+    /// The same for what is no line.
+    pub(crate) fn rejected(rejected: &Rejected<'_>) -> String {
+        format!("{BAD}bad line{BAD:#} {}", label(&rejected.to_string()))
+    }
+
+    fn time(&self, time: Timestamp) -> String {
+        let time = time.to_zoned(self.zone.clone());
+        format!("{DIM}{}{DIM:#}  ", time.strftime("%Y-%m-%d %H:%M:%S%.3f"))
+    }
+
+    fn command(&mut self, out: &mut String, command: &Command<'_>) {
+        let result = match (command.error, command.mode) {
+            (false, _) => ("ok", GOOD),
+            (true, Mode::Check) => ("needed", NEEDED),
+            (true, _) => ("FAILED", BAD),
+        };
+        let (event, what) = (("command", PLAIN), command.mode.as_str());
+        self.columns(out, &Columns { event, what, result, source: &command.source });
+        out.push_str(&label(&command.id));
+        if !command.parent_id.is_empty() {
+            let _ = write!(out, "  {DIM}in {}{DIM:#}", label(&command.parent_id));
+        }
+        took(out, command.duration_seconds);
+        origin(out, &command.public_key, &command.remote_addr);
+    }
+
+    fn source(&mut self, out: &mut String, source: &Source<'_>) {
+        let result = if source.error { ("FAILED", BAD) } else { ("ok", GOOD) };
+        let (event, what) = (("source", PLAIN.bold()), source.trigger.as_str());
+        self.columns(out, &Columns { event, what, result, source: &source.name });
+        match (source.changed, source.removed) {
+            (None, None) => out.push('-'),
+            (changed, removed) => {
+                let _ = write!(out, "{} changed, {} removed", changed.unwrap_or(0), removed.unwrap_or(0));
+            }
+        }
+        took(out, source.duration_seconds);
+        origin(out, &source.public_key, &source.remote_addr);
+    }
+
+    fn shell(&mut self, out: &mut String, shell: &Shell<'_>) {
+        let what = match shell.state {
+            ShellState::Opened => "opened",
+            ShellState::Closed => "closed",
+        };
+        self.columns(
+            out,
+            &Columns { event: ("shell", SHELL), what, result: ("", PLAIN), source: &shell.name },
+        );
+        let _ = write!(out, "session {}", label(&shell.session));
+        if !shell.reason.is_empty() {
+            let _ = write!(out, "  {}", label(&shell.reason));
+        }
+        origin(out, &shell.public_key, &shell.remote_addr);
+    }
+
+    fn engine(&mut self, out: &mut String, engine: &Engine<'_>) {
+        let what = match engine.state {
+            EngineState::Started => "started",
+            EngineState::Stopped => "stopped",
+        };
+        self.columns(out, &Columns { event: ("engine", ENGINE), what, result: ("", PLAIN), source: "" });
+        out.push_str(&label(&engine.version));
+        if let Some(pid) = engine.pid {
+            let _ = write!(out, "  {DIM}pid {pid}{DIM:#}");
+        }
+    }
+
+    fn columns(&mut self, out: &mut String, columns: &Columns<'_>) {
+        let Columns { event: (event, event_style), what, result: (result, result_style), source } = columns;
+        let source = short(source, SOURCE_WIDTH);
+        self.source_width = self.source_width.max(source.chars().count());
+        let width = self.source_width;
+        let _ = write!(out, "{event_style}{event:7}{event_style:#}  {what:7}  ");
+        let _ = write!(out, "{result_style}{result:6}{result_style:#}  {source:width$}  ");
+    }
+}
+
+fn took(out: &mut String, duration: Option<f64>) {
+    if let Some(duration) = duration {
+        let _ = write!(out, "  {DIM}took {}{DIM:#}", seconds(duration));
+    }
+}
+
+fn origin(out: &mut String, public_key: &str, remote_addr: &str) {
+    if !public_key.is_empty() {
+        let _ = write!(out, "  {DIM}key{DIM:#} {}", label(public_key));
+    }
+    if !remote_addr.is_empty() {
+        let _ = write!(out, "  {DIM}from{DIM:#} {}", label(remote_addr));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn view(event: &str) -> String {
+        let line =
+            format!(r#"{{"v":1,"writer":"w","seq":1,"time":"2026-01-31T09:30:00.125Z","event":{event}}}"#);
+        let text = View::new(TimeZone::UTC).line(&journal_schema::decode(line.as_bytes()).unwrap());
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn each_event_has_its_columns() {
+        for (event, expected) in [
+            (
+                r#""command","id":"nginx","mode":"check","error":true,"parent_id":"web","source":"web""#,
+                "2026-01-31 09:30:00.125  command  check    needed  web       nginx  in web",
+            ),
+            (
+                r#""source","name":"web","trigger":"push","error":true,"public_key":"ops","remote_addr":"::1","changed":2"#,
+                "2026-01-31 09:30:00.125  source   push     FAILED  web       2 changed, 0 removed  key ops  from ::1",
+            ),
+            (
+                r#""shell","name":"web","session":"s1","state":"closed","reason":"exit""#,
+                "2026-01-31 09:30:00.125  shell    closed           web       session s1  exit",
+            ),
+            (
+                r#""engine","state":"started","version":"1.0","pid":7"#,
+                "2026-01-31 09:30:00.125  engine   started                    1.0  pid 7",
+            ),
+        ] {
+            assert_eq!(view(event), expected);
+        }
+    }
+
+    #[test]
+    fn a_label_cannot_write_to_the_terminal() {
+        let shown =
+            view(r#""command","id":"\u001b]0;x\u0007\n","mode":"check","error":false,"source":"\u009b2J""#);
+        assert!(shown.ends_with(r"ok      \u{9b}2J  \u{1b}]0;x\u{7}\n"), "{shown}");
+    }
+}

@@ -1,0 +1,115 @@
+//! Numbers and times as they are written in flags and files, with their bounds: one reading for both.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::exporter::metrics::labels::MIN_MAX_LABEL_BYTES;
+
+/// Pause between two looks at the journal. A notification from the file system cuts it short.
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Below, looking would take more time than it saves; above, a journal counts as lost.
+const POLL_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3600);
+
+/// Each checkpoint writes and syncs the whole state, hence the floor.
+const CHECKPOINT_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(24 * 3600);
+
+/// The upper end is what a scrape can still carry within its time limit.
+const MAX_SERIES: RangeInclusive<u64> = 1..=10_000_000;
+
+/// Below, little but the digest would be left of a value; above, it could not have come from a line.
+const MAX_LABEL_BYTES: RangeInclusive<u64> = MIN_MAX_LABEL_BYTES as u64..=65_536;
+
+/// How many times faster than recorded a demonstration may run.
+const SPEEDS: RangeInclusive<f64> = 0.01..=1000.0;
+
+/// Reads a polling interval.
+pub(super) fn poll_interval(text: &str) -> Result<Duration, String> {
+    duration(text, POLL_INTERVALS)
+}
+
+/// Reads a checkpoint interval.
+pub(super) fn checkpoint_interval(text: &str) -> Result<Duration, String> {
+    duration(text, CHECKPOINT_INTERVALS)
+}
+
+/// Reads a limit of series.
+pub(super) fn max_series(text: &str) -> Result<usize, String> {
+    count(text, MAX_SERIES)
+}
+
+/// Reads a limit of bytes in a label value.
+pub(super) fn max_label_bytes(text: &str) -> Result<usize, String> {
+    count(text, MAX_LABEL_BYTES)
+}
+
+/// Reads a speed.
+pub(super) fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| SPEEDS.contains(speed));
+    speed.ok_or_else(|| format!("not a number between {} and {}", SPEEDS.start(), SPEEDS.end()))
+}
+
+/// Writes a duration as it may be read again.
+pub(super) fn show(duration: Duration) -> String {
+    SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{duration:?}"), |signed| format!("{signed:#}"))
+}
+
+fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let value = text.parse::<SignedDuration>().ok().and_then(|signed| Duration::try_from(signed).ok());
+    let value = value.ok_or("not a duration; write a number with its unit, as in `250ms`, `1s`, `2m`")?;
+    if bounds.contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("out of bounds: {} to {}", show(*bounds.start()), show(*bounds.end())))
+    }
+}
+
+fn count(text: &str, bounds: RangeInclusive<u64>) -> Result<usize, String> {
+    let value = text.parse().ok().filter(|value| bounds.contains(value));
+    value
+        .and_then(|value| usize::try_from(value).ok())
+        .ok_or_else(|| format!("not a whole number between {} and {}", bounds.start(), bounds.end()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::{DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_SERIES};
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit_and_keep_their_bounds() {
+        for (text, millis) in
+            [("1s", 1000), ("250ms", 250), ("2m", 120_000), ("1.5s", 1500), ("1m30s", 90_000)]
+        {
+            assert_eq!(poll_interval(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for bad in ["", "1", "s", "-1s", "1x", "0s", "1ms", "2h", "1e3s", "99999999999999999999s"] {
+            assert!(poll_interval(bad).is_err(), "{bad}");
+        }
+        assert_eq!(poll_interval("1ms").unwrap_err(), "out of bounds: 10ms to 1h");
+        assert_eq!(checkpoint_interval("2h").unwrap(), Duration::from_secs(7200));
+    }
+
+    #[test]
+    fn a_duration_that_is_shown_can_be_read_again() {
+        for interval in [DEFAULT_POLL_INTERVAL, DEFAULT_CHECKPOINT_INTERVAL, Duration::from_millis(90_250)] {
+            assert_eq!(checkpoint_interval(&show(interval)).unwrap(), interval);
+        }
+    }
+
+    #[test]
+    fn counts_keep_their_bounds() {
+        assert_eq!(max_series("100000").unwrap(), DEFAULT_MAX_SERIES);
+        for bad in ["", "0", "-1", "1.5", "1e3", "10000001", "99999999999999999999"] {
+            assert!(max_series(bad).is_err(), "{bad}");
+        }
+        assert_eq!(max_label_bytes("63").unwrap_err(), "not a whole number between 64 and 65536");
+        assert!(speed("NaN").is_err() && speed("0").is_err() && speed("inf").is_err());
+        assert!((speed("2.5").unwrap() - 2.5).abs() < f64::EPSILON);
+    }
+}

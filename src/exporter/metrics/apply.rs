@@ -1,0 +1,394 @@
+//! What each event does: the table in the contract's section "From events to metrics", line by line.
+//!
+//! Every effect depends on the lines alone, never on the time of reading them: replaying a journal gives what
+//! following it gave.
+
+use journal_schema::event::{Command, Engine, EngineState, Event, Line, Shell, ShellState, Source};
+
+use super::Metrics;
+use super::catalogue::{FamilyId, RUN_BOUNDS, SHELL_BOUNDS};
+use super::labels::{push_label, read_labels};
+use super::shells::{OpenShell, Opened, SessionId};
+use super::table::Table;
+use super::tables::seconds;
+
+impl Metrics {
+    /// Counts one event.
+    pub fn apply(&mut self, line: &Line<'_>) {
+        let at = line.envelope.time.as_millisecond();
+        match &line.event {
+            Event::Command(command) => self.command(command, at),
+            Event::Source(source) => self.source(source, at),
+            Event::Shell(shell) => self.shell(shell, at),
+            Event::Engine(engine) => self.engine(engine, at),
+        }
+    }
+
+    fn command(&mut self, command: &Command<'_>, at: i64) {
+        self.label(&[
+            ("error", error(command.error)),
+            ("id", &command.id),
+            ("mode", command.mode.as_str()),
+            ("parent_id", &command.parent_id),
+            ("public_key", &command.public_key),
+            ("remote_addr", &command.remote_addr),
+            ("source", &command.source),
+        ]);
+        let Metrics { tables, index, limits, text, .. } = self;
+        let series = index.locate(FamilyId::Commands, &mut tables.commands, text, at, limits.series);
+        *tables.commands.value_mut(series) += 1;
+    }
+
+    fn source(&mut self, source: &Source<'_>, at: i64) {
+        // The sibling first: it is born before the count it stands beside, so the first failure of a Source that
+        // only succeeded is a step from 0 to 1, which `increase` sees.
+        self.source_text(source, !source.error);
+        let Metrics { tables, index, limits, text, .. } = self;
+        let has_room = tables.sources.len() < limits.series;
+        if has_room || index.find(FamilyId::Sources, &tables.sources, text).is_some() {
+            index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.series);
+        }
+        self.source_text(source, source.error);
+        let Metrics { tables, index, limits, text, .. } = self;
+        let series = index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.series);
+        *tables.sources.value_mut(series) += 1;
+        self.source_counts(source, at);
+        self.source_times(source, at);
+    }
+
+    fn source_text(&mut self, source: &Source<'_>, failed: bool) {
+        self.label(&[
+            ("error", error(failed)),
+            ("name", &source.name),
+            ("public_key", &source.public_key),
+            ("remote_addr", &source.remote_addr),
+            ("trigger", source.trigger.as_str()),
+        ]);
+    }
+
+    fn source_counts(&mut self, source: &Source<'_>, at: i64) {
+        for (mode, count) in [("changed", source.changed), ("remove", source.removed)] {
+            let Some(count) = count else { continue };
+            self.label(&[
+                ("mode", mode),
+                ("name", &source.name),
+                ("public_key", &source.public_key),
+                ("remote_addr", &source.remote_addr),
+                ("trigger", source.trigger.as_str()),
+            ]);
+            let Metrics { tables, index, limits, text, .. } = self;
+            let table = &mut tables.sources_commands;
+            let series = index.locate(FamilyId::SourcesCommands, table, text, at, limits.series);
+            *table.value_mut(series) = count;
+        }
+    }
+
+    fn source_times(&mut self, source: &Source<'_>, at: i64) {
+        self.label(&[("name", &source.name)]);
+        let Metrics { tables, index, limits, text, .. } = self;
+        let mut set = |family, table: &mut Table<i64>| {
+            let series = index.locate(family, table, text, at, limits.series);
+            *table.value_mut(series) = at;
+        };
+        set(FamilyId::SourceLastRun, &mut tables.source_last_run);
+        if !source.error {
+            set(FamilyId::SourceLastSuccess, &mut tables.source_last_success);
+        }
+        if source.changed.unwrap_or(0) + source.removed.unwrap_or(0) > 0 {
+            set(FamilyId::SourceLastChange, &mut tables.source_last_change);
+        }
+        if let Some(seconds) = source.duration_seconds {
+            let table = &mut tables.source_run_duration;
+            let series = index.locate(FamilyId::SourceRunDuration, table, text, at, limits.series);
+            table.value_mut(series).observe(seconds, RUN_BOUNDS);
+        }
+    }
+
+    fn shell(&mut self, shell: &Shell<'_>, at: i64) {
+        match shell.state {
+            ShellState::Opened => self.shell_opened(shell, at),
+            ShellState::Closed => self.shell_closed(shell, at),
+        }
+    }
+
+    fn shell_opened(&mut self, shell: &Shell<'_>, at: i64) {
+        self.label(&[
+            ("name", &shell.name),
+            ("public_key", &shell.public_key),
+            ("remote_addr", &shell.remote_addr),
+        ]);
+        let Metrics { tables, index, limits, text, shells, .. } = self;
+        let table = &mut tables.sources_shells;
+        let series = index.locate(FamilyId::SourcesShells, table, text, at, limits.series);
+        let id = SessionId::new(&shell.session);
+        match shells.open(OpenShell { id, series, opened: at }) {
+            Opened::New => *table.value_mut(series) = 1,
+            Opened::Over => {}
+            Opened::Already => {
+                tables.oddities.shells_reopened += 1;
+                return;
+            }
+        }
+        let table = &mut tables.shells_opened;
+        let series = index.locate(FamilyId::ShellsOpened, table, text, at, limits.series);
+        *table.value_mut(series) += 1;
+        if let Some(oldest) = self.shells.beyond_limit() {
+            self.end_session(oldest, "limit", at);
+        }
+    }
+
+    fn shell_closed(&mut self, shell: &Shell<'_>, at: i64) {
+        let id = SessionId::new(&shell.session);
+        if self.shells.is_over(id) {
+            self.tables.oddities.shells_unopened += 1;
+            return;
+        }
+        match self.shells.close(id) {
+            // The labels of the line that opened it count: they say whose session it was.
+            Some((open, left)) => self.count_end(open, left, &shell.reason, at),
+            None => {
+                self.tables.oddities.shells_unopened += 1;
+                self.label(&[
+                    ("name", &shell.name),
+                    ("public_key", &shell.public_key),
+                    ("reason", &shell.reason),
+                    ("remote_addr", &shell.remote_addr),
+                ]);
+                self.count_closed(at);
+            }
+        }
+    }
+
+    fn engine(&mut self, engine: &Engine<'_>, at: i64) {
+        let started = engine.state == EngineState::Started;
+        // There is one agent a journal: whatever the one before it left open is over.
+        let reason = if started { "orphaned" } else { "stopped" };
+        for session in self.shells.ids() {
+            self.end_session(session, reason, at);
+        }
+        let version = self.limits.label.apply(&engine.version);
+        let record = &mut self.tables.engine;
+        record.started = Some(started);
+        if started {
+            record.starts += 1;
+            record.start = at;
+            record.pid = engine.pid;
+        }
+        if started || !version.is_empty() {
+            record.version = version.into_owned();
+        }
+    }
+
+    fn end_session(&mut self, session: SessionId, reason: &str, at: i64) {
+        if let Some((open, left)) = self.shells.close(session) {
+            self.count_end(open, left, reason, at);
+        }
+    }
+
+    /// A session that was open is over: gauge, total and duration.
+    fn count_end(&mut self, open: OpenShell, left: u32, reason: &str, at: i64) {
+        if left == 0 {
+            *self.tables.sources_shells.value_mut(open.series) = 0;
+        }
+        // These values passed the limit when the session was opened; a second time would shorten them anew.
+        let text = self.tables.sources_shells.text(open.series).to_owned();
+        let labels = read_labels(&text);
+        let value = |name: &str| {
+            labels.iter().find(|(label, _)| *label == name).map_or("", |(_, value)| value.as_str())
+        };
+        let reason = self.limits.label.apply(reason);
+        self.text.clear();
+        push_label(&mut self.text, "name", value("name"));
+        push_label(&mut self.text, "public_key", value("public_key"));
+        push_label(&mut self.text, "reason", &reason);
+        push_label(&mut self.text, "remote_addr", value("remote_addr"));
+        self.count_closed(at);
+        self.text.clear();
+        push_label(&mut self.text, "name", value("name"));
+        let Metrics { tables, index, limits, text, .. } = self;
+        let table = &mut tables.shell_duration;
+        let series = index.locate(FamilyId::ShellDuration, table, text, at, limits.series);
+        // A clock that was set back makes no session shorter than nothing.
+        let milliseconds = at.saturating_sub(open.opened).max(0);
+        table.value_mut(series).observe(seconds(milliseconds), SHELL_BOUNDS);
+    }
+
+    fn count_closed(&mut self, at: i64) {
+        let Metrics { tables, index, limits, text, .. } = self;
+        let table = &mut tables.shells_closed;
+        let series = index.locate(FamilyId::ShellsClosed, table, text, at, limits.series);
+        *table.value_mut(series) += 1;
+    }
+}
+
+fn error(failed: bool) -> &'static str {
+    if failed { "1" } else { "0" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Limits;
+    use super::super::labels::LabelLimit;
+    use super::*;
+    use crate::exporter::exposition;
+    use journal_schema::decode;
+
+    /// Applies events, given without envelope, a second apart; the number is the second each happened.
+    fn count(metrics: &mut Metrics, events: &[(u32, &str)]) {
+        for (second, event) in events {
+            let line = format!(
+                r#"{{"v":1,"writer":"w","seq":1,"time":"2026-01-01T00:{:02}:{:02}.000Z",{event}}}"#,
+                second / 60,
+                second % 60
+            );
+            metrics.apply(&decode(line.as_bytes()).unwrap_or_else(|rejected| panic!("{line}: {rejected}")));
+        }
+    }
+
+    /// The samples of one family as text, without the lines about it.
+    fn samples(metrics: &Metrics, family: &str) -> Vec<String> {
+        let mut text = Vec::new();
+        exposition::guide(metrics.tables(), &mut text);
+        exposition::further(metrics.tables(), &mut text);
+        let text = String::from_utf8(text).unwrap();
+        let own = |line: &&str| line.strip_prefix(family).is_some_and(|rest| !rest.starts_with('_'));
+        text.lines().filter(own).map(|line| line[family.len()..].to_owned()).collect()
+    }
+
+    fn counted(events: &[(u32, &str)]) -> Metrics {
+        let mut metrics = Metrics::new(Limits::default());
+        count(&mut metrics, events);
+        metrics
+    }
+
+    const OPEN: &str = r#""event":"shell","name":"s","session":"1","state":"opened","public_key":"k""#;
+    const CLOSE: &str = r#""event":"shell","name":"s","session":"1","state":"closed","reason":"exit""#;
+    const START: &str = r#""event":"engine","state":"started""#;
+    const STOP: &str = r#""event":"engine","state":"stopped""#;
+    const SHELL: &str = r#"{name="s",public_key="k",remote_addr=""}"#;
+
+    fn closed(reason: &str, count: u32) -> String {
+        format!(r#"{{name="s",public_key="k",reason="{reason}",remote_addr=""}} {count}"#)
+    }
+
+    #[test]
+    fn a_command_adds_one_to_the_series_of_all_its_labels() {
+        let event =
+            r#""event":"command","id":"a","mode":"change","error":true,"source":"s","remote_addr":"::1""#;
+        let metrics = counted(&[(0, event), (1, event)]);
+        assert_eq!(
+            samples(&metrics, "etcha_commands_total"),
+            [
+                r#"{error="1",id="a",mode="changed",parent_id="",public_key="",remote_addr="::1",source="s"} 2"#
+            ]
+        );
+    }
+
+    #[test]
+    fn a_source_bears_its_sibling_at_zero_and_sets_the_counts_that_are_there() {
+        let metrics = counted(&[
+            (0, r#""event":"source","name":"s","trigger":"push","error":false,"changed":3,"removed":1"#),
+            (1, r#""event":"source","name":"s","trigger":"push","error":false,"changed":2"#),
+        ]);
+        let series = r#",public_key="",remote_addr="",trigger="push"}"#;
+        let of = |error| format!(r#"{{error="{error}",name="s"{series}"#);
+        assert_eq!(
+            samples(&metrics, "etcha_sources_total"),
+            [format!("{} 2", of(0)), format!("{} 0", of(1))]
+        );
+        let of = |mode| format!(r#"{{mode="{mode}",name="s"{series}"#);
+        assert_eq!(
+            samples(&metrics, "etcha_sources_commands"),
+            [format!("{} 2", of("changed")), format!("{} 1", of("remove"))]
+        );
+    }
+
+    #[test]
+    fn the_times_of_a_source_are_those_of_its_lines() {
+        let metrics = counted(&[
+            (1, r#""event":"source","name":"s","trigger":"pull","error":false,"changed":1"#),
+            (2, r#""event":"source","name":"s","trigger":"pull","error":false,"duration_seconds":0.3"#),
+            (3, r#""event":"source","name":"s","trigger":"pull","error":true"#),
+        ]);
+        for (what, second) in [("change", 1), ("success", 2), ("run", 3)] {
+            let family = format!("etcha_source_last_{what}_timestamp_seconds");
+            assert_eq!(samples(&metrics, &family), [format!("{{name=\"s\"}} {}", 1_767_225_600 + second)]);
+        }
+        let buckets = samples(&metrics, "etcha_source_run_duration_seconds_bucket");
+        assert_eq!(buckets.len(), RUN_BOUNDS.len() + 1);
+        assert_eq!(buckets[2..4], [r#"{name="s",le="0.1"} 0"#, r#"{name="s",le="0.5"} 1"#]);
+    }
+
+    #[test]
+    fn a_shell_is_one_while_a_session_is_open_and_then_zero() {
+        let second = OPEN.replace("\"1\"", "\"2\"");
+        let mut metrics = counted(&[(0, OPEN), (1, &second), (5, CLOSE)]);
+        assert_eq!(samples(&metrics, "etcha_sources_shells"), [format!("{SHELL} 1")]);
+        count(&mut metrics, &[(9, &CLOSE.replace("\"1\"", "\"2\""))]);
+        assert_eq!(samples(&metrics, "etcha_sources_shells"), [format!("{SHELL} 0")]);
+        assert_eq!(samples(&metrics, "etcha_shells_opened_total"), [format!("{SHELL} 2")]);
+        // The closing lines name no key: the session is that of the line that opened it.
+        assert_eq!(samples(&metrics, "etcha_shells_closed_total"), [closed("exit", 2)]);
+        assert_eq!(samples(&metrics, "etcha_shell_duration_seconds_sum"), [r#"{name="s"} 13"#]);
+    }
+
+    #[test]
+    fn an_agent_that_starts_again_leaves_no_shell_open_and_a_late_end_changes_nothing() {
+        let sessions: Vec<_> = (1..=3).map(|id| OPEN.replace("\"1\"", &format!("\"{id}\""))).collect();
+        let mut metrics = counted(&[(0, START), (1, &sessions[0]), (2, &sessions[1]), (3, &sessions[2])]);
+        count(&mut metrics, &[(9, START), (10, CLOSE)]);
+        assert_eq!(samples(&metrics, "etcha_sources_shells"), [format!("{SHELL} 0")]);
+        assert_eq!(samples(&metrics, "etcha_shells_closed_total"), [closed("orphaned", 3)]);
+        assert_eq!(metrics.tables().oddities.shells_unopened, 1);
+        count(&mut metrics, &[(11, &OPEN.replace("\"1\"", "\"4\"")), (12, STOP)]);
+        assert_eq!(
+            samples(&metrics, "etcha_shells_closed_total"),
+            [closed("orphaned", 3), closed("stopped", 1)]
+        );
+    }
+
+    #[test]
+    fn starts_and_ends_that_are_doubled_swapped_or_alone_are_counted_and_never_negative() {
+        let mut metrics = counted(&[(0, CLOSE), (1, OPEN), (2, OPEN), (3, CLOSE)]);
+        assert_eq!(samples(&metrics, "etcha_sources_shells"), [format!("{SHELL} 0")]);
+        assert_eq!(samples(&metrics, "etcha_shells_opened_total").len(), 1);
+        count(&mut metrics, &[(4, &OPEN.replace("\"1\"", "\"2\"")), (5, &OPEN.replace("\"1\"", "\"2\""))]);
+        assert_eq!(samples(&metrics, "etcha_sources_shells"), [format!("{SHELL} 1")]);
+        assert_eq!(metrics.tables().oddities.shells_reopened, 1);
+    }
+
+    #[test]
+    fn a_clock_set_back_makes_no_negative_duration() {
+        let metrics = counted(&[(600, OPEN), (1, CLOSE)]);
+        assert_eq!(samples(&metrics, "etcha_shell_duration_seconds_sum"), [r#"{name="s"} 0"#]);
+    }
+
+    #[test]
+    fn a_million_ids_fill_the_family_and_the_sum_stays_right() {
+        let limits = Limits { series: 100, label: LabelLimit::default() };
+        let mut metrics = Metrics::new(limits);
+        for id in 0..10_000 {
+            let event = format!(r#""event":"command","id":"{id}","mode":"check","error":false,"source":"s""#);
+            count(&mut metrics, &[(0, &event)]);
+        }
+        let samples = samples(&metrics, "etcha_commands_total");
+        assert_eq!(samples.len(), 101);
+        let sum: u64 =
+            samples.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+        assert_eq!(sum, 10_000);
+        assert!(samples.iter().any(|line| line.contains(r#"id="__overflow__""#) && line.ends_with(" 9900")));
+    }
+
+    #[test]
+    fn a_record_goes_on_where_it_was_made() {
+        let events = [(0, START), (1, OPEN)];
+        let more = [(2, OPEN), (3, CLOSE), (4, STOP)];
+        let mut straight = counted(&events);
+        let bytes = postcard::to_stdvec(&straight.record()).unwrap();
+        let record = postcard::from_bytes(&bytes).unwrap();
+        let mut resumed = Metrics::restore(record, Limits::default()).unwrap();
+        count(&mut straight, &more);
+        count(&mut resumed, &more);
+        assert_eq!(postcard::to_stdvec(&resumed.record()), postcard::to_stdvec(&straight.record()));
+    }
+}

@@ -1,0 +1,129 @@
+//! The tables: all families as of one moment, and what is known of the agent beside them.
+
+use serde::{Deserialize, Serialize};
+
+use super::catalogue::{Desc, FamilyId, RUN_BOUNDS, SHELL_BOUNDS};
+use super::histogram::Histogram;
+use super::table::{Index, Table};
+
+/// Everything that events add up to, as of one moment. Clones share their storage.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Tables {
+    pub(crate) commands: Table<u64>,
+    pub(crate) sources_commands: Table<u64>,
+    pub(crate) sources_shells: Table<u64>,
+    pub(crate) sources: Table<u64>,
+    pub(crate) shell_duration: Table<Histogram>,
+    pub(crate) shells_closed: Table<u64>,
+    pub(crate) shells_opened: Table<u64>,
+    /// Timestamps are milliseconds since 1970.
+    pub(crate) source_last_change: Table<i64>,
+    pub(crate) source_last_run: Table<i64>,
+    pub(crate) source_last_success: Table<i64>,
+    pub(crate) source_run_duration: Table<Histogram>,
+    /// What is known of the agent.
+    pub(crate) engine: EngineRecord,
+    /// Oddities that cost nothing but are worth knowing.
+    pub(crate) oddities: Oddities,
+}
+
+/// What is known of the agent from its own lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EngineRecord {
+    /// Whether its last line of this kind was `started`; `None` before the first.
+    pub(crate) started: Option<bool>,
+    /// When it started, in milliseconds since 1970.
+    pub(crate) start: i64,
+    pub(crate) pid: Option<u32>,
+    pub(crate) version: String,
+    /// Starts seen.
+    pub(crate) starts: u64,
+}
+
+/// Oddities counted on the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Oddities {
+    /// Label values that were shortened.
+    pub(crate) labels_shortened: u64,
+    /// Shells opened a second time.
+    pub(crate) shells_reopened: u64,
+    /// Shells closed that were not open: closed twice, or opened before the journal begins.
+    pub(crate) shells_unopened: u64,
+}
+
+/// The values of one family, for whoever prints them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Values<'t> {
+    /// Whole numbers.
+    Whole(&'t Table<u64>),
+    /// Milliseconds, to be shown as seconds.
+    Milliseconds(&'t Table<i64>),
+    /// Histograms with their bounds.
+    Histograms(&'t Table<Histogram>, &'static [f64]),
+}
+
+impl Tables {
+    /// The table of a family.
+    pub(crate) fn family(&self, family: FamilyId) -> (&'static Desc, Values<'_>) {
+        let values = match family {
+            FamilyId::Commands => Values::Whole(&self.commands),
+            FamilyId::SourcesCommands => Values::Whole(&self.sources_commands),
+            FamilyId::SourcesShells => Values::Whole(&self.sources_shells),
+            FamilyId::Sources => Values::Whole(&self.sources),
+            FamilyId::ShellsClosed => Values::Whole(&self.shells_closed),
+            FamilyId::ShellsOpened => Values::Whole(&self.shells_opened),
+            FamilyId::SourceLastChange => Values::Milliseconds(&self.source_last_change),
+            FamilyId::SourceLastRun => Values::Milliseconds(&self.source_last_run),
+            FamilyId::SourceLastSuccess => Values::Milliseconds(&self.source_last_success),
+            FamilyId::ShellDuration => Values::Histograms(&self.shell_duration, SHELL_BOUNDS),
+            FamilyId::SourceRunDuration => Values::Histograms(&self.source_run_duration, RUN_BOUNDS),
+        };
+        (family.desc(), values)
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        FamilyId::GUIDE.iter().chain(&FamilyId::FURTHER).all(|&family| match self.family(family).1 {
+            Values::Whole(table) => table.is_sound(),
+            Values::Milliseconds(table) => table.is_sound(),
+            Values::Histograms(table, bounds) => {
+                table.is_sound() && (0..).take(table.len()).all(|series| table.value(series).fits(bounds))
+            }
+        })
+    }
+
+    pub(super) fn adopt_all(&self, index: &mut Index) {
+        for &family in FamilyId::GUIDE.iter().chain(&FamilyId::FURTHER) {
+            match self.family(family).1 {
+                Values::Whole(table) => index.adopt(family, table),
+                Values::Milliseconds(table) => index.adopt(family, table),
+                Values::Histograms(table, _) => index.adopt(family, table),
+            }
+        }
+    }
+}
+
+impl Values<'_> {
+    /// Series in the table, the overflow series included.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Values::Whole(table) => table.len(),
+            Values::Milliseconds(table) => table.len(),
+            Values::Histograms(table, _) => table.len(),
+        }
+    }
+
+    /// Events that went to the overflow series.
+    pub(crate) fn overflowed(self) -> u64 {
+        match self {
+            Values::Whole(table) => table.overflowed(),
+            Values::Milliseconds(table) => table.overflowed(),
+            Values::Histograms(table, _) => table.overflowed(),
+        }
+    }
+}
+
+/// Milliseconds as seconds; exact, because 2^53 milliseconds are 285,000 years.
+#[expect(clippy::cast_precision_loss, reason = "times of this era are exact")]
+pub(crate) fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
+}

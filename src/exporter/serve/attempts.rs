@@ -1,0 +1,144 @@
+//! How often a client may offer a wrong key: a limit per address and minute, in bounded memory. It never hears of
+//! right keys, so nothing that it counts can lock one out.
+//!
+//! All addresses share one window of fixed length, which starts anew for everybody: then nothing has to be aged one
+//! by one, and a flood of addresses costs no more than a full table.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Length of the window.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Wrong keys that an address may offer in one window: enough for a person's typing errors and for a scraper that
+/// was told a new key too late, too few to guess.
+const WRONG_PER_WINDOW: u32 = 10;
+
+/// Addresses counted apart in one window. Those that come later share one count: about 200 KiB is what a flood of
+/// addresses can make us hold.
+const MAX_ADDRESSES: usize = 4096;
+
+/// What a wrong key means for the client that offered it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may try again.
+    Within,
+    /// It has just used up its last attempt of this window.
+    Last,
+    /// It is beyond the limit for the rest of the window: so long.
+    Beyond(Duration),
+}
+
+/// Counts wrong keys by address.
+#[derive(Debug)]
+pub struct Attempts {
+    window: Mutex<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    started: Instant,
+    /// `None` is the count of all who have no address or no place of their own.
+    wrong: HashMap<Option<IpAddr>, u32>,
+}
+
+impl Attempts {
+    /// Nobody has been wrong yet; the first window starts at `now`.
+    pub fn new(now: Instant) -> Self {
+        Self { window: Mutex::new(Window { started: now, wrong: HashMap::new() }) }
+    }
+
+    /// Counts a wrong key that `client` offered at `now`. Clients without an address are counted as one.
+    pub fn wrong(&self, client: Option<IpAddr>, now: Instant) -> Standing {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(window.started) >= WINDOW {
+            // A new map, not a cleared one: the memory of a flood goes with its window.
+            *window = Window { started: now, wrong: HashMap::new() };
+        }
+        let mut client = client.map(network);
+        if window.wrong.len() >= MAX_ADDRESSES && !window.wrong.contains_key(&client) {
+            client = None;
+        }
+        let count = window.wrong.entry(client).or_default();
+        *count = count.saturating_add(1);
+        match (*count).cmp(&WRONG_PER_WINDOW) {
+            std::cmp::Ordering::Less => Standing::Within,
+            std::cmp::Ordering::Equal => Standing::Last,
+            std::cmp::Ordering::Greater => {
+                Standing::Beyond(WINDOW.saturating_sub(now.saturating_duration_since(window.started)))
+            }
+        }
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the 64-bit network of an IPv6 address, whose other half a host
+/// chooses as it likes.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn exhaust(attempts: &Attempts, client: Option<IpAddr>, now: Instant) {
+        for _ in 1..WRONG_PER_WINDOW {
+            assert_eq!(attempts.wrong(client, now), Standing::Within);
+        }
+        assert_eq!(attempts.wrong(client, now), Standing::Last);
+    }
+
+    #[test]
+    fn an_address_is_limited_until_its_window_ends() {
+        let start = Instant::now();
+        let attempts = Attempts::new(start);
+        let client = address("192.0.2.1");
+        exhaust(&attempts, client, start);
+        let later = start + Duration::from_secs(15);
+        assert_eq!(attempts.wrong(client, later), Standing::Beyond(Duration::from_secs(45)));
+        assert_eq!(attempts.wrong(address("192.0.2.2"), later), Standing::Within);
+        assert_eq!(attempts.wrong(client, start + WINDOW), Standing::Within);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client_and_a_mapped_address_is_itself() {
+        let now = Instant::now();
+        let attempts = Attempts::new(now);
+        exhaust(&attempts, address("2001:db8::1"), now);
+        assert_eq!(attempts.wrong(address("2001:db8::ffff:2"), now), Standing::Beyond(WINDOW));
+        assert_eq!(attempts.wrong(address("2001:db8:0:1::1"), now), Standing::Within);
+        exhaust(&attempts, address("192.0.2.1"), now);
+        assert_eq!(attempts.wrong(address("::ffff:192.0.2.1"), now), Standing::Beyond(WINDOW));
+    }
+
+    #[test]
+    fn a_flood_of_addresses_fills_the_table_and_no_more() {
+        let now = Instant::now();
+        let attempts = Attempts::new(now);
+        let honest = address("192.0.2.1");
+        assert_eq!(attempts.wrong(honest, now), Standing::Within);
+        for n in 0..3 * u32::try_from(MAX_ADDRESSES).unwrap() {
+            attempts.wrong(Some(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n))), now);
+        }
+        assert_eq!(attempts.window.lock().unwrap().wrong.len(), MAX_ADDRESSES + 1);
+        assert_eq!(
+            attempts.wrong(honest, now),
+            Standing::Within,
+            "who was there first keeps a count of its own"
+        );
+        assert_eq!(attempts.wrong(address("198.51.100.1"), now), Standing::Beyond(WINDOW));
+    }
+}

@@ -1,0 +1,301 @@
+//! Who may read the metrics: the keys, what a request offers, and the verdict. Knows no route and answers nothing;
+//! how often a client may be wrong is the business of [`super::attempts`].
+//!
+//! A request may carry a key in three places: `?key=` (as the monitoring guide writes it), `Authorization: Bearer`,
+//! and `Authorization: Basic`, whose password is the key and whose user name says nothing. One right key is enough,
+//! wherever it stands. What can be read in two ways (two `key` parameters, two `Authorization` headers, a broken
+//! encoding) is refused whatever else the request carries: a proxy in front might have read it the other way.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+use warp::http::HeaderMap;
+use warp::http::header::AUTHORIZATION;
+
+use super::query;
+
+/// Name of the query parameter that carries a key.
+const KEY_PARAMETER: &str = "key";
+
+/// Decodes basic credentials; clients disagree about the padding, and it carries nothing.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The keys that open the metrics. Only their SHA-256 digests are kept: they have one length, so that a comparison
+/// takes the same time whatever the key, and the secrets themselves leave the memory of this process early.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    digests: Vec<[u8; 32]>,
+}
+
+impl Keys {
+    /// Adds a key. An empty one is not taken: it would open the metrics to everyone, so `false` says that the
+    /// caller has to refuse it.
+    #[must_use]
+    pub fn add(&mut self, key: &[u8]) -> bool {
+        if key.is_empty() {
+            return false;
+        }
+        let digest = digest(key);
+        if !self.digests.contains(&digest) {
+            self.digests.push(digest);
+        }
+        true
+    }
+
+    /// How many different keys there are.
+    pub fn len(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// Whether there is no key, and so nobody is admitted.
+    pub fn is_empty(&self) -> bool {
+        self.digests.is_empty()
+    }
+
+    /// Whether `offered` is one of the keys. Takes a time that depends on the length of `offered` alone: every key
+    /// is looked at, and every byte of each digest.
+    pub fn admit(&self, offered: &[u8]) -> bool {
+        let offered = digest(offered);
+        let any = self
+            .digests
+            .iter()
+            .fold(Choice::from(0), |found, key| found | key.as_slice().ct_eq(offered.as_slice()));
+        any.into()
+    }
+}
+
+/// Shows how many keys there are, and nothing of them.
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("count", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It offers no key, or an empty one.
+    Missing,
+    /// It offers a key that is none of ours.
+    Wrong,
+    /// What it offers cannot be read, or can be read in two ways.
+    Malformed,
+}
+
+impl Refusal {
+    /// All kinds, in the order of their declaration.
+    pub const ALL: [Self; 3] = [Self::Missing, Self::Wrong, Self::Malformed];
+
+    /// The kind as the value of a label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Wrong => "wrong",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// Judges a request by its raw query (without `?`) and its headers.
+///
+/// # Errors
+///
+/// The [`Refusal`], when nothing that the request offers is one of `keys`.
+pub fn judge(keys: &Keys, query: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    let offers = [from_query(query)?, from_headers(headers)?];
+    let mut offers = offers.iter().flatten().peekable();
+    if offers.peek().is_none() {
+        return Err(Refusal::Missing);
+    }
+    if offers.any(|key| keys.admit(key)) { Ok(()) } else { Err(Refusal::Wrong) }
+}
+
+fn digest(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+/// The key in the query, if there is one. An empty one is none.
+fn from_query(query: &str) -> Result<Option<Vec<u8>>, Refusal> {
+    let mut values = query::values(query, KEY_PARAMETER);
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Refusal::Malformed);
+    }
+    let key = first.transpose().map_err(|query::Broken| Refusal::Malformed)?;
+    Ok(key.filter(|key| !key.is_empty()))
+}
+
+/// The key in the `Authorization` header, if there is one. A scheme that we do not speak offers nothing: a proxy may
+/// have left it there.
+fn from_headers(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::Malformed);
+    }
+    let value = value.as_bytes().trim_ascii();
+    let end = value.iter().position(|&b| b == b' ').unwrap_or(value.len());
+    let (scheme, credentials) = (&value[..end], value[end..].trim_ascii_start());
+    let key = if scheme.eq_ignore_ascii_case(b"bearer") {
+        credentials.to_vec()
+    } else if scheme.eq_ignore_ascii_case(b"basic") {
+        password(credentials).ok_or(Refusal::Malformed)?
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(key).filter(|key| !key.is_empty()))
+}
+
+/// The password in basic credentials: what follows the first colon, colons in it included.
+fn password(credentials: &[u8]) -> Option<Vec<u8>> {
+    let mut pair = BASE64.decode(credentials).ok()?;
+    let colon = pair.iter().position(|&b| b == b':')?;
+    Some(pair.split_off(colon + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use base64::engine::general_purpose::STANDARD;
+    use proptest::prelude::*;
+    use warp::http::HeaderValue;
+
+    use super::*;
+
+    fn keys(keys: &[&str]) -> Keys {
+        let mut all = Keys::default();
+        for key in keys {
+            assert!(all.add(key.as_bytes()), "{key}");
+        }
+        all
+    }
+
+    fn basic(pair: &str) -> String {
+        format!("Basic {}", STANDARD.encode(pair))
+    }
+
+    #[test]
+    fn a_request_is_judged_by_what_it_offers() {
+        use Refusal::{Malformed, Missing, Wrong};
+        let odd = "a&b+c%d é=";
+        let keys = keys(&["secret", odd, "next:one"]);
+        let unpadded = basic(":secret").replace('=', "");
+        let long = format!("key={}", "k".repeat(1 << 20));
+        // Query, `Authorization` headers, verdict.
+        let matrix: &[(&str, &[&str], Result<(), Refusal>)] = &[
+            ("key=secret", &[], Ok(())),
+            ("key=next:one", &[], Ok(())),
+            ("x=1&key=secret&y=2", &[], Ok(())),
+            ("k%65y=secret", &[], Ok(())),
+            ("key=%73ecret", &[], Ok(())),
+            ("key=a%26b%2Bc%25d+%C3%A9%3D", &[], Ok(())),
+            ("key=a%26b%2bc%25d%20%c3%a9=", &[], Ok(())),
+            ("key=a%26b+c%25d+%C3%A9%3D", &[], Err(Wrong)),
+            ("", &[], Err(Missing)),
+            ("key", &[], Err(Missing)),
+            ("key=", &[], Err(Missing)),
+            ("Key=secret", &[], Err(Missing)),
+            ("keys=secret", &[], Err(Missing)),
+            ("x=key=secret", &[], Err(Missing)),
+            ("key=wrong", &[], Err(Wrong)),
+            ("key=Secret", &[], Err(Wrong)),
+            ("key=secret%00", &[], Err(Wrong)),
+            ("key=secret%20", &[], Err(Wrong)),
+            ("key=secre", &[], Err(Wrong)),
+            ("key=secrets", &[], Err(Wrong)),
+            ("key==secret", &[], Err(Wrong)),
+            (&long, &[], Err(Wrong)),
+            ("key=secret%", &[], Err(Malformed)),
+            ("key=secret%4", &[], Err(Malformed)),
+            ("key=%zzsecret", &[], Err(Malformed)),
+            ("key=%+1secret", &[], Err(Malformed)),
+            ("key=secret&key=secret", &[], Err(Malformed)),
+            ("key=secret&key=wrong", &[], Err(Malformed)),
+            ("key=secret&key=", &[], Err(Malformed)),
+            ("key=secret&k%65y=x", &[], Err(Malformed)),
+            ("%=1&key=secret", &[], Ok(())),
+            ("", &["Bearer secret"], Ok(())),
+            ("", &["bearer  secret "], Ok(())),
+            ("", &["BEARER next:one"], Ok(())),
+            ("", &["Bearer a&b+c%d é="], Ok(())),
+            ("", &["Bearer"], Err(Missing)),
+            ("", &["Bearer "], Err(Missing)),
+            ("", &[""], Err(Missing)),
+            ("", &["Bearer wrong"], Err(Wrong)),
+            ("", &["Bearer secret secret"], Err(Wrong)),
+            ("", &["secret"], Err(Missing)),
+            ("", &["Digest username=\"secret\""], Err(Missing)),
+            ("", &[&basic("etcha:secret")], Ok(())),
+            ("", &[&basic(":secret")], Ok(())),
+            ("", &[&basic("anyone:next:one")], Ok(())),
+            ("", &[&basic(":secret").to_uppercase()], Err(Malformed)),
+            ("", &[&unpadded], Ok(())),
+            ("", &[&basic("secret:")], Err(Missing)),
+            ("", &[&basic("secret:wrong")], Err(Wrong)),
+            ("", &[&basic("secret")], Err(Malformed)),
+            ("", &["Basic"], Err(Malformed)),
+            ("", &["Basic !!!"], Err(Malformed)),
+            ("", &["Bearer secret", "Bearer secret"], Err(Malformed)),
+            ("", &["Bearer secret", "Digest x"], Err(Malformed)),
+            ("key=secret", &["Bearer wrong"], Ok(())),
+            ("key=wrong", &["Bearer secret"], Ok(())),
+            ("key=", &["Bearer secret"], Ok(())),
+            ("key=secret", &["Digest x"], Ok(())),
+            ("key=wrong", &["Bearer wrong"], Err(Wrong)),
+            ("key=secret", &["Basic !!!"], Err(Malformed)),
+            ("key=a&key=b", &["Bearer secret"], Err(Malformed)),
+        ];
+        for (query, authorization, verdict) in matrix {
+            let mut headers = HeaderMap::new();
+            for value in *authorization {
+                headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            let shown: String = query.chars().take(60).collect();
+            assert_eq!(judge(&keys, query, &headers), *verdict, "{shown:?} {authorization:?}");
+        }
+    }
+
+    #[test]
+    fn without_keys_nobody_is_admitted() {
+        let none = Keys::default();
+        assert!(!none.admit(b""));
+        assert_eq!(judge(&none, "key=", &HeaderMap::new()), Err(Refusal::Missing));
+        assert_eq!(judge(&none, "key=x", &HeaderMap::new()), Err(Refusal::Wrong));
+    }
+
+    #[test]
+    fn an_empty_key_is_not_taken() {
+        let mut keys = Keys::default();
+        assert!(!keys.add(b""));
+        assert!(keys.is_empty());
+    }
+
+    #[test]
+    fn the_same_key_twice_is_one_key() {
+        assert_eq!(keys(&["a", "b", "a"]).len(), 2);
+    }
+
+    #[test]
+    fn debug_shows_the_count_and_no_key() {
+        assert_eq!(format!("{:?}", keys(&["secret", "other"])), "Keys { count: 2, .. }");
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_that_a_client_encodes_is_the_key_that_is_judged(key in "\\PC{1,40}", other in "\\PC{1,40}") {
+            let keys = keys(&[&key]);
+            let encode = |text: &str| text.bytes().map(|b| format!("%{b:02x}")).collect::<String>();
+            let judged = |text: &str| judge(&keys, &format!("a=b&key={}&c", encode(text)), &HeaderMap::new());
+            prop_assert_eq!(judged(&key), Ok(()));
+            prop_assert_eq!(judged(&other).is_ok(), key == other);
+        }
+    }
+}

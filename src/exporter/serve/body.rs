@@ -1,0 +1,259 @@
+//! Bodies for scrapes: rendered once, shared by all who ask at the same time, compressed once for all who want it so.
+//! Knows no key and no route.
+//!
+//! Rendering and compressing take processor time, so both happen off the threads that serve connections, and one at
+//! a time: whoever comes meanwhile waits for that work and then shares its result where it may.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use prometheus::{Encoder as _, Registry, TextEncoder};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use warp::hyper::body::Bytes;
+
+use super::counts::Counts;
+use super::encoding::Encoding;
+use crate::exporter::exposition;
+use crate::exporter::published::{Published, Snapshot};
+
+/// How long a body may be given to newcomers while the journal says nothing new. Not for ever, because the families
+/// about this process change all the time; a second is below any scrape interval.
+const SHARED_FOR: Duration = Duration::from_secs(1);
+
+/// Level of gzip: the lowest. An exposition repeats itself so much that it shrinks to about an eighth even so, higher
+/// levels win little more, and the processor they take belongs to the host's real work.
+const GZIP_LEVEL: u32 = 1;
+
+/// Room to reserve when nothing was rendered yet, in bytes: the families about this process fit.
+const FIRST_CAPACITY: usize = 16 * 1024;
+
+/// A body could not be made: the reason is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoBody;
+
+/// Renders the latest published state, followed by the exporter's own families.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Bodies {
+    /// Bodies of what `published` holds and of what is registered in `registry`.
+    pub fn new(published: Published, registry: Registry, counts: Counts) -> Self {
+        Self {
+            shared: Arc::new(Mutex::new(Shared {
+                published,
+                registry,
+                counts,
+                shared_for: SHARED_FOR,
+                rendered: None,
+            })),
+        }
+    }
+
+    /// The body for a scrape that comes now.
+    ///
+    /// The state in it is never older than the moment of the call, except that an unchanged one is shared for up to
+    /// a second.
+    ///
+    /// # Errors
+    ///
+    /// When rendering or compressing failed.
+    pub async fn get(&self, encoding: Encoding) -> Result<Bytes, NoBody> {
+        let asked = Instant::now();
+        let shared = Arc::clone(&self.shared).lock_owned().await;
+        if let Some(bytes) = shared.at_hand(asked, encoding) {
+            return Ok(bytes);
+        }
+        // The lock goes with the work: when the client leaves, the work is still finished once and shared.
+        tokio::task::spawn_blocking(move || make(shared, asked, encoding)).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "rendering stopped early");
+            Err(NoBody)
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    published: Published,
+    registry: Registry,
+    counts: Counts,
+    shared_for: Duration,
+    rendered: Option<Rendered>,
+}
+
+#[derive(Debug)]
+struct Rendered {
+    generation: u64,
+    /// When rendering began: the state in it is of that moment.
+    began: Instant,
+    text: Bytes,
+    gzip: Option<Bytes>,
+}
+
+impl Rendered {
+    /// Whether a scrape that came at `asked` may have this, while the latest state is `latest` and an unchanged one
+    /// is shared for `shared_for`.
+    fn serves(&self, asked: Instant, latest: &Snapshot, shared_for: Duration) -> bool {
+        self.began >= asked || (self.generation == latest.generation && self.began.elapsed() < shared_for)
+    }
+}
+
+impl Shared {
+    /// What can be given without work.
+    fn at_hand(&self, asked: Instant, encoding: Encoding) -> Option<Bytes> {
+        let rendered = self
+            .rendered
+            .as_ref()
+            .filter(|it| it.serves(asked, &self.published.latest(), self.shared_for))?;
+        match encoding {
+            Encoding::Identity => Some(rendered.text.clone()),
+            Encoding::Gzip => rendered.gzip.clone(),
+        }
+    }
+
+    fn render(&self) -> Rendered {
+        let began = Instant::now();
+        let latest = self.published.latest();
+        // A body is about as long as the one before it; the eighth is for what came since.
+        let capacity = self.rendered.as_ref().map_or(FIRST_CAPACITY, |before| before.text.len() / 8 * 9);
+        let mut text = Vec::with_capacity(capacity);
+        exposition::text(&latest, &mut text);
+        for family in self.registry.gather() {
+            // One by one: a family that cannot be written costs no other one.
+            let end = text.len();
+            if let Err(error) = TextEncoder::new().encode(std::slice::from_ref(&family), &mut text) {
+                text.truncate(end);
+                tracing::warn!(family = family.name(), %error, "a family of the exporter itself is left out");
+            }
+        }
+        self.counts.rendered(began.elapsed());
+        Rendered { generation: latest.generation, began, text: text.into(), gzip: None }
+    }
+}
+
+/// Brings the shared body up to date and takes it in the wanted coding.
+fn make(mut shared: OwnedMutexGuard<Shared>, asked: Instant, encoding: Encoding) -> Result<Bytes, NoBody> {
+    let (latest, shared_for) = (shared.published.latest(), shared.shared_for);
+    let rendered = match shared.rendered.take().filter(|it| it.serves(asked, &latest, shared_for)) {
+        Some(rendered) => rendered,
+        None => shared.render(),
+    };
+    let rendered = shared.rendered.insert(rendered);
+    match (encoding, &rendered.gzip) {
+        (Encoding::Identity, _) => Ok(rendered.text.clone()),
+        (Encoding::Gzip, Some(gzip)) => Ok(gzip.clone()),
+        (Encoding::Gzip, None) => match gzip(&rendered.text) {
+            Ok(bytes) => Ok(rendered.gzip.insert(bytes).clone()),
+            Err(error) => {
+                tracing::error!(%error, "compressing failed");
+                Err(NoBody)
+            }
+        },
+    }
+}
+
+fn gzip(text: &[u8]) -> io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::new(GZIP_LEVEL));
+    encoder.write_all(text)?;
+    encoder.finish().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Read as _;
+
+    use super::*;
+
+    struct Rig {
+        bodies: Bodies,
+        published: Published,
+        counts: Counts,
+    }
+
+    /// Unchanged states are shared for `shared_for`.
+    async fn rig(shared_for: Duration) -> Rig {
+        let registry = Registry::new();
+        let published = Published::default();
+        let counts = Counts::register(&registry).unwrap();
+        let bodies = Bodies::new(published.clone(), registry, counts.clone());
+        bodies.shared.lock().await.shared_for = shared_for;
+        Rig { bodies, published, counts }
+    }
+
+    fn inflate(bytes: &[u8]) -> Vec<u8> {
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(bytes).read_to_end(&mut text).unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn an_unchanged_state_is_rendered_once_for_both_codings() {
+        let rig = rig(Duration::MAX).await;
+        let first = rig.bodies.get(Encoding::Identity).await.unwrap();
+        let second = rig.bodies.get(Encoding::Gzip).await.unwrap();
+        let third = rig.bodies.get(Encoding::Gzip).await.unwrap();
+        assert_eq!(rig.counts.renders(), 1);
+        assert_eq!(inflate(&second), first);
+        assert_eq!(second.as_ptr(), third.as_ptr(), "the same bytes, not equal ones");
+        assert!(
+            std::str::from_utf8(&first).unwrap().contains("etcha_exporter_scrapes_total{code=\"200\"} 0\n")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unchanged_state_is_rendered_anew_after_a_while() {
+        let rig = rig(Duration::ZERO).await;
+        rig.bodies.get(Encoding::Identity).await.unwrap();
+        rig.bodies.get(Encoding::Identity).await.unwrap();
+        assert_eq!(rig.counts.renders(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_new_state_is_rendered_anew() {
+        let rig = rig(Duration::MAX).await;
+        rig.bodies.get(Encoding::Identity).await.unwrap();
+        rig.published.publish(Snapshot { generation: 1, ..Snapshot::default() });
+        rig.bodies.get(Encoding::Identity).await.unwrap();
+        assert_eq!(rig.counts.renders(), 2);
+    }
+
+    #[tokio::test]
+    async fn scrapes_that_wait_for_the_same_work_share_it_whatever_is_published_meanwhile() {
+        let rig = rig(Duration::MAX).await;
+        let busy = Arc::clone(&rig.bodies.shared).lock_owned().await;
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let bodies = rig.bodies.clone();
+            waiting.spawn(async move { bodies.get(Encoding::Gzip).await.unwrap() });
+        }
+        // On this single thread, each task runs up to the lock that is held here before it yields.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        rig.published.publish(Snapshot { generation: 7, ..Snapshot::default() });
+        drop(busy);
+        let bodies = waiting.join_all().await;
+        assert!(bodies.iter().all(|body| body.as_ptr() == bodies[0].as_ptr()));
+        assert_eq!(rig.counts.renders(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_is_still_shared() {
+        let rig = rig(Duration::MAX).await;
+        {
+            let mut left = Box::pin(rig.bodies.get(Encoding::Identity));
+            // Polled once: the work has begun, and its client goes away.
+            let polled =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(left.as_mut().poll(cx).is_pending())).await;
+            assert!(polled);
+        }
+        rig.bodies.get(Encoding::Identity).await.unwrap();
+        assert_eq!(rig.counts.renders(), 1);
+    }
+}

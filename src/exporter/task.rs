@@ -1,0 +1,57 @@
+//! What the program was asked to do, done: each task, and the one place where an error that ends it is printed.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use super::config::{Invocation, Task};
+use super::metrics::Limits;
+use super::metrics::labels::LabelLimit;
+use super::render::{Render, RenderError};
+use super::{checkpoint_view, demo, log, run};
+
+/// Does it, and says how the process shall exit.
+pub fn run(invocation: Invocation) -> ExitCode {
+    let Invocation { log, task } = invocation;
+    log::start(log.format, log.level);
+    match task {
+        Task::Serve(config) => {
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+            ended(run::serve(&config, |_| {}))
+        }
+        Task::CheckConfig(config) => ended(write!(io::stdout(), "{config}")),
+        Task::Render { files, limits } => {
+            let label = LabelLimit::new(limits.max_label_bytes);
+            render(&Render { files, limits: Limits { series: limits.max_series, label } })
+        }
+        Task::Demo { listen, speed } => ended(demo::demo(listen, speed, log)),
+        Task::ShowCheckpoint { state_dir } => ended(checkpoint_view::show(&state_dir, &mut io::stdout())),
+        Task::ResetCheckpoint { state_dir } => ended(checkpoint_view::reset(&state_dir, &mut io::stdout())),
+    }
+}
+
+fn render(render: &Render) -> ExitCode {
+    match render.run(&mut io::stdin().lock(), &mut io::stdout().lock()) {
+        Ok(summary) => {
+            if !summary.is_clean() {
+                tracing::warn!("{summary}");
+            }
+            ExitCode::SUCCESS
+        }
+        // `render … | head` has read enough.
+        Err(RenderError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => ended(Err(error)),
+    }
+}
+
+fn ended(result: Result<(), impl Display>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "etcha-exporter: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The TLS setup that new connections get: it can be replaced while the listener runs, and a bad replacement
+//! leaves the last good one in place. Decides nothing about when to look for a new one.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::sign::SingleCertAndKey;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+
+use super::certificate::{ClientAuthorities, Error, Files, Pair, provider};
+
+/// TLS 1.2 and 1.3 with one certificate, HTTP/2 and HTTP/1.1 offered in this order. Clones share one setup.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    current: Arc<RwLock<Current>>,
+    files: Option<Files>,
+}
+
+#[derive(Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    clients: Option<ClientAuthorities>,
+    not_after: i64,
+    /// Of the pair and of the client authorities.
+    digests: ([u8; 32], Option<[u8; 32]>),
+}
+
+/// What a reload found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The files hold what is served already.
+    No,
+    /// A new pair, or new client authorities, serve from the next connection on.
+    Yes,
+}
+
+impl Tls {
+    /// Serves `pair`; with `clients`, only to clients that show a certificate of one of them.
+    ///
+    /// # Errors
+    /// TLS cannot be set up with the pair.
+    pub fn new(pair: &Pair, clients: Option<ClientAuthorities>) -> Result<Self, Error> {
+        let current = Current::new(pair, clients)?;
+        Ok(Self { current: Arc::new(RwLock::new(current)), files: None })
+    }
+
+    /// Serves what the files hold, and remembers them for [`Tls::reload`].
+    ///
+    /// # Errors
+    /// A file is missing or cannot be used, or certificate and key do not belong together.
+    pub fn load(files: Files) -> Result<Self, Error> {
+        let (pair, clients) = read(&files)?;
+        Ok(Self { files: Some(files), ..Self::new(&pair, clients)? })
+    }
+
+    /// Serves another pair from the next connection on; client authorities stay.
+    ///
+    /// # Errors
+    /// TLS cannot be set up with the pair; the last one stays.
+    pub fn replace(&self, pair: &Pair) -> Result<(), Error> {
+        let clients = self.read().clients.clone();
+        self.set(Current::new(pair, clients)?);
+        Ok(())
+    }
+
+    /// Reads the files again. Open connections keep what they began with. Blocks for as long as reading a few
+    /// small files takes. Always [`Changed::No`] for a setup that came from no files.
+    ///
+    /// # Errors
+    /// As for [`Tls::load`]; what is served stays. A certificate that was replaced before its key is such an
+    /// error; it heals at the next reload, when the key has been replaced, too.
+    pub fn reload(&self) -> Result<Changed, Error> {
+        let Some(files) = &self.files else { return Ok(Changed::No) };
+        let (pair, clients) = read(files)?;
+        if digests(&pair, clients.as_ref()) == self.read().digests {
+            return Ok(Changed::No);
+        }
+        self.set(Current::new(&pair, clients)?);
+        Ok(Changed::Yes)
+    }
+
+    /// When the certificate now served expires, in seconds since 1970.
+    pub fn not_after(&self) -> i64 {
+        self.read().not_after
+    }
+
+    /// For the next connection.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.read().config)
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Current> {
+        // Poison cannot hurt: the only write is a single assignment.
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, current: Current) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+}
+
+impl Current {
+    fn new(pair: &Pair, clients: Option<ClientAuthorities>) -> Result<Self, Error> {
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(Error::Setup)?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        let certified = (*pair.certified).clone();
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let digests = digests(pair, clients.as_ref());
+        Ok(Self { config: Arc::new(config), clients, not_after: pair.not_after(), digests })
+    }
+}
+
+fn read(files: &Files) -> Result<(Pair, Option<ClientAuthorities>), Error> {
+    let clients = files.client_authorities.as_deref().map(ClientAuthorities::load).transpose()?;
+    Ok((Pair::load(&files.certificate, &files.key)?, clients))
+}
+
+fn digests(pair: &Pair, clients: Option<&ClientAuthorities>) -> ([u8; 32], Option<[u8; 32]>) {
+    (pair.digest, clients.map(|clients| clients.digest))
+}
