@@ -3,8 +3,10 @@
 
 mod harness;
 
+mod checkpoint;
 mod crash;
 mod following;
+mod model;
 mod prometheus;
 mod readme;
 mod recordings;

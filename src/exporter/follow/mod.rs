@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 use journal_schema::{Event, Piece, Reason, Splitter, decode};
 use serde::{Deserialize, Serialize};
 
-use self::look::{Found, Look, Stamp, look};
-use self::segments::{Front, Position, SegmentKey, Segments, SegmentsRecord, TAIL_BYTES, reading_order};
+use self::look::{Content, Found, Look, Stamp, look};
+use self::segments::{Front, SegmentKey, Segments, SegmentsRecord, Version, reading_order};
 use self::sequence::{Admission, Writers, WritersRecord};
 use super::metrics::Metrics;
 
@@ -63,6 +63,8 @@ pub struct Follower {
     tally: Tally,
     /// What each file looked like when it was last read, and its front.
     seen: HashMap<PathBuf, (Stamp, Front)>,
+    /// Compressed files that stood beside the plain ones they are made from, at the last look.
+    growing: HashMap<PathBuf, Stamp>,
     /// What was said of which segment, so that it is said once.
     told: HashSet<(SegmentKey, Reason)>,
     /// The first file that could not be read in the last round.
@@ -74,6 +76,8 @@ pub struct Follower {
 /// What is being read.
 struct Source<'a> {
     key: SegmentKey,
+    /// Which version of the segment, and how far it was read when this began.
+    version: (usize, Version),
     path: &'a Path,
     /// Size and time of the file, if it is compressed.
     compressed: Option<(u64, i128)>,
@@ -185,6 +189,7 @@ impl Follower {
             writers: Writers::restore(record.writers, memory.writers),
             tally: record.tally,
             seen: HashMap::new(),
+            growing: HashMap::new(),
             told: HashSet::new(),
             failed: None,
             state: JournalState::default(),
@@ -259,8 +264,8 @@ impl Follower {
     pub fn replay_stream(&mut self, name: &Path, content: &mut dyn Read) -> io::Result<()> {
         let key = Front::of_file(u64::MAX, u64::MAX).key;
         let mut buffer = vec![0; READ_BYTES];
-        let source = Source { key, path: name, compressed: None };
-        self.batches(&source, content, Position::default(), &mut buffer, &mut |_| Go::On)?;
+        let source = Source { key, version: self.segments.begin(key), path: name, compressed: None };
+        self.batches(&source, content, &mut buffer, &mut |_| Go::On)?;
         Ok(())
     }
 
@@ -269,14 +274,16 @@ impl Follower {
         let mut round = Round::default();
         self.failed = None;
         self.state = JournalState { trouble, files: files.len(), ..JournalState::default() };
-        self.seen.retain(|path, _| files.iter().any(|found| found.path == *path));
+        let is_there = |path: &PathBuf| files.iter().any(|found| found.path == *path);
+        self.seen.retain(|path, _| is_there(path));
+        self.growing.retain(|path, _| is_there(path));
         let waiting = self.changed_files(files, &mut round);
         self.state.behind = waiting.iter().map(|(found, front)| self.unread(found, front)).sum();
         let fronts: Vec<_> = waiting.iter().map(|(found, front)| (front.clone(), found.active)).collect();
         let mut left_behind = 0;
         for at in reading_order(&fronts) {
             let (found, front) = &waiting[at];
-            if found.is_compressed() && self.is_in_the_making(found, front.key, &waiting) {
+            if self.is_in_the_making(found, front, &waiting) {
                 continue;
             }
             match self.read(found, front, &mut round, between) {
@@ -314,19 +321,13 @@ impl Follower {
         changed
     }
 
-    /// Whether a compressed file is being made from a plain one that is still there and was read as far: looking
-    /// into it at each of its growths would cost more than all other reading.
-    fn is_in_the_making(&mut self, found: &Found, key: SegmentKey, waiting: &[(Found, Front)]) -> bool {
-        let read = self.segments.position(key).offset;
-        self.has_plain(key, waiting) && found.said_size().is_ok_and(|size| size <= read)
-    }
-
-    fn has_plain(&self, key: SegmentKey, waiting: &[(Found, Front)]) -> bool {
-        let same_and_plain = |path: &Path, front: &Front| {
-            front.key == key && path.extension().is_none_or(|extension| extension != "gz")
-        };
-        waiting.iter().any(|(found, front)| same_and_plain(&found.path, front))
-            || self.seen.iter().any(|(path, (_, front))| same_and_plain(path, front))
+    /// Whether a compressed file is being made from a plain one that is still there: it changes from look to look.
+    /// Looking into it at each of its growths would cost more than all other reading.
+    fn is_in_the_making(&mut self, found: &Found, front: &Front, waiting: &[(Found, Front)]) -> bool {
+        let Some(plain) = found.plain() else { return false };
+        let has_plain = waiting.iter().any(|(other, of)| other.path == plain && of.key == front.key)
+            || self.seen.get(&plain).is_some_and(|(_, of)| of.key == front.key);
+        has_plain && self.growing.insert(found.path.clone(), found.stamp) != Some(found.stamp)
     }
 
     /// Bytes of the file that were not read. Of a compressed one only its size on disk is known.
@@ -335,7 +336,7 @@ impl Follower {
             let finished = self.segments.is_finished(front.key, found.stamp.size, found.stamp.modified);
             return if finished { 0 } else { found.stamp.size };
         }
-        found.stamp.size.saturating_sub(self.segments.position(front.key).offset)
+        found.stamp.size.saturating_sub(self.segments.offset(front.key))
     }
 
     /// Reads what lies beyond the known position of one file.
@@ -352,15 +353,15 @@ impl Follower {
             self.tally.active = Some(key);
         }
         if !found.is_compressed() || !self.segments.is_finished(key, stamp.size, stamp.modified) {
-            let Some((mut content, position)) = self.open(found, key)? else {
+            let Some((mut content, version)) = self.open(found, key)? else {
                 round.again = true;
                 return Ok(());
             };
             let compressed = found.is_compressed().then_some((stamp.size, stamp.modified));
-            let source = Source { key, path: &found.path, compressed };
+            let source = Source { key, version, path: &found.path, compressed };
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.resize(READ_BYTES, 0);
-            let ended = self.batches(&source, &mut content, position, &mut buffer, between);
+            let ended = self.batches(&source, &mut content, &mut buffer, between);
             self.buffer = buffer;
             let Batches { changed, stopped } = ended?;
             round.changed |= changed;
@@ -369,33 +370,32 @@ impl Follower {
                 return Ok(());
             }
         }
-        self.seen.insert(found.path.clone(), (stamp, front.clone()));
+        if !found.is_fresh {
+            self.seen.insert(found.path.clone(), (stamp, front.clone()));
+        }
         self.tally.begun |= matches!(key, SegmentKey::Line(_));
         Ok(())
     }
 
-    /// Opens a file where it is to be read on: at its known position if what stands before that is what was read,
-    /// else at its start.
-    fn open(&mut self, found: &Found, key: SegmentKey) -> io::Result<Option<(Box<dyn Read>, Position)>> {
-        let position = self.segments.position(key);
-        let Some(mut content) = found.open_at(position.offset - position.tail.len() as u64)? else {
-            return Ok(None);
-        };
-        let mut tail = vec![0; position.tail.len()];
-        match content.read_exact(&mut tail) {
-            Ok(()) if tail == position.tail => return Ok(Some((content, position))),
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Err(error) => return Err(error),
+    /// Opens a file where it is to be read on: at the position of the version that it holds, else at its start.
+    fn open(&mut self, found: &Found, key: SegmentKey) -> io::Result<Option<(Content, (usize, Version))>> {
+        let versions = self.segments.versions(key);
+        let is_known = !versions.is_empty();
+        for (number, version) in versions {
+            let Some(mut content) = found.open()? else { return Ok(None) };
+            if content.go_to(&version.position)? {
+                return Ok(Some((content, (number, version))));
+            }
         }
-        tracing::warn!(
-            file = %found.path.display(),
-            offset = position.offset,
-            "a segment was replaced by another version of itself; reading it again from its start, \
-             lines that were counted are recognised"
-        );
-        let position = self.segments.rewind(key);
-        Ok(found.open_at(0)?.map(|content| (content, position)))
+        let Some(content) = found.open()? else { return Ok(None) };
+        if is_known {
+            tracing::warn!(
+                file = %found.path.display(),
+                "a segment stands here in another version than those that were read; reading it from its start, \
+                 lines that were counted are recognised"
+            );
+        }
+        Ok(Some((content, self.segments.begin(key))))
     }
 
     /// Reads to the end of `content`, batch by batch. After each the positions agree with the metrics.
@@ -403,10 +403,10 @@ impl Follower {
         &mut self,
         source: &Source<'_>,
         content: &mut dyn Read,
-        mut position: Position,
         buffer: &mut [u8],
         between: &mut dyn FnMut(&Follower) -> Go,
     ) -> io::Result<Batches> {
+        let (number, mut position) = (source.version.0, source.version.1.position.clone());
         let mut splitter = Splitter::resume(position.place);
         let mut ended = Batches::default();
         let mut filled = 0;
@@ -421,13 +421,15 @@ impl Follower {
                 break;
             }
             filled += read;
-            let mut used = 0;
+            let (mut used, mut last_line) = (0, None);
             while let Some((step, piece)) = splitter.next(&buffer[used..filled]) {
-                self.piece(piece, source, position.offset + used as u64);
+                if self.piece(piece, source, position.offset + used as u64) {
+                    last_line = Some(used..used + step);
+                }
                 used += step;
             }
-            position.advance(&buffer[..used], splitter.place());
-            self.segments.advance(source.key, position.clone());
+            position.advance(&buffer[..used], last_line, splitter.place());
+            self.segments.advance(source.key, number, position.clone());
             self.tally.bytes += used as u64;
             self.state.behind = self.state.behind.saturating_sub(read as u64);
             ended.changed |= used > 0;
@@ -439,32 +441,35 @@ impl Follower {
             }
         }
         if let Some((size, time)) = source.compressed {
-            self.segments.finish(source.key, size, time);
+            self.segments.finish(source.key, number, size, time);
         }
         Ok(ended)
     }
 
-    fn piece(&mut self, piece: Piece<'_>, source: &Source<'_>, offset: u64) {
+    /// Takes a piece; says whether it is a line that names itself.
+    fn piece(&mut self, piece: Piece<'_>, source: &Source<'_>, offset: u64) -> bool {
         match piece {
-            Piece::Line(line) => self.line(line, source, offset),
-            Piece::Torn => self.reject(Reason::Torn, "cut off by NUL bytes", source, offset),
-            Piece::Padding => self.reject(Reason::Padding, "NUL bytes", source, offset),
-            Piece::Overlong => self.reject(Reason::Overlong, "longer than a line may be", source, offset),
+            Piece::Line(line) => return self.line(line, source, offset),
+            Piece::Torn => self.damage(Reason::Torn, "cut off by NUL bytes", source, offset),
+            Piece::Padding => self.damage(Reason::Padding, "NUL bytes", source, offset),
+            Piece::Overlong => self.damage(Reason::Overlong, "longer than a line may be", source, offset),
             Piece::Skipped => {}
         }
+        false
     }
 
-    fn line(&mut self, bytes: &[u8], source: &Source<'_>, offset: u64) {
+    fn line(&mut self, bytes: &[u8], source: &Source<'_>, offset: u64) -> bool {
         let decoded = decode(bytes);
         let envelope = match &decoded {
             Ok(line) => Some(&line.envelope),
             Err(rejected) => rejected.envelope.as_ref(),
         };
+        let names_itself = envelope.is_some();
         if let Some(envelope) = envelope
             && self.writers.admit(&envelope.writer, envelope.seq, !self.tally.begun) == Admission::Duplicate
         {
             self.tally.duplicates += 1;
-            return;
+            return true;
         }
         match decoded {
             Ok(line) => {
@@ -477,7 +482,16 @@ impl Follower {
                     Event::Engine(_) => 3,
                 }] += 1;
             }
-            Err(rejected) => self.reject(rejected.reason, &rejected.detail, source, offset),
+            Err(rejected) if names_itself => self.reject(rejected.reason, &rejected.detail, source, offset),
+            Err(rejected) => self.damage(rejected.reason, &rejected.detail, source, offset),
+        }
+        names_itself
+    }
+
+    /// Counts what cannot be used and has no name, unless an earlier version of the segment had it.
+    fn damage(&mut self, reason: Reason, detail: &str, source: &Source<'_>, offset: u64) {
+        if offset >= source.version.1.told {
+            self.reject(reason, detail, source, offset);
         }
     }
 
@@ -507,15 +521,5 @@ impl Follower {
         if self.failed.is_none() {
             self.failed = Some((found.path.clone(), io::Error::new(error.kind(), error.to_string())));
         }
-    }
-}
-
-impl Position {
-    /// Moves over `bytes`.
-    fn advance(&mut self, bytes: &[u8], place: journal_schema::Place) {
-        self.offset += bytes.len() as u64;
-        self.place = place;
-        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
     }
 }
