@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod formats;
 mod prometheus;
 mod recordings;
 mod serving;
