@@ -6,6 +6,7 @@ mod harness;
 mod checkpoint;
 mod crash;
 mod following;
+mod formats;
 mod model;
 mod prometheus;
 mod readme;
