@@ -159,7 +159,7 @@ pub(crate) fn restored(journal: &Journal, bytes: &[u8]) -> Follower {
 pub(crate) fn text(follower: &Follower) -> String {
     let snapshot = Snapshot { tables: follower.metrics().tables().clone(), ..Snapshot::default() };
     let mut text = Vec::new();
-    exposition::text(&snapshot, &mut text);
+    exposition::render(&snapshot, &[], exposition::Format::Text, &mut text);
     String::from_utf8(text).unwrap()
 }
 

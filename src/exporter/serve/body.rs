@@ -94,6 +94,9 @@ struct Shared {
     lengths: Vec<(Format, usize)>,
 }
 
+/// Compresses a body.
+type Compress = fn(&[u8]) -> io::Result<Bytes>;
+
 #[derive(Debug)]
 struct Rendered {
     format: Format,
@@ -162,7 +165,7 @@ fn make(
         }
     };
     let Rendered { plain, gzip: gzipped, zstd: zstandard, .. } = &mut shared.rendered[at];
-    let (place, compress): (_, fn(&[u8]) -> io::Result<Bytes>) = match encoding {
+    let (place, compress): (_, Compress) = match encoding {
         Encoding::Identity => return Ok(plain.clone()),
         Encoding::Gzip => (gzipped, gzip),
         Encoding::Zstd => (zstandard, zstd),
