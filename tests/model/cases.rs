@@ -158,7 +158,7 @@ fn a_copy_beside_the_journal_is_read_once_and_not_at_each_restart() {
 
 #[test]
 fn compressing_beside_the_original_is_waited_for_and_costs_no_second_reading() {
-    let growing = [CompressPartly(0, 300), Look, CompressPartly(0, 700), Look, Compress(0), Look];
+    let growing = [CompressPartly(0, 300), Glance, CompressPartly(0, 700), Glance, Compress(0), Look];
     let world = run(&[&[Append(0, 9), Look, Rotate(Number)][..], &growing].concat());
     assert_eq!((counts(&world), world.follower.tally().duplicates), ((10, 0), 0));
     assert_eq!(world.follower.state().unreadable, 0);
