@@ -4,6 +4,7 @@
 mod harness;
 
 mod checkpoint;
+mod content;
 mod crash;
 mod following;
 mod formats;

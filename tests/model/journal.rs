@@ -72,6 +72,8 @@ pub(crate) enum Action {
     Clock(i64),
     /// The follower looks.
     Look,
+    /// The follower looks once, and nobody compares: what is being compressed may wait for the next look.
+    Glance,
     /// The follower looks, is stopped after a batch, restored, and looks again.
     LookInTwo,
     /// A checkpoint is taken.
@@ -207,7 +209,7 @@ impl Journal {
                 self.write_raw(&line);
             }
             Action::Clock(seconds) => self.clock += seconds * 1000,
-            Action::Look | Action::LookInTwo | Action::Checkpoint | Action::Restart(_) => {}
+            Action::Look | Action::Glance | Action::LookInTwo | Action::Checkpoint | Action::Restart(_) => {}
         }
     }
 
@@ -483,6 +485,11 @@ impl Journal {
         {
             file.write_all(bytes).unwrap();
         }
+    }
+
+    /// Whether a compressed file stands beside the one it is made from, or beside another of that name.
+    pub(crate) fn is_compressing(&self) -> bool {
+        self.rotated().iter().any(|path| is_compressed(path) && path.with_extension("").exists())
     }
 
     /// The lines that are completely there now, in all files that belong to the journal.

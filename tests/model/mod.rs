@@ -1,15 +1,18 @@
 //! Random scripts of everything that may happen to a journal and to the exporter, against a reference that knows
 //! nothing but the lines: each that was completely there at a look counts exactly once.
 //!
+//! * `cases`: named scripts.
 //! * [`journal`]: real files, and what is done to them.
 //! * [`life`]: a follower beside the reference.
 //!
 //! A failure prints the shortest script that still fails; it stands here afterwards as a test of its own. A longer run:
 //! `PROPTEST_CASES=100000 cargo test model`.
 
+mod cases;
 mod journal;
 mod life;
 
+use etcha_exporter::exporter::follow::Go;
 use proptest::prelude::*;
 
 use self::journal::{Action, Naming, Start, WRITERS};
@@ -67,11 +70,51 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
+/// What happens to a journal that is kept well: one agent after another, rotation, compression, copies beside it, and
+/// lines of scripts that are late. No line is lost, and all of one kind come in one order.
+fn ordinary() -> impl Strategy<Value = Action> {
+    let naming = prop_oneof![Just(Naming::Time), Just(Naming::Day)];
+    prop_oneof![
+        20 => (0usize..5).prop_map(|what| Action::Tell(0, what)),
+        10 => (1..WRITERS, 1usize..4).prop_map(|(writer, lines)| Action::Append(writer, lines)),
+        // The agent opens the new file with its next line; scripts may stay on the old one for a while.
+        10 => naming.prop_map(Action::Rotate),
+        3 => (1..WRITERS).prop_map(Action::Reopen),
+        2 => Just(Action::Replace(0)),
+        4 => (0usize..4).prop_map(Action::Compress),
+        3 => (0usize..4, 0usize..1000).prop_map(|(which, share)| Action::CompressPartly(which, share)),
+        3 => Just(Action::CopyBeside),
+        3 => (0usize..8).prop_map(Action::Junk),
+        10 => Just(Action::Look),
+        5 => Just(Action::Checkpoint),
+        5 => prop_oneof![Just(Start::Current), Just(Start::Previous)].prop_map(Action::Restart),
+    ]
+}
+
 proptest! {
     #![proptest_config(config())]
 
     #[test]
     fn whatever_happens_each_line_counts_once(script in prop::collection::vec(action(), 1..40)) {
         World::new().run(&script);
+    }
+
+    #[test]
+    fn a_state_and_what_follows_it_add_up_to_a_replay_of_everything(
+        script in prop::collection::vec(ordinary(), 1..40),
+    ) {
+        let mut world = World::new();
+        let mut reopening = Vec::new();
+        for action in script {
+            let is_rotation = matches!(action, Action::Rotate(_));
+            reopening.push(action);
+            if is_rotation {
+                reopening.push(Action::Reopen(0));
+            }
+        }
+        world.run(&reopening);
+        let mut replayed = life::fresh(&world.journal);
+        replayed.round(&mut |_| Go::On);
+        prop_assert_eq!(life::text(&world.follower), life::text(&replayed));
     }
 }

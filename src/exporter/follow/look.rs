@@ -13,7 +13,7 @@ use flate2::read::MultiGzDecoder;
 use journal_schema::{Piece, Place, Splitter, decode, limits::MAX_LINE_BYTES};
 use rustix::fs::OFlags;
 
-use super::segments::{Front, Mark, Position, digest};
+use super::segments::{Front, Mark, Position};
 
 /// How far into a file its first usable line is looked for, runs of NULs not counted: two lines of the longest kind.
 const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;
@@ -111,37 +111,50 @@ impl Found {
         Ok(Some(Content::Plain(file.take(limit))))
     }
 
-    /// What the front of the file says; `None` if another file stands under its name by now.
-    pub(crate) fn front(&self) -> io::Result<Option<Front>> {
-        let Some(mut content) = self.open()? else { return Ok(None) };
-        let (mut splitter, mut bytes, mut passed) = (Splitter::default(), Vec::new(), 0);
-        let mut chunk = [0; 8192];
-        while passed < FRONT_BYTES {
-            let read = match content.read(&mut chunk) {
-                // A compressed file that is still being written ends early; what is there may suffice.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-                read => read?,
-            };
-            if read == 0 {
-                break;
+    /// What the front of the file says; `None` if another file stands under its name by now. `before` is what it
+    /// said at an earlier look, which spares a search through damage that stands before the first usable line.
+    pub(crate) fn front(&self, before: Option<&Front>) -> io::Result<Option<Front>> {
+        if let Some((before, mark)) = before.and_then(|before| Some((before, before.mark?))) {
+            let Some(mut content) = self.open()? else { return Ok(None) };
+            if content.has_line(&mark).or_else(is_shorter)? {
+                return Ok(Some(before.clone()));
             }
-            bytes.extend_from_slice(&chunk[..read]);
-            let mut used = 0;
-            while let Some((step, piece)) = splitter.next(&bytes[used..]) {
-                if let Piece::Line(line) = piece
-                    && let Some(envelope) = envelope_of(line)
-                {
-                    return Ok(Some(Front::of_line(line, &envelope)));
-                }
-                used += step;
-                if splitter.place() != Place::InPadding {
-                    passed += step;
-                }
-            }
-            bytes.drain(..used);
         }
-        Ok(Some(Front::of_file(self.stamp.device, self.stamp.inode)))
+        let Some(content) = self.open()? else { return Ok(None) };
+        Ok(Some(search(content)?.unwrap_or_else(|| Front::of_file(self.stamp.device, self.stamp.inode))))
     }
+}
+
+/// The first usable line, if there is one within the limit.
+fn search(mut content: Content) -> io::Result<Option<Front>> {
+    let (mut splitter, mut bytes, mut passed, mut at) = (Splitter::default(), Vec::new(), 0, 0);
+    let mut chunk = [0; 8192];
+    while passed < FRONT_BYTES {
+        let read = match content.read(&mut chunk) {
+            // A compressed file that is still being written ends early; what is there may suffice.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
+        if read == 0 {
+            break;
+        }
+        bytes.extend_from_slice(&chunk[..read]);
+        let mut used = 0;
+        while let Some((step, piece)) = splitter.next(&bytes[used..]) {
+            if let Piece::Line(line) = piece
+                && let Some(envelope) = envelope_of(line)
+            {
+                return Ok(Some(Front::of_line(line, at, &envelope)));
+            }
+            used += step;
+            at += step as u64;
+            if splitter.place() != Place::InPadding {
+                passed += step;
+            }
+        }
+        bytes.drain(..used);
+    }
+    Ok(None)
 }
 
 /// An open file, its uncompressed content.
@@ -163,28 +176,29 @@ impl Read for Content {
 impl Content {
     /// Goes to a position, if what stands before it is what was read. To be asked at the start of the content.
     pub(crate) fn go_to(&mut self, position: &Position) -> io::Result<bool> {
-        match self.holds(position) {
-            // It is shorter.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            held => held,
-        }
+        self.holds(position).or_else(is_shorter)
     }
 
     fn holds(&mut self, position: &Position) -> io::Result<bool> {
         let mut at = 0;
-        if let Some(Mark { start, bytes, digest: expected }) = position.line {
-            self.skip(start)?;
-            at = start + u64::from(bytes);
-            let mut line = vec![0; bytes as usize];
-            self.read_exact(&mut line)?;
-            if digest(&line) != expected {
+        if let Some(mark) = &position.line {
+            if !self.has_line(mark)? {
                 return Ok(false);
             }
+            at = mark.start + u64::from(mark.bytes) + 1;
         }
         self.skip(position.offset - position.tail.len() as u64 - at)?;
         let mut tail = vec![0; position.tail.len()];
         self.read_exact(&mut tail)?;
         Ok(tail == position.tail)
+    }
+
+    /// Whether this line stands where it stood. To be asked at the start of the content; goes behind its LF.
+    fn has_line(&mut self, mark: &Mark) -> io::Result<bool> {
+        self.skip(mark.start)?;
+        let mut line = vec![0; mark.bytes as usize + 1];
+        self.read_exact(&mut line)?;
+        Ok(line.pop() == Some(b'\n') && mark.is_of(&line))
     }
 
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
@@ -202,6 +216,11 @@ impl Content {
         }
         Ok(())
     }
+}
+
+/// The answer to whether a file holds something, where it ended before that could be seen.
+fn is_shorter(error: io::Error) -> io::Result<bool> {
+    if error.kind() == io::ErrorKind::UnexpectedEof { Ok(false) } else { Err(error) }
 }
 
 /// The envelope of a line, whether its event can be used or not.

@@ -61,8 +61,8 @@ pub struct Follower {
     segments: Segments,
     writers: Writers,
     tally: Tally,
-    /// What each file looked like when it was last read, and its front.
-    seen: HashMap<PathBuf, (Stamp, Front)>,
+    /// What each file was like when it was last read.
+    seen: HashMap<PathBuf, Seen>,
     /// Compressed files that stood beside the plain ones they are made from, at the last look.
     growing: HashMap<PathBuf, Stamp>,
     /// What was said of which segment, so that it is said once.
@@ -71,6 +71,15 @@ pub struct Follower {
     failed: Option<(PathBuf, io::Error)>,
     state: JournalState,
     buffer: Vec<u8>,
+}
+
+/// What a file was like.
+#[derive(Clone, Debug)]
+struct Seen {
+    stamp: Stamp,
+    /// Whether the stamp would tell any change since.
+    is_settled: bool,
+    front: Front,
 }
 
 /// What is being read.
@@ -264,7 +273,8 @@ impl Follower {
     pub fn replay_stream(&mut self, name: &Path, content: &mut dyn Read) -> io::Result<()> {
         let key = Front::of_file(u64::MAX, u64::MAX).key;
         let mut buffer = vec![0; READ_BYTES];
-        let source = Source { key, version: self.segments.begin(key), path: name, compressed: None };
+        let (number, _) = self.segments.begin(key);
+        let source = Source { key, version: (number, Version::default()), path: name, compressed: None };
         self.batches(&source, content, &mut buffer, &mut |_| Go::On)?;
         Ok(())
     }
@@ -305,10 +315,11 @@ impl Follower {
     fn changed_files(&mut self, files: Vec<Found>, round: &mut Round) -> Vec<(Found, Front)> {
         let mut changed = Vec::new();
         for found in files {
-            if self.seen.get(&found.path).is_some_and(|(stamp, _)| *stamp == found.stamp) {
+            let before = self.seen.get(&found.path);
+            if before.is_some_and(|before| before.is_settled && before.stamp == found.stamp) {
                 continue;
             }
-            match found.front() {
+            match found.front(before.map(|before| &before.front)) {
                 Ok(Some(front)) => {
                     let nameless = Front::of_file(found.stamp.device, found.stamp.inode).key;
                     self.segments.rename(nameless, front.key);
@@ -326,7 +337,7 @@ impl Follower {
     fn is_in_the_making(&mut self, found: &Found, front: &Front, waiting: &[(Found, Front)]) -> bool {
         let Some(plain) = found.plain() else { return false };
         let has_plain = waiting.iter().any(|(other, of)| other.path == plain && of.key == front.key)
-            || self.seen.get(&plain).is_some_and(|(_, of)| of.key == front.key);
+            || self.seen.get(&plain).is_some_and(|before| before.front.key == front.key);
         has_plain && self.growing.insert(found.path.clone(), found.stamp) != Some(found.stamp)
     }
 
@@ -370,9 +381,8 @@ impl Follower {
                 return Ok(());
             }
         }
-        if !found.is_fresh {
-            self.seen.insert(found.path.clone(), (stamp, front.clone()));
-        }
+        let seen = Seen { stamp, is_settled: !found.is_fresh, front: front.clone() };
+        self.seen.insert(found.path.clone(), seen);
         self.tally.begun |= matches!(key, SegmentKey::Line(_));
         Ok(())
     }

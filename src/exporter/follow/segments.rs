@@ -44,18 +44,21 @@ pub(crate) struct Front {
     pub(crate) key: SegmentKey,
     /// The first usable line's writer, number and time, for the order of segments.
     pub(crate) first: Option<(String, u64, Timestamp)>,
+    /// Where that line stands.
+    pub(crate) mark: Option<Mark>,
 }
 
 impl Front {
-    /// The front of a file whose first usable line is this one.
-    pub(crate) fn of_line(line: &[u8], envelope: &Envelope<'_>) -> Front {
+    /// The front of a file whose first usable line is this one, without its LF, and stands at `start`.
+    pub(crate) fn of_line(line: &[u8], start: u64, envelope: &Envelope<'_>) -> Front {
         let first = Some((envelope.writer.clone().into_owned(), envelope.seq, envelope.time));
-        Front { key: SegmentKey::Line(digest(line)), first }
+        let mark = Mark::new(line, start);
+        Front { key: SegmentKey::Line(mark.digest), first, mark: Some(mark) }
     }
 
     /// The front of a file without a usable line.
     pub(crate) fn of_file(device: u64, inode: u64) -> Front {
-        Front { key: SegmentKey::File { device, inode }, first: None }
+        Front { key: SegmentKey::File { device, inode }, first: None, mark: None }
     }
 }
 
@@ -75,7 +78,7 @@ pub(crate) struct Position {
     pub(crate) tail: Vec<u8>,
 }
 
-/// A line that was read, with its LF.
+/// A line that was read, without its LF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     pub(crate) start: u64,
@@ -83,16 +86,31 @@ pub(crate) struct Mark {
     pub(crate) digest: [u8; 16],
 }
 
+impl Mark {
+    /// Of a line without its LF.
+    fn new(line: &[u8], start: u64) -> Mark {
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&Sha256::digest(line)[..16]);
+        Mark { start, bytes: u32::try_from(line.len()).unwrap_or(u32::MAX), digest }
+    }
+
+    /// Whether this is the line.
+    pub(crate) fn is_of(&self, line: &[u8]) -> bool {
+        *self == Mark::new(line, self.start)
+    }
+
+    /// Where the line after it begins.
+    fn end(&self) -> Option<u64> {
+        self.start.checked_add(u64::from(self.bytes))?.checked_add(1)
+    }
+}
+
 impl Position {
-    /// Moves over `bytes`, the last usable line among which stands at `line`.
+    /// Moves over `bytes`, the last usable line among which stands, with its LF, at `line`.
     pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: Place) {
         let mut rest = bytes;
         if let Some(line) = line {
-            self.line = Some(Mark {
-                start: self.offset + line.start as u64,
-                bytes: u32::try_from(line.len()).unwrap_or(u32::MAX),
-                digest: digest(&bytes[line.clone()]),
-            });
+            self.line = Some(Mark::new(&bytes[line.start..line.end - 1], self.offset + line.start as u64));
             self.tail.clear();
             rest = &bytes[line.end..];
         }
@@ -106,19 +124,12 @@ impl Position {
     fn is_sound(&self) -> bool {
         let line_end = match self.line {
             Some(Mark { bytes, .. }) if bytes as usize > MAX_LINE_BYTES => None,
-            Some(Mark { start, bytes, .. }) => start.checked_add(u64::from(bytes)),
+            Some(mark) => mark.end(),
             None => Some(0),
         };
         let tail_end = line_end.and_then(|end| end.checked_add(self.tail.len() as u64));
         tail_end.is_some_and(|end| end <= self.offset)
     }
-}
-
-/// The digest that names a line.
-pub(crate) fn digest(line: &[u8]) -> [u8; 16] {
-    let mut name = [0; 16];
-    name.copy_from_slice(&Sha256::digest(line)[..16]);
-    name
 }
 
 /// All segments that are known.
@@ -320,7 +331,7 @@ mod tests {
     fn front(writer: &str, seq: u64, second: i64) -> Front {
         let time = Timestamp::from_second(second).unwrap();
         let envelope = Envelope { writer: writer.into(), seq, time };
-        Front::of_line(format!("{writer} {seq} {second}").as_bytes(), &envelope)
+        Front::of_line(format!("{writer} {seq} {second}").as_bytes(), 0, &envelope)
     }
 
     #[test]
@@ -377,7 +388,7 @@ mod tests {
         position.advance(b"junk\n", None, Place::LineStart);
         assert_eq!((position.line, &position.tail[..]), (None, &b"junk\n"[..]));
         position.advance(b"line\nmore\n\n", Some(5..10), Place::LineStart);
-        let mark = Mark { start: 10, bytes: 5, digest: digest(b"more\n") };
+        let mark = Mark::new(b"more", 10);
         assert_eq!((position.line, &position.tail[..]), (Some(mark), &b"\n"[..]));
         position.advance(&[b'x'; 2000], None, Place::InOverlong);
         assert_eq!((position.line, position.tail.len(), position.offset), (Some(mark), TAIL_BYTES, 2016));
