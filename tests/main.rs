@@ -8,6 +8,7 @@ mod content;
 mod crash;
 mod following;
 mod formats;
+mod logrotate;
 mod model;
 mod prometheus;
 mod readme;

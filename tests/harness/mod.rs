@@ -10,6 +10,7 @@
 //! * [`comparison`]: whether we say the same.
 //! * [`wait`]: waits for a condition, never for a time.
 
+pub(crate) mod appender;
 pub(crate) mod comparison;
 pub(crate) mod exporter;
 pub(crate) mod exposition;
