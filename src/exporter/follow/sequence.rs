@@ -4,7 +4,7 @@
 //! This is the second net. The first, [`super::segments`], makes sure that bytes are read once; this one holds
 //! where the same lines reach us in other bytes, as after a restore from a backup. Knows no files.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use journal_schema::limits::MAX_COUNT;
 use serde::{Deserialize, Serialize};
