@@ -79,6 +79,8 @@ struct Seen {
     stamp: Stamp,
     /// Whether the stamp would tell any change since.
     is_settled: bool,
+    /// Whether it is compressed and damaged: it is of no use to try again until it changes.
+    is_damaged: bool,
     front: Front,
 }
 
@@ -301,6 +303,9 @@ impl Follower {
                 Err(error) => {
                     self.cannot_read(found, &error);
                     left_behind += self.unread(found, front);
+                    if error.kind() == io::ErrorKind::InvalidInput {
+                        self.remember(found, front, true);
+                    }
                 }
             }
             if round.stopped {
@@ -316,7 +321,11 @@ impl Follower {
         let mut changed = Vec::new();
         for found in files {
             let before = self.seen.get(&found.path);
-            if before.is_some_and(|before| before.is_settled && before.stamp == found.stamp) {
+            if let Some(before) = before
+                && before.is_settled
+                && before.stamp == found.stamp
+            {
+                self.state.unreadable += usize::from(before.is_damaged);
                 continue;
             }
             match found.front(before.map(|before| &before.front)) {
@@ -381,10 +390,14 @@ impl Follower {
                 return Ok(());
             }
         }
-        let seen = Seen { stamp, is_settled: !found.is_fresh, front: front.clone() };
-        self.seen.insert(found.path.clone(), seen);
+        self.remember(found, front, false);
         self.tally.begun |= matches!(key, SegmentKey::Line(_));
         Ok(())
+    }
+
+    fn remember(&mut self, found: &Found, front: &Front, is_damaged: bool) {
+        let (stamp, is_settled) = (found.stamp, !found.is_fresh);
+        self.seen.insert(found.path.clone(), Seen { stamp, is_settled, is_damaged, front: front.clone() });
     }
 
     /// Opens a file where it is to be read on: at the position of the version that it holds, else at its start.
