@@ -14,7 +14,10 @@ use etcha_exporter::exporter::{
 };
 use journal_schema::Reason;
 
-use crate::harness::exposition::{Exposition, Samples};
+use crate::harness::{
+    exposition::{Exposition, Samples},
+    wait::{SOON, wait_until},
+};
 
 /// Resident memory that a test may add beside others, in bytes. A buffer that grew with its input would pass it.
 const MEMORY: u64 = 256 * 1024 * 1024;
@@ -238,4 +241,28 @@ fn what_is_no_regular_file_beside_the_journal_is_left_alone() {
     let mut follower = follower(&place("journal.jsonl"));
     follower.round(&mut |_| Go::On);
     assert_eq!((commands(&follower), follower.tally().duplicates, follower.state().unreadable), (1, 0, 1));
+}
+
+#[test]
+fn a_compressed_segment_that_is_damaged_counts_up_to_its_damage_and_as_unreadable() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    fs::write(place("journal.jsonl"), plain(9)).unwrap();
+    // Stored without compression, so that the damage stands between two lines.
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(&[plain(1), plain(2)].concat()).unwrap();
+    let mut bytes = encoder.finish().unwrap();
+    let checksum = bytes.len() - 8;
+    bytes[checksum] ^= 1;
+    fs::write(place("journal.jsonl.1.gz"), bytes).unwrap();
+    let mut follower = follower(&place("journal.jsonl"));
+    for _ in 0..4 {
+        follower.round(&mut |_| Go::On);
+        assert_eq!((commands(&follower), follower.state().unreadable), (3, 1));
+        wait_until(SOON, "the stamp to settle", || {
+            let changed = fs::metadata(place("journal.jsonl.1.gz")).unwrap().modified().unwrap();
+            changed.elapsed().is_ok_and(|age| age.as_millis() > 30)
+        });
+    }
+    assert_eq!((follower.tally().duplicates, follower.state().missing), (0, 6));
 }

@@ -18,13 +18,15 @@ use proptest::prelude::*;
 use self::journal::{Action, Naming, Start, WRITERS};
 use self::life::World;
 
-/// Scripts a run, unless `PROPTEST_CASES` says otherwise.
+/// Scripts a run of whatever may happen, unless `PROPTEST_CASES` says otherwise.
 const SCRIPTS: u32 = 1500;
 
-fn config() -> ProptestConfig {
-    let default = ProptestConfig { cases: SCRIPTS, ..ProptestConfig::default() };
+/// Scripts a run of what happens to a journal that is kept well.
+const ORDINARY_SCRIPTS: u32 = 300;
+
+fn config(scripts: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { cases: asked.unwrap_or(SCRIPTS), failure_persistence: None, ..default }
+    ProptestConfig { cases: asked.unwrap_or(scripts), failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -92,12 +94,16 @@ fn ordinary() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(SCRIPTS))]
 
     #[test]
     fn whatever_happens_each_line_counts_once(script in prop::collection::vec(action(), 1..40)) {
         World::new().run(&script);
     }
+}
+
+proptest! {
+    #![proptest_config(config(ORDINARY_SCRIPTS))]
 
     #[test]
     fn a_state_and_what_follows_it_add_up_to_a_replay_of_everything(

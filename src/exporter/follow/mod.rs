@@ -5,6 +5,7 @@
 //! * `look`: which files there are. The only room here that touches the file system.
 //! * `segments`: what is known of each file, and in which order they are read. Pure.
 //! * `sequence`: which lines of which writer were counted. Pure.
+//! * `tally`: numbers that say what was read.
 //! * [`tail`]: the thread that does this again and again; `watch` tells it when to hurry.
 //! * this file: one round of it.
 //!
@@ -15,6 +16,7 @@ mod look;
 mod segments;
 mod sequence;
 pub mod tail;
+mod tally;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -32,6 +34,7 @@ use super::metrics::Metrics;
 
 pub use self::segments::DEFAULT_MAX_SEGMENTS;
 pub use self::sequence::DEFAULT_MAX_WRITERS;
+pub use self::tally::{JournalState, Tally};
 
 /// Bytes read at once. Several of the longest lines, and small enough to stay in the processor's cache.
 const READ_BYTES: usize = 256 * 1024;
@@ -83,6 +86,8 @@ struct Seen {
     stamp: Stamp,
     /// Whether the stamp would tell any change since.
     is_settled: bool,
+    /// Whether it is compressed and damaged: it is of no use to try again until it changes.
+    is_damaged: bool,
     front: Front,
 }
 
@@ -101,50 +106,6 @@ struct Source<'a> {
 struct Batches {
     changed: bool,
     stopped: bool,
-}
-
-/// What was read so far: the numbers behind the exporter's own metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Lines counted, by event: command, source, shell, engine.
-    pub events: [u64; 4],
-    /// What could not be used, in the order of [`Reason::ALL`].
-    pub rejected: [u64; 9],
-    /// Lines dropped because they were counted before.
-    pub duplicates: u64,
-    /// Bytes read, of uncompressed content.
-    pub bytes: u64,
-    /// The latest event's own time, in milliseconds since 1970; 0 before the first.
-    pub last_event: i64,
-    /// How often the active file became another segment.
-    pub rotations: u64,
-    /// The active segment, to notice that.
-    active: Option<SegmentKey>,
-    /// Whether a first segment was read: what its writers wrote before it is not missing.
-    begun: bool,
-}
-
-/// How the journal was found in the last round.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JournalState {
-    /// Why it cannot be read; `None` if it can.
-    pub trouble: Option<String>,
-    /// Bytes that were there and not read yet.
-    pub behind: u64,
-    /// Files that belong to it.
-    pub files: usize,
-    /// Segments known, those that are gone included.
-    pub segments: usize,
-    /// Segments read from their start again, because they were replaced by another version.
-    pub rewinds: u64,
-    /// Writers known.
-    pub writers: usize,
-    /// Writers forgotten to make room.
-    pub writers_forgotten: u64,
-    /// Lines missing now, by their writers' numbers.
-    pub missing: u64,
-    /// Files that could not be read in the last round.
-    pub unreadable: usize,
 }
 
 /// What a checkpoint keeps of a follower beside the metrics.
@@ -307,6 +268,9 @@ impl Follower {
                 Err(error) => {
                     self.cannot_read(found, &error);
                     left_behind += self.unread(found, front);
+                    if error.kind() == io::ErrorKind::InvalidInput {
+                        self.remember(found, front, true);
+                    }
                 }
             }
             if round.stopped {
@@ -322,7 +286,11 @@ impl Follower {
         let mut changed = Vec::new();
         for found in files {
             let before = self.seen.get(&found.path);
-            if before.is_some_and(|before| before.is_settled && before.stamp == found.stamp) {
+            if let Some(before) = before
+                && before.is_settled
+                && before.stamp == found.stamp
+            {
+                self.state.unreadable += usize::from(before.is_damaged);
                 continue;
             }
             match found.front(before.map(|before| &before.front)) {
@@ -387,10 +355,14 @@ impl Follower {
                 return Ok(());
             }
         }
-        let seen = Seen { stamp, is_settled: !found.is_fresh, front: front.clone() };
-        self.seen.insert(found.path.clone(), seen);
+        self.remember(found, front, false);
         self.tally.begun |= matches!(key, SegmentKey::Line(_));
         Ok(())
+    }
+
+    fn remember(&mut self, found: &Found, front: &Front, is_damaged: bool) {
+        let (stamp, is_settled) = (found.stamp, !found.is_fresh);
+        self.seen.insert(found.path.clone(), Seen { stamp, is_settled, is_damaged, front: front.clone() });
     }
 
     /// Opens a file where it is to be read on: at the position of the version that it holds, else at its start.

@@ -327,6 +327,7 @@ pub(crate) fn reading_order(fronts: &[(Front, bool)]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn front(writer: &str, seq: u64, second: i64) -> Front {
         let time = Timestamp::from_second(second).unwrap();
@@ -406,5 +407,34 @@ mod tests {
         assert_eq!(segments.len(), 2);
         assert_eq!(segments.offset(front("a", 1, 0).key), 1);
         assert_eq!(Segments::restore(segments.record(), 2).record(), segments.record());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_clock_did_each_writers_segments_are_read_in_its_order_and_the_active_one_last(
+            segments in prop::collection::btree_map((0usize..3, 1u64..50), -100i64..100, 0..12),
+            nameless in 0u64..3,
+        ) {
+            let mut fronts: Vec<_> = segments
+                .iter()
+                .rev()
+                .map(|((writer, seq), second)| (front(["a", "b", "c"][*writer], *seq, *second), false))
+                .collect();
+            fronts.extend((0..nameless).map(|inode| (Front::of_file(1, inode), false)));
+            if let Some(first) = fronts.first_mut() {
+                first.1 = true;
+            }
+            let order = reading_order(&fronts);
+            let mut all = order.clone();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..fronts.len()).collect::<Vec<_>>());
+            prop_assert!(order.last().is_none_or(|&at| fronts[at].1));
+            for name in ["a", "b", "c"] {
+                let of_writer = order.iter().filter(|&&at| !fronts[at].1).filter_map(|&at| {
+                    fronts[at].0.first.as_ref().filter(|(writer, _, _)| writer == name).map(|(_, seq, _)| *seq)
+                });
+                prop_assert!(of_writer.is_sorted());
+            }
+        }
     }
 }
