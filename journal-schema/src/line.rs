@@ -104,7 +104,8 @@ pub fn decode(bytes: &[u8]) -> Result<Line<'_>, Rejected<'_>> {
         Ok(VERSION) => {}
         Ok(newer) if newer > VERSION => {
             let detail = format!("v is {newer}; this reader knows {VERSION}");
-            return reject(Reason::Version, detail);
+            // Where a later version names its lines as this one does, the line is there and not missing.
+            return Err(Rejected { reason: Reason::Version, envelope: fields.envelope().ok(), detail });
         }
         Ok(other) => return reject(Reason::Invalid, format!("v is {other}; it starts at {VERSION}")),
         Err(detail) => return reject(Reason::Invalid, detail),
