@@ -4,6 +4,9 @@
 mod harness;
 
 mod formats;
+mod hostile;
 mod prometheus;
 mod recordings;
+mod renewal;
 mod serving;
+mod textfile;

@@ -143,6 +143,9 @@ impl Shared {
     }
 }
 
+/// Makes a body smaller.
+type Compress = fn(&[u8]) -> io::Result<Bytes>;
+
 /// Brings the shared body up to date and takes it in the wanted coding.
 fn make(
     mut shared: OwnedMutexGuard<Shared>,
@@ -162,7 +165,7 @@ fn make(
         }
     };
     let Rendered { plain, gzip: gzipped, zstd: zstandard, .. } = &mut shared.rendered[at];
-    let (place, compress): (_, fn(&[u8]) -> io::Result<Bytes>) = match encoding {
+    let (place, compress): (_, Compress) = match encoding {
         Encoding::Identity => return Ok(plain.clone()),
         Encoding::Gzip => (gzipped, gzip),
         Encoding::Zstd => (zstandard, zstd),

@@ -26,11 +26,13 @@ use warp::hyper::body::Bytes;
 use warp::reply::Response;
 
 use super::accept::Type;
+use super::access::Gate;
 use super::attempts::{Attempts, Standing};
-use super::auth::{self, Keys, Refusal};
+use super::auth::{self, Judged, Refusal};
 use super::body::Bodies;
 use super::counts::Counts;
 use super::encoding::{self, Encoding};
+use super::passwords::{Busy, Passwords};
 use super::{accept, landing};
 use crate::exporter::published::Published;
 use crate::https::Peer;
@@ -47,24 +49,32 @@ const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8")
 /// What the routes answer from.
 #[derive(Debug)]
 pub struct Site {
-    keys: Keys,
+    gate: Gate,
     attempts: Attempts,
+    passwords: Passwords,
     bodies: Bodies,
     published: Published,
     counts: Counts,
 }
 
 impl Site {
-    /// A site that shows `published` and the families in `registry`, where it registers its own, to who has one of
-    /// `keys`.
+    /// A site that shows `published` and the families in `registry`, where it registers its own, to whom
+    /// `gate` lets in.
     ///
     /// # Errors
     ///
     /// When the families of this room are registered already.
-    pub fn new(keys: Keys, published: Published, registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub fn new(gate: Gate, published: Published, registry: &Registry) -> Result<Self, prometheus::Error> {
         let counts = Counts::register(registry)?;
         let bodies = Bodies::new(published.clone(), registry.clone(), counts.clone());
-        Ok(Self { keys, attempts: Attempts::new(Instant::now()), bodies, published, counts })
+        Ok(Self {
+            gate,
+            attempts: Attempts::new(Instant::now()),
+            passwords: Passwords::default(),
+            bodies,
+            published,
+            counts,
+        })
     }
 }
 
@@ -106,13 +116,9 @@ async fn metrics(
 ) -> Response {
     let response = if !reads(&method) {
         method_not_allowed()
-    } else if let Err(refusal) = auth::judge(&site.keys, &query, &headers) {
-        refuse(&site, refusal, client.map(|peer| peer.address().ip()))
+    } else if let Err(refused) = admit(&site, &query, &headers, client.as_ref()).await {
+        refused
     } else {
-        if let Some(peer) = client {
-            // Whoever has a key is the last to make room for others.
-            peer.vouch();
-        }
         let (kind, encoding) = (accept::negotiate(&headers), encoding::negotiate(&headers));
         match site.bodies.get(kind.format(), encoding).await {
             Ok(body) => exposed(&method, body, kind, encoding),
@@ -120,6 +126,37 @@ async fn metrics(
         }
     };
     site.counts.scrape(response.status());
+    response
+}
+
+/// Lets a request in, or says how it is answered instead.
+async fn admit(site: &Site, query: &str, headers: &HeaderMap, client: Option<&Peer>) -> Result<(), Response> {
+    let access = site.gate.current();
+    let verdict = match auth::judge(&access, query, headers) {
+        Ok(Judged::Admitted) => Ok(()),
+        Ok(Judged::Password(offered)) => {
+            match site.passwords.verify(access.users.hash(&offered.user), offered.password).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Refusal::Wrong),
+                Err(Busy) => return Err(busy()),
+            }
+        }
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = verdict {
+        return Err(refuse(site, refusal, client.map(|peer| peer.address().ip())));
+    }
+    if let Some(peer) = client {
+        // Whoever has a key is the last to make room for others.
+        peer.vouch();
+    }
+    Ok(())
+}
+
+/// The answer while too many passwords wait to be checked.
+fn busy() -> Response {
+    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, 1.into());
     response
 }
 
@@ -143,7 +180,7 @@ fn refuse(site: &Site, refusal: Refusal, client: Option<IpAddr>) -> Response {
     site.counts.refusal(refusal);
     let standing = match refusal {
         Refusal::Wrong => site.attempts.wrong(client, Instant::now()),
-        Refusal::Missing | Refusal::Malformed => Standing::Within,
+        Refusal::Missing | Refusal::Malformed | Refusal::InQuery => Standing::Within,
     };
     let shown = client.map_or_else(|| "unknown".to_owned(), |client| client.to_canonical().to_string());
     match standing {
@@ -237,6 +274,7 @@ mod tests {
     use warp::hyper::body::Body as _;
     use warp::hyper::service::Service as _;
 
+    use super::super::access::Access;
     use super::*;
     use crate::exporter::log::{self, Page};
     use crate::exporter::published::Snapshot;
@@ -255,9 +293,10 @@ mod tests {
     impl Rig {
         fn new() -> Self {
             let registry = Registry::new();
-            let mut keys = Keys::default();
-            assert!(keys.add(b"secret") && keys.add("n&w+1%é".as_bytes()));
-            let site = Arc::new(Site::new(keys, Published::default(), &registry).unwrap());
+            let mut access = Access::default();
+            assert!(access.keys.add(b"secret") && access.keys.add("n&w+1%é".as_bytes()));
+            let gate = Gate::new(access);
+            let site = Arc::new(Site::new(gate, Published::default(), &registry).unwrap());
             Self { site, registry }
         }
 
@@ -376,6 +415,44 @@ mod tests {
         let mut unpacked = String::new();
         flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_string(&mut unpacked).unwrap();
         assert!(unpacked.starts_with("# HELP "), "{unpacked}");
+    }
+
+    #[tokio::test]
+    async fn a_user_of_the_web_configuration_file_gets_in_with_the_password_alone() {
+        let rig = Rig::new();
+        let mut access = (*rig.site.gate.current()).clone();
+        access.users.add("alice", &bcrypt::hash("pass", 4).unwrap()).unwrap();
+        rig.site.gate.replace(access);
+        for (pair, status) in [
+            ("alice:pass", StatusCode::OK),
+            ("alice:wrong", StatusCode::FORBIDDEN),
+            ("bob:pass", StatusCode::FORBIDDEN),
+            ("alice:", StatusCode::FORBIDDEN),
+            ("bob:secret", StatusCode::OK),
+        ] {
+            use base64::Engine as _;
+            let header = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+            let answer = rig.ask("GET", METRICS_PATH, &[("authorization", &header)]).await;
+            assert_eq!(answer.status, status, "{pair}");
+        }
+        assert_eq!(rig.own("etcha_exporter_scrape_refusals_total{reason=\"wrong\"}"), "2");
+    }
+
+    #[tokio::test]
+    async fn keys_are_replaced_while_requests_come() {
+        let rig = Rig::new();
+        assert_eq!(rig.ask("GET", &with_key("secret"), &[]).await.status, StatusCode::OK);
+        let mut access = Access { refuse_query_keys: true, ..Access::default() };
+        assert!(access.keys.add(b"new"));
+        rig.site.gate.replace(access);
+        let bearer = |key| [("authorization", key)];
+        assert_eq!(
+            rig.ask("GET", METRICS_PATH, &bearer("Bearer secret")).await.status,
+            StatusCode::FORBIDDEN
+        );
+        assert_eq!(rig.ask("GET", METRICS_PATH, &bearer("Bearer new")).await.status, StatusCode::OK);
+        assert_eq!(rig.ask("GET", &with_key("new"), &[]).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(rig.own("etcha_exporter_scrape_refusals_total{reason=\"in_query\"}"), "1");
     }
 
     #[tokio::test]
