@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod browser;
 mod formats;
 mod hostile;
 mod prometheus;

@@ -60,6 +60,7 @@ impl Publisher {
             caught_up: moment.caught_up,
             watching: moment.watching,
             tables: follower.metrics().tables().clone(),
+            open_shells: Arc::new(follower.metrics().open_shells()),
             tally: follower.tally().clone(),
             journal: follower.state(),
             process: Arc::clone(&self.process_now),

@@ -107,6 +107,7 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
     let gate = Gate::new(config.access.clone());
     let health = Health::register(&registry).map_err(RunError::Metrics)?;
     let site = Site::new(gate.clone(), published.clone(), &registry).map_err(RunError::Metrics)?;
+    let (history, shown) = (site.history(), published.clone());
     let service = TowerToHyperService::new(warp::service(routes(Arc::new(site))));
     let textfile = config.textfile.as_deref().map(|path| Textfile::new(path, published.clone(), &registry));
     let textfile = textfile.transpose().map_err(RunError::Metrics)?.map(|it| Arc::new(Mutex::new(it)));
@@ -121,6 +122,7 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
         let renewal = Renewal::new(config, gate, tls.clone(), health);
         let mut tasks = JoinSet::new();
         tasks.spawn(renewal.run(signal(SignalKind::hangup())?));
+        tasks.spawn(async move { history.run(&shown).await });
         if let Some(textfile) = &textfile {
             tasks.spawn(write_again_and_again(Arc::clone(textfile), config.poll_interval));
         }

@@ -7,9 +7,11 @@
 //! * [`exposition`]: a strict parser of the text format.
 //! * [`prometheus`]: the real Prometheus; [`stub`]: bodies for it to read.
 //! * [`recording`]: what a real agent wrote, and what it said of itself.
+//! * [`chromium`]: a real browser without a window.
 //! * [`comparison`]: whether we say the same.
 //! * [`wait`]: waits for a condition, never for a time.
 
+pub(crate) mod chromium;
 pub(crate) mod comparison;
 pub(crate) mod exporter;
 pub(crate) mod exposition;

@@ -26,7 +26,7 @@ use self::shells::{Shells, ShellsRecord};
 use self::table::Index;
 
 pub(crate) use self::histogram::Histogram;
-pub use self::shells::MAX_OPEN_SHELLS;
+pub use self::shells::{MAX_OPEN_SHELLS, OpenShells};
 pub use self::table::OVERFLOW;
 pub(crate) use self::table::Table;
 pub use self::tables::Tables;
@@ -77,6 +77,11 @@ impl Metrics {
     /// The state as it is now.
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// The shells that are open now.
+    pub fn open_shells(&self) -> OpenShells {
+        self.shells.latest()
     }
 
     /// What a later process needs to go on from here.

@@ -44,7 +44,7 @@ impl Counts {
         let refusals = IntCounterVec::new(
             Opts::new(
                 "etcha_exporter_scrape_refusals_total",
-                "Scrapes without a right key, by what was wrong with it.",
+                "Requests for metrics or status without a right key, by what was wrong with it.",
             ),
             &["reason"],
         )?;

@@ -9,7 +9,7 @@
 //! * [`body`]: rendered bodies, shared between scrapes; [`accept`] chooses their format, [`encoding`] their coding,
 //!   both by `weight`.
 //! * [`counts`]: what this room says about itself; [`connections`]: what the listener does.
-//! * `landing`: the page for people.
+//! * [`status`]: the status page, for people who have a key; `landing`: the page for those who have none.
 
 pub mod accept;
 pub mod access;
@@ -23,6 +23,7 @@ mod landing;
 mod passwords;
 mod query;
 pub mod routes;
+pub mod status;
 pub mod users;
 mod weight;
 
@@ -30,4 +31,5 @@ pub use access::{Access, Gate};
 pub use auth::Keys;
 pub use connections::Connections;
 pub use routes::{METRICS_PATH, Site, routes};
+pub use status::STATUS_PATH;
 pub use users::Users;
