@@ -15,11 +15,11 @@ use std::time::Duration;
 use journal_schema::{Line, Options, Reader, WriteError, Writer};
 
 use super::config::{
-    Config, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES, DEFAULT_POLL_INTERVAL,
-    Limits, ListenAddress, Log,
+    Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES,
+    DEFAULT_POLL_INTERVAL, Limits, ListenAddress, Log, Memory, TlsVersion,
 };
 use super::run::{self, RunError, Running};
-use super::serve::{Keys, METRICS_PATH};
+use super::serve::{Access, METRICS_PATH};
 
 /// What an agent did in two minutes: pushes, webhooks, events, failing commands, shells.
 const RECORDINGS: [&str; 2] = [
@@ -79,21 +79,28 @@ pub fn demo(listen: ListenAddress, speed: f64, log: Log) -> Result<(), DemoError
 }
 
 fn configuration(directory: &Path, key: &str, listen: ListenAddress, log: Log) -> Config {
-    let mut keys = Keys::default();
+    let mut access = Access::default();
     // It is not empty: it was just made.
-    let _ = keys.add(key.as_bytes());
+    let _ = access.keys.add(key.as_bytes());
     Config {
         journal: directory.join("journal.jsonl"),
         state_dir: directory.join("state"),
         listen: vec![listen],
-        keys,
+        access,
         key_sources: vec!["the demonstration".to_owned()],
         tls: None,
+        client_auth: None,
+        least_tls: TlsVersion::default(),
+        textfile: None,
+        connections: Connections::default(),
         poll_interval: DEFAULT_POLL_INTERVAL,
         checkpoint_interval: DEFAULT_CHECKPOINT_INTERVAL,
         limits: Limits { max_series: DEFAULT_MAX_SERIES, max_label_bytes: DEFAULT_MAX_LABEL_BYTES },
+        memory: Memory::default(),
         log,
         warnings: Vec::new(),
+        files: Vec::new(),
+        reread: None,
     }
 }
 

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{self, IsTerminal as _};
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -16,15 +17,18 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Filter, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{Layer as _, Registry};
+use tracing_subscriber::{Layer as _, Registry, reload};
 
 /// Whose events are logged at the chosen level: ours.
 const OURS: [&str; 2] = ["etcha_exporter", "journal_schema"];
 
 /// Level of everybody else's events, at most: at finer levels a library may write down a request with the key in it.
 const OTHERS: LevelFilter = LevelFilter::WARN;
+
+/// The filter of the log that [`start`] set up.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -72,16 +76,28 @@ impl Level {
     }
 }
 
+/// Changes the level of the log that [`start`] set up, at once and for the whole process.
+pub fn set_level(level: Level) {
+    if let Some(filter) = FILTER.get() {
+        // Fails when the subscriber is gone, and then nobody logs.
+        let _ = filter.reload(targets(level));
+    }
+}
+
 /// Logs to standard error from now on, for the whole process. Later calls change nothing.
 pub fn start(format: Format, level: Level) {
     let colour =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let subscriber = subscriber(format, level, colour, io::stderr);
+    let (filter, handle) = reload::Layer::new(targets(level));
+    let subscriber = filtered(format, filter, colour, io::stderr);
     // Fails when a subscriber is set already, and then that one goes on.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let _ = FILTER.set(handle);
+    }
 }
 
 /// The subscriber behind [`start`], with another place to write to.
+#[cfg(test)]
 pub(super) fn subscriber<W>(
     format: Format,
     level: Level,
@@ -91,9 +107,21 @@ pub(super) fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = Targets::new()
+    filtered(format, targets(level), colour, writer)
+}
+
+/// What is heard at a level.
+fn targets(level: Level) -> Targets {
+    Targets::new()
         .with_targets(OURS.map(|target| (target, level.filter())))
-        .with_default(level.filter().min(OTHERS));
+        .with_default(level.filter().min(OTHERS))
+}
+
+fn filtered<W, F>(format: Format, filter: F, colour: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    F: Filter<Registry> + Send + Sync + 'static,
+{
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colour);
     let layer = match format {
         Format::Human => layer.event_format(Line::Human).boxed(),

@@ -10,7 +10,8 @@
 //! * [`publisher`]: what the follower shows becomes a [`published`] state, the one place where the counting side
 //!   meets the serving side. [`agent`]: whether the agent runs.
 //! * [`exposition`]: a published state as text for a scraper; [`own`]: the exporter's metrics about itself.
-//! * [`serve`]: routes, keys, shared bodies.
+//! * [`serve`]: routes, keys, shared bodies; [`textfile`]: the same for who may not open a port.
+//! * [`renewal`]: keys and certificates that change while the process runs.
 //!
 //! Around it:
 //!
@@ -34,7 +35,9 @@ pub mod progress;
 pub mod published;
 pub mod publisher;
 pub mod render;
+pub mod renewal;
 pub mod run;
 pub mod serve;
 pub mod state_dir;
 pub mod task;
+pub mod textfile;

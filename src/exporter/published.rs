@@ -10,7 +10,7 @@ use prometheus::proto::MetricFamily;
 use super::checkpoint::Origin;
 use super::checkpointer::Written;
 use super::follow::{JournalState, Tally};
-use super::metrics::Tables;
+use super::metrics::{OpenShells, Tables};
 
 /// The state of one moment, as a scrape sees it. Cheap to hold: it shares its storage with its predecessors.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub watching: bool,
     /// What events added up to.
     pub tables: Tables,
+    /// The shells that are open.
+    pub open_shells: Arc<OpenShells>,
     /// What was read.
     pub tally: Tally,
     /// How the journal was found.

@@ -70,6 +70,7 @@ impl Publisher {
             // Until the journal has been caught up with, counters are lower than they were shown before a restart.
             // Prometheus would take that for a reset and count the difference twice, so they are not shown.
             tables: if moment.caught_up { follower.metrics().tables().clone() } else { Tables::default() },
+            open_shells: Arc::new(follower.metrics().open_shells()),
             tally: follower.tally().clone(),
             journal: follower.state(),
             agent_up,

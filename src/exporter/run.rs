@@ -7,32 +7,29 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::checkpoint::{Origin, Unusable, load};
 use super::checkpointer::Checkpointer;
 use super::config::Config;
-use super::follow::tail::Tail;
-use super::follow::{Follower, Memory};
+use super::follow::Follower;
+use super::follow::tail::{Moment, Show as _, Tail};
 use super::metrics::labels::LabelLimit;
 use super::metrics::{Limits, Metrics};
 use super::published::Published;
 use super::publisher::Publisher;
-use super::serve::{Connections, Site, routes};
+use super::renewal::{self, Health, Renewal};
+use super::serve::{Connections, Gate, Site, routes};
 use super::state_dir::{StateDir, StateDirError};
-use crate::https::certificate::Files;
-use crate::https::self_signed::{Ensured, SelfSigned};
-use crate::https::{self, Counters, Tls, certificate, listener, names::Names, self_signed};
-
-/// How often certificates are looked at. Cheap, and far below the time that is left when one is renewed.
-const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
+use super::textfile::{Textfile, write_again_and_again};
+use crate::https::{self, Counters, Tls, certificate, listener, self_signed};
 
 /// Threads that serve connections. Two, so that an answer that is being encrypted delays no other.
 const SERVING_THREADS: usize = 2;
@@ -85,7 +82,7 @@ pub struct Running {
 /// If it cannot start. Once it runs, nothing but a signal ends it.
 pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunError> {
     let mut state = StateDir::open(&config.state_dir).map_err(RunError::State)?;
-    let certificates = Certificates::open(config)?;
+    let tls = if config.listen.is_empty() { None } else { Some(certificate(config)?) };
     let runtime = Builder::new_multi_thread()
         .worker_threads(SERVING_THREADS)
         .enable_all()
@@ -96,36 +93,72 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
     let published = Published::default();
     let checkpointer =
         Arc::new(Checkpointer::start(state, config.checkpoint_interval).map_err(RunError::System)?);
-    let publisher = Publisher::new(published.clone(), Arc::clone(&checkpointer), restored);
+    let mut publisher = Publisher::new(published.clone(), Arc::clone(&checkpointer), restored);
+    // Before anybody can ask: a scrape that comes first sees what the checkpoint held, not a host without series.
+    publisher.show(&follower, Moment::FIRST);
     let tail = Tail::start(follower, config.poll_interval, Box::new(publisher)).map_err(RunError::System)?;
 
     let registry = Registry::new();
     let counters = Arc::new(Counters::default());
-    let connections = Connections::new(Arc::clone(&counters), certificates.tls.clone());
-    registry.register(Box::new(connections)).map_err(RunError::Metrics)?;
-    let site = Site::new(config.keys.clone(), published, &registry).map_err(RunError::Metrics)?;
+    if let Some(tls) = &tls {
+        let connections = Connections::new(Arc::clone(&counters), tls.clone());
+        registry.register(Box::new(connections)).map_err(RunError::Metrics)?;
+    }
+    let gate = Gate::new(config.access.clone());
+    let health = Health::register(&registry).map_err(RunError::Metrics)?;
+    let site = Site::new(gate.clone(), published.clone(), &registry).map_err(RunError::Metrics)?;
+    let (history, shown) = (site.history(), published.clone());
     let service = TowerToHyperService::new(warp::service(routes(Arc::new(site))));
+    let textfile = config.textfile.as_deref().map(|path| Textfile::new(path, published.clone(), &registry));
+    let textfile = textfile.transpose().map_err(RunError::Metrics)?.map(|it| Arc::new(Mutex::new(it)));
 
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     for address in &addresses {
         tracing::info!(%address, journal = %config.journal.display(), "listening");
     }
-    started(&Running { addresses, certificate: certificates.authority.clone() });
+    started(&Running { addresses, certificate: renewal::authority(config) });
     let served: io::Result<()> = runtime.block_on(async {
-        let (tls, limits) = (certificates.tls.clone(), https::Limits::default());
         let end = end_signal()?;
-        let renewal = tokio::spawn(certificates.look_after(signal(SignalKind::hangup())?));
-        https::serve(listeners, tls, limits, counters, service, end).await;
-        renewal.abort();
+        let renewal = Renewal::new(config, gate, tls.clone(), health);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(renewal.run(signal(SignalKind::hangup())?));
+        tasks.spawn(async move { history.run(&shown).await });
+        if let Some(textfile) = &textfile {
+            tasks.spawn(write_again_and_again(Arc::clone(textfile), config.poll_interval));
+        }
+        match tls {
+            Some(tls) => {
+                https::serve(listeners, tls, connection_limits(config), counters, service, end).await;
+            }
+            None => end.await,
+        }
+        tasks.shutdown().await;
         Ok(())
     });
     tail.stop();
+    if let Some(textfile) = textfile {
+        textfile.lock().unwrap_or_else(PoisonError::into_inner).write_if_changed();
+    }
     // The follower, and with it the publisher's share, is gone: this is the last one.
     if let Some(checkpointer) = Arc::into_inner(checkpointer) {
         checkpointer.finish();
     }
     tracing::info!("stopped");
     served.map_err(RunError::System)
+}
+
+/// The certificate that is served first.
+fn certificate(config: &Config) -> Result<Tls, RunError> {
+    let files = renewal::certificate_files(config).map_err(RunError::SelfSigned)?;
+    Tls::load(files).map_err(RunError::Certificate)
+}
+
+fn connection_limits(config: &Config) -> https::Limits {
+    https::Limits {
+        connections: config.connections.max,
+        connections_per_client: config.connections.max_per_client,
+        ..https::Limits::default()
+    }
 }
 
 /// A follower that goes on from the newest checkpoint that can be used, or from nothing.
@@ -137,16 +170,19 @@ fn follower(config: &Config, state: &mut StateDir) -> (Follower, Option<Origin>)
             return Err(Unusable::Journal(checkpoint.journal));
         }
         let metrics = Metrics::restore(checkpoint.metrics, limits).ok_or(Unusable::Unsound)?;
-        Ok(Follower::restore(&config.journal, metrics, checkpoint.follow, Memory::default()))
+        Ok(Follower::restore(&config.journal, metrics, checkpoint.follow, config.memory))
     });
     match loaded {
         Some((follower, origin)) => (follower, Some(origin)),
-        None => (Follower::new(&config.journal, Metrics::new(limits), Memory::default()), None),
+        None => (Follower::new(&config.journal, Metrics::new(limits), config.memory), None),
     }
 }
 
 /// Sockets from systemd if it passed any, else those of the configuration. Within a runtime.
 fn listen(config: &Config) -> Result<Vec<TcpListener>, RunError> {
+    if config.listen.is_empty() {
+        return Ok(Vec::new());
+    }
     let activated = listener::activated().map_err(RunError::Listen)?;
     if !activated.is_empty() {
         return Ok(activated);
@@ -168,65 +204,4 @@ fn end_signal() -> io::Result<impl Future<Output = ()>> {
         }
         tracing::info!("stopping: finishing answers, writing a last checkpoint");
     })
-}
-
-/// The certificate that is served, and what renews it.
-struct Certificates {
-    tls: Tls,
-    /// Present if there are no certificate files in the configuration.
-    self_signed: Option<SelfSigned>,
-    /// What clients verify with.
-    authority: PathBuf,
-}
-
-impl Certificates {
-    fn open(config: &Config) -> Result<Certificates, RunError> {
-        if let Some(files) = &config.tls {
-            let authority = files.certificate.clone();
-            let files = Files {
-                certificate: files.certificate.clone(),
-                key: files.key.clone(),
-                client_authorities: None,
-            };
-            let tls = Tls::load(files).map_err(RunError::Certificate)?;
-            return Ok(Certificates { tls, self_signed: None, authority });
-        }
-        let own = SelfSigned::new(&config.state_dir);
-        let ensured = own.ensure(&Names::of_host(&[]), SystemTime::now()).map_err(RunError::SelfSigned)?;
-        if let Ensured::Made { .. } = ensured {
-            tracing::info!(file = %own.authority().display(), "made a certificate; clients verify with this file");
-        }
-        let tls = Tls::load(own.files()).map_err(RunError::Certificate)?;
-        Ok(Certificates { tls, authority: own.authority(), self_signed: Some(own) })
-    }
-
-    /// Renews the own certificate and takes up replaced files, now and then and at each SIGHUP.
-    async fn look_after(self, mut hangup: tokio::signal::unix::Signal) {
-        let Certificates { tls, self_signed, .. } = self;
-        loop {
-            tokio::select! {
-                _ = tokio::time::sleep(CERTIFICATE_INTERVAL) => {}
-                _ = hangup.recv() => tracing::info!("reading the certificate again"),
-            }
-            let (tls, own) = (tls.clone(), self_signed.clone());
-            // Reading files may block, and must not do so where connections are served.
-            let looked = tokio::task::spawn_blocking(move || look_at_certificates(&tls, own.as_ref())).await;
-            if let Err(error) = looked {
-                tracing::error!(%error, "looking at the certificate ended early");
-            }
-        }
-    }
-}
-
-fn look_at_certificates(tls: &Tls, own: Option<&SelfSigned>) {
-    if let Some(own) = own
-        && let Err(error) = own.ensure(&Names::of_host(&[]), SystemTime::now())
-    {
-        tracing::error!(%error, "the certificate cannot be renewed; the present one is served");
-    }
-    match tls.reload() {
-        Ok(https::tls::Changed::Yes) => tracing::info!("new connections get the new certificate"),
-        Ok(https::tls::Changed::No) => {}
-        Err(error) => tracing::error!(%error, "the certificate cannot be used; the present one is served"),
-    }
 }

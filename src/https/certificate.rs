@@ -16,6 +16,8 @@ use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{InconsistentKeys, RootCertStore};
 
+use super::tls::Version;
+
 /// A PEM file in bytes: room for a bundle of all public authorities, and a bound for a path that names a device.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -28,6 +30,10 @@ pub struct Files {
     pub key: PathBuf,
     /// PEM: authorities. When given, each client must show a certificate of one of them.
     pub client_authorities: Option<PathBuf>,
+    /// Whether a client may show no certificate at all; one that it shows is verified all the same.
+    pub clients_optional: bool,
+    /// The oldest version of TLS that is spoken.
+    pub least_version: Version,
 }
 
 /// A certificate with the key that belongs to it.
@@ -116,11 +122,11 @@ pub struct ClientAuthorities {
 }
 
 impl ClientAuthorities {
-    /// Reads the authorities from a PEM file.
+    /// Reads the authorities from a PEM file. Clients without certificate are let in if that is `optional`.
     ///
     /// # Errors
     /// The file cannot be read, or a certificate in it cannot be used.
-    pub fn load(path: &Path) -> Result<Self, Error> {
+    pub fn load(path: &Path, optional: bool) -> Result<Self, Error> {
         let unusable = |source| Error::Unusable { path: path.to_owned(), what: What::Authorities, source };
         let mut roots = RootCertStore::empty();
         let mut digest = Sha256::new();
@@ -128,9 +134,11 @@ impl ClientAuthorities {
             digest.update(&certificate);
             roots.add(certificate).map_err(unusable)?;
         }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|error| unusable(rustls::Error::General(error.to_string())))?;
+        digest.update([u8::from(optional)]);
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let builder = if optional { builder.allow_unauthenticated() } else { builder };
+        let verifier =
+            builder.build().map_err(|error| unusable(rustls::Error::General(error.to_string())))?;
         Ok(Self { verifier, digest: digest.finalize().into() })
     }
 }

@@ -44,6 +44,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate::{self, Files, Pair, What};
 use super::names::Names;
+use super::tls::Version;
 
 /// How long a served certificate is valid. Clients that limit it allow at least 398 days.
 const VALID: Duration = Duration::from_secs(397 * DAY);
@@ -90,7 +91,13 @@ impl SelfSigned {
 
     /// The files to serve, once [`SelfSigned::ensure`] has succeeded.
     pub fn files(&self) -> Files {
-        Files { certificate: self.server(), key: self.key(), client_authorities: None }
+        Files {
+            certificate: self.server(),
+            key: self.key(),
+            client_authorities: None,
+            clients_optional: false,
+            least_version: Version::default(),
+        }
     }
 
     /// Makes what is missing, unusable, for other names, or expiring within 30 days of `now`. Call it at start,

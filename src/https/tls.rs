@@ -1,7 +1,8 @@
 //! The TLS setup that new connections get: it can be replaced while the listener runs, and a bad replacement
 //! leaves the last good one in place. Decides nothing about when to look for a new one.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
@@ -9,11 +10,21 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use super::certificate::{ClientAuthorities, Error, Files, Pair, provider};
 
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// 1.2.
+    #[default]
+    V1_2,
+    /// 1.3.
+    V1_3,
+}
+
 /// TLS 1.2 and 1.3 with one certificate, HTTP/2 and HTTP/1.1 offered in this order. Clones share one setup.
 #[derive(Clone, Debug)]
 pub struct Tls {
     current: Arc<RwLock<Current>>,
-    files: Option<Files>,
+    files: Arc<Mutex<Option<Files>>>,
 }
 
 #[derive(Debug)]
@@ -23,6 +34,7 @@ struct Current {
     not_after: i64,
     /// Of the pair and of the client authorities.
     digests: ([u8; 32], Option<[u8; 32]>),
+    least: Version,
 }
 
 /// What a reload found.
@@ -40,8 +52,8 @@ impl Tls {
     /// # Errors
     /// TLS cannot be set up with the pair.
     pub fn new(pair: &Pair, clients: Option<ClientAuthorities>) -> Result<Self, Error> {
-        let current = Current::new(pair, clients)?;
-        Ok(Self { current: Arc::new(RwLock::new(current)), files: None })
+        let current = Current::new(pair, clients, Version::default())?;
+        Ok(Self { current: Arc::new(RwLock::new(current)), files: Arc::default() })
     }
 
     /// Serves what the files hold, and remembers them for [`Tls::reload`].
@@ -50,7 +62,8 @@ impl Tls {
     /// A file is missing or cannot be used, or certificate and key do not belong together.
     pub fn load(files: Files) -> Result<Self, Error> {
         let (pair, clients) = read(&files)?;
-        Ok(Self { files: Some(files), ..Self::new(&pair, clients)? })
+        let current = Current::new(&pair, clients, files.least_version)?;
+        Ok(Self { current: Arc::new(RwLock::new(current)), files: Arc::new(Mutex::new(Some(files))) })
     }
 
     /// Serves another pair from the next connection on; client authorities stay.
@@ -58,8 +71,8 @@ impl Tls {
     /// # Errors
     /// TLS cannot be set up with the pair; the last one stays.
     pub fn replace(&self, pair: &Pair) -> Result<(), Error> {
-        let clients = self.read().clients.clone();
-        self.set(Current::new(pair, clients)?);
+        let (clients, least) = (self.read().clients.clone(), self.read().least);
+        self.set(Current::new(pair, clients, least)?);
         Ok(())
     }
 
@@ -70,13 +83,23 @@ impl Tls {
     /// As for [`Tls::load`]; what is served stays. A certificate that was replaced before its key is such an
     /// error; it heals at the next reload, when the key has been replaced, too.
     pub fn reload(&self) -> Result<Changed, Error> {
-        let Some(files) = &self.files else { return Ok(Changed::No) };
-        let (pair, clients) = read(files)?;
-        if digests(&pair, clients.as_ref()) == self.read().digests {
-            return Ok(Changed::No);
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        files.map_or(Ok(Changed::No), |files| self.take_up(files))
+    }
+
+    /// Serves what these files hold from the next connection on, and remembers them for [`Tls::reload`].
+    ///
+    /// # Errors
+    /// As for [`Tls::load`]; what is served stays, and so do the files that are remembered.
+    pub fn take_up(&self, files: Files) -> Result<Changed, Error> {
+        let (pair, clients) = read(&files)?;
+        let (digests, least) = (digests(&pair, clients.as_ref()), files.least_version);
+        let same = { self.read().digests == digests && self.read().least == least };
+        if !same {
+            self.set(Current::new(&pair, clients, least)?);
         }
-        self.set(Current::new(&pair, clients)?);
-        Ok(Changed::Yes)
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
+        Ok(if same { Changed::No } else { Changed::Yes })
     }
 
     /// When the certificate now served expires, in seconds since 1970.
@@ -100,9 +123,13 @@ impl Tls {
 }
 
 impl Current {
-    fn new(pair: &Pair, clients: Option<ClientAuthorities>) -> Result<Self, Error> {
+    fn new(pair: &Pair, clients: Option<ClientAuthorities>, least: Version) -> Result<Self, Error> {
+        let versions: &[_] = match least {
+            Version::V1_2 => &[&TLS13, &TLS12],
+            Version::V1_3 => &[&TLS13],
+        };
         let builder = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13, &TLS12])
+            .with_protocol_versions(versions)
             .map_err(Error::Setup)?;
         let builder = match &clients {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
@@ -112,12 +139,13 @@ impl Current {
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let digests = digests(pair, clients.as_ref());
-        Ok(Self { config: Arc::new(config), clients, not_after: pair.not_after(), digests })
+        Ok(Self { config: Arc::new(config), clients, not_after: pair.not_after(), digests, least })
     }
 }
 
 fn read(files: &Files) -> Result<(Pair, Option<ClientAuthorities>), Error> {
-    let clients = files.client_authorities.as_deref().map(ClientAuthorities::load).transpose()?;
+    let load = |path: &PathBuf| ClientAuthorities::load(path, files.clients_optional);
+    let clients = files.client_authorities.as_ref().map(load).transpose()?;
     Ok((Pair::load(&files.certificate, &files.key)?, clients))
 }
 

@@ -21,6 +21,9 @@ use super::{
 /// The key of every exporter in the tests. In a URL some of it has to be encoded, in a header none.
 pub(crate) const KEY: &str = "key/of+the~tests";
 
+/// The path of a scrape.
+pub(crate) const METRICS: &str = "/etcha/v1/system/metrics";
+
 /// The path and key of a scrape as the guide writes them, [`KEY`] percent-encoded.
 pub(crate) const SCRAPE: &str = "/etcha/v1/system/metrics?key=key%2Fof%2Bthe~tests";
 
@@ -84,23 +87,45 @@ impl Home {
         journal.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// A file of this home.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Replaces a file of this home as a whole, by renaming, and says where it is.
+    pub(crate) fn place(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
+        fs::write(&new, content).unwrap();
+        fs::rename(new, &path).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
     /// Starts the exporter with `arguments` besides those for this home, and waits until it listens.
     pub(crate) fn start(&self, arguments: &[&str]) -> Exporter {
         self.start_by(command(), arguments)
     }
 
     /// The same with a command of its own, which ends in the exporter's program.
-    pub(crate) fn start_by(&self, mut command: Command, arguments: &[&str]) -> Exporter {
-        command.arg("--journal").arg(self.journal()).arg("--state-dir").arg(self.state());
-        command.arg("--metrics-key-file").arg(self.key_file());
-        command.args(["--listen-address", "127.0.0.1:0"]).args(arguments);
-        let mut process = Process::start(command.stdout(Stdio::null()));
+    pub(crate) fn start_by(&self, command: Command, arguments: &[&str]) -> Exporter {
+        let key_file = self.key_file();
+        let key = ["--metrics-key-file", key_file.to_str().unwrap(), "--listen-address", "127.0.0.1:0"];
+        let mut process = self.launch_by(command, &[&key, arguments].concat());
         let address = process.wait_for_log("where it is listening", listening);
         Exporter { process, address, certificate: self.certificate() }
     }
 
-    fn key_file(&self) -> PathBuf {
-        self.directory.path().join("key")
+    /// Starts the exporter for this home with `arguments`, without key and address of its own.
+    pub(crate) fn launch(&self, arguments: &[&str]) -> Process {
+        self.launch_by(command(), arguments)
+    }
+
+    fn launch_by(&self, mut command: Command, arguments: &[&str]) -> Process {
+        command.arg("--journal").arg(self.journal()).arg("--state-dir").arg(self.state());
+        Process::start(command.args(arguments).stdout(Stdio::null()))
+    }
+
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.path("key")
     }
 }
 
@@ -108,10 +133,16 @@ impl Home {
 pub(crate) struct Exporter {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
-    certificate: PathBuf,
+    /// What clients verify it with: the certificate in its state directory, unless a test says otherwise.
+    pub(crate) certificate: PathBuf,
 }
 
 impl Exporter {
+    /// The status of a scrape with `key` as a bearer token.
+    pub(crate) fn status(&self, key: &str) -> u16 {
+        self.get(METRICS, &[("Authorization", &format!("Bearer {key}"))]).status
+    }
+
     /// `GET target` over TLS, verified by the certificate in the state directory.
     pub(crate) fn get(&self, target: &str, headers: &[(&str, &str)]) -> Response {
         http::get(self.address, &self.certificate, target, headers)

@@ -49,9 +49,14 @@ pub(crate) fn get(
     target: &str,
     headers: &[(&str, &str)],
 ) -> Response {
+    exchange(secured(address, certificate), "localhost", target, headers)
+}
+
+/// A connection over TLS on which nothing was asked yet.
+pub(crate) fn secured(address: SocketAddr, certificate: &Path) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(trusting(certificate), name).unwrap();
-    exchange(StreamOwned::new(connection, connect(address)), "localhost", target, headers)
+    StreamOwned::new(connection, connect(address))
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -82,7 +87,7 @@ fn exchange(mut stream: impl Read + Write, host: &str, target: &str, headers: &[
     parse(&answer)
 }
 
-fn parse(answer: &[u8]) -> Response {
+pub(crate) fn parse(answer: &[u8]) -> Response {
     let (head, rest) = cut(answer, b"\r\n\r\n");
     let head = str::from_utf8(head).unwrap();
     let mut lines = head.split("\r\n");

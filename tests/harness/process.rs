@@ -63,6 +63,11 @@ impl Process {
     /// Asks it to end (SIGTERM) and waits until it has.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let what = format!("{} to end", self.name);
         wait_for(SOON, &what, || self.child.try_wait().unwrap())
     }

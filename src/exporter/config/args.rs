@@ -114,8 +114,10 @@ pub(super) struct ServeArgs {
     ///
     /// Keys as Etcha names them: httpServer.listenAddress, httpServer.tlsCertificatePath, httpServer.tlsKeyPath,
     /// run.stateDir, run.systemMetricsKey (or systemMetricsSecret). The exporter's own stand under "exporter": journal,
-    /// metricsKeyFile, pollInterval, checkpointInterval, maxSeries, maxLabelBytes, logFormat, logLevel. Relative paths
-    /// start at the file's directory.
+    /// metricsKeyFile, refuseQueryKeys, tlsClientCAPath, webConfigFile, textfile, noListener, pollInterval,
+    /// checkpointInterval, maxSeries, maxLabelBytes, maxWriters, maxSegments, maxConnections, maxConnectionsPerClient,
+    /// logFormat, logLevel. Relative paths start at the file's directory. After a SIGHUP it is read again: keys,
+    /// certificates and the log level change at once, the rest with the next start.
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
     pub(super) config: Option<PathBuf>,
 
@@ -164,6 +166,63 @@ pub(super) struct ServeArgs {
     /// Private key of the certificate, PEM
     #[arg(long, value_name = "FILE", requires = "tls_certificate", help_heading = "HTTPS")]
     pub(super) tls_key: Option<PathBuf>,
+
+    /// Authorities of client certificates, PEM: only their clients may connect
+    ///
+    /// A client that shows no certificate of theirs is not let in, whatever key it has. It still needs the key, too.
+    #[arg(long, value_name = "FILE", help_heading = "HTTPS")]
+    pub(super) tls_client_ca: Option<PathBuf>,
+
+    /// Web configuration file of Prometheus' exporters, YAML
+    ///
+    /// Certificate, client certificates and users with their bcrypt hashes, as other exporters on this host have them.
+    /// Its users may read the metrics beside the keys. What stands in it and is not known here is an error.
+    #[arg(long, alias = "web.config.file", value_name = "FILE", conflicts_with_all = ["tls_certificate", "tls_client_ca"],
+          help_heading = "HTTPS")]
+    pub(super) web_config_file: Option<PathBuf>,
+
+    /// Refuse keys in the query
+    ///
+    /// URLs end up in logs of proxies. Then a key counts as a bearer token or as a password only.
+    #[arg(long, help_heading = "HTTPS")]
+    pub(super) refuse_query_keys: bool,
+
+    /// Write the metrics to this file, too, for node_exporter's textfile collector
+    ///
+    /// Written anew, as a whole and readable to everybody, when something changed; looked at once per poll interval.
+    /// The name has to end in .prom. The families about the process itself are left out: node_exporter has its own.
+    #[arg(long, value_name = "PATH", value_parser = value::textfile, help_heading = "HTTPS")]
+    pub(super) textfile: Option<PathBuf>,
+
+    /// Open no port; needs --textfile
+    ///
+    /// No key is needed then, and no certificate is made.
+    #[arg(long, conflicts_with = "listen_address", help_heading = "HTTPS")]
+    pub(super) no_listener: bool,
+
+    /// Open connections [default: 512]
+    ///
+    /// One more closes the one that does least. Each takes a file descriptor. 2 to 65536.
+    #[arg(long, value_name = "N", value_parser = value::max_connections, help_heading = "Limits")]
+    pub(super) max_connections: Option<usize>,
+
+    /// Open connections of one client [default: 256]
+    ///
+    /// A client is an IPv4 address or an IPv6 network of 64 bits. 1 to 65536.
+    #[arg(long, value_name = "N", value_parser = value::max_connections_per_client, help_heading = "Limits")]
+    pub(super) max_connections_per_client: Option<usize>,
+
+    /// Runs of writing processes to remember [default: 4096]
+    ///
+    /// A line that comes again is recognised by its writer's number. 1 to 1000000.
+    #[arg(long, value_name = "N", value_parser = value::max_writers, help_heading = "Limits")]
+    pub(super) max_writers: Option<usize>,
+
+    /// Segments of the journal to remember [default: 1024]
+    ///
+    /// Those that are gone included: one that comes back is recognised. 1 to 1000000.
+    #[arg(long, value_name = "N", value_parser = value::max_segments, help_heading = "Limits")]
+    pub(super) max_segments: Option<usize>,
 
     /// File with the key that a scrape has to show; repeatable
     ///

@@ -22,7 +22,7 @@ use crate::https::listener::ListenAddressError;
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// All keys, by their full names. An unknown one is compared with these.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 26] = [
     "httpServer.listenAddress",
     "httpServer.tlsCertificatePath",
     "httpServer.tlsKeyPath",
@@ -33,10 +33,19 @@ const KEYS: [&str; 17] = [
     "exporter.journal",
     "exporter.logFormat",
     "exporter.logLevel",
+    "exporter.maxConnections",
+    "exporter.maxConnectionsPerClient",
     "exporter.maxLabelBytes",
+    "exporter.maxSegments",
     "exporter.maxSeries",
+    "exporter.maxWriters",
     "exporter.metricsKeyFile",
+    "exporter.noListener",
     "exporter.pollInterval",
+    "exporter.refuseQueryKeys",
+    "exporter.textfile",
+    "exporter.tlsClientCAPath",
+    "exporter.webConfigFile",
     "exporter",
     "httpServer",
     "run",
@@ -84,6 +93,15 @@ pub(super) struct Written {
     pub(super) checkpoint_interval: Option<Duration>,
     pub(super) max_series: Option<usize>,
     pub(super) max_label_bytes: Option<usize>,
+    pub(super) max_writers: Option<usize>,
+    pub(super) max_segments: Option<usize>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) max_connections_per_client: Option<usize>,
+    pub(super) tls_client_ca: Option<PathBuf>,
+    pub(super) web_config_file: Option<PathBuf>,
+    pub(super) textfile: Option<PathBuf>,
+    pub(super) no_listener: Option<bool>,
+    pub(super) refuse_query_keys: Option<bool>,
     pub(super) log_format: Option<log::Format>,
     pub(super) log_level: Option<log::Level>,
     pub(super) metrics_key_files: Vec<PathBuf>,
@@ -179,6 +197,41 @@ impl Written {
         }
         if let Some(member) = document.take(section, "maxLabelBytes") {
             self.max_label_bytes = document.number(&member, value::max_label_bytes);
+        }
+        for (key, place, read) in [
+            (
+                "maxConnections",
+                &mut self.max_connections,
+                value::max_connections as fn(&str) -> Result<usize, String>,
+            ),
+            (
+                "maxConnectionsPerClient",
+                &mut self.max_connections_per_client,
+                value::max_connections_per_client,
+            ),
+            ("maxSegments", &mut self.max_segments, value::max_segments),
+            ("maxWriters", &mut self.max_writers, value::max_writers),
+        ] {
+            if let Some(member) = document.take(section, key) {
+                *place = document.number(&member, read);
+            }
+        }
+        for (key, place) in
+            [("noListener", &mut self.no_listener), ("refuseQueryKeys", &mut self.refuse_query_keys)]
+        {
+            if let Some(member) = document.take(section, key) {
+                *place = document.boolean(&member);
+            }
+        }
+        if let Some(member) = document.take(section, "textfile") {
+            let read = |text: &str| value::textfile(text).and_then(|_| placed(&self.home, text));
+            self.textfile = document.string(&member, read);
+        }
+        if let Some(member) = document.take(section, "tlsClientCAPath") {
+            self.tls_client_ca = self.path(document, &member);
+        }
+        if let Some(member) = document.take(section, "webConfigFile") {
+            self.web_config_file = self.path(document, &member);
         }
         if let Some(member) = document.take(section, "logFormat") {
             self.log_format = document.string(&member, one_of);

@@ -132,6 +132,18 @@ impl<'a> Document<'a> {
         self.read(member, text, read)
     }
 
+    /// The value of a switch.
+    pub(super) fn boolean(&mut self, member: &Member<'a>) -> Option<bool> {
+        match member.raw.get() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.mistyped(member, "true or false");
+                None
+            }
+        }
+    }
+
     /// Notes what is wrong with a member.
     pub(super) fn wrong(&mut self, member: &Member<'a>, what: impl Into<String>) {
         let at = member.raw.get().as_ptr().addr().saturating_sub(self.text.as_ptr().addr());

@@ -3,7 +3,7 @@
 //! all keys count, so that two are valid while one replaces the other. An empty key anywhere in that layer is an
 //! error: it must never mean that no key is needed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
 use super::text;
@@ -35,6 +35,8 @@ pub(super) struct Gathered {
     pub(super) keys: Keys,
     /// Names of the sources, for people; no key.
     pub(super) sources: Vec<String>,
+    /// Files among them.
+    pub(super) files: Vec<PathBuf>,
     pub(super) warnings: Vec<String>,
     pub(super) problems: Vec<Problem>,
 }
@@ -61,6 +63,7 @@ impl Gathered {
     /// Adds the keys in a file; `setting` is what names the file.
     pub(super) fn file(&mut self, setting: &str, path: &Path) {
         let source = format!("{setting} {}", path.display());
+        self.files.push(path.to_owned());
         match text::read(path, MAX_FILE_BYTES) {
             Ok(read) => {
                 self.text(&source, &read.text);

@@ -10,6 +10,8 @@
 //! * `keys`: where the keys to the metrics come from.
 //! * `layers`: the strongest layer that names a value decides.
 //! * `text`: a small file, read whole.
+//! * `web`: the web configuration file that Prometheus' exporters share.
+//! * `reread`: the same configuration once more, while the process runs.
 //! * `address`, `value`: single values, read the same way wherever they stand.
 //! * `problem`: what is wrong, all of it at once.
 //! * `summary`: what it all means, for `--check-config`.
@@ -21,9 +23,11 @@ mod json;
 mod keys;
 mod layers;
 mod problem;
+mod reread;
 mod summary;
 mod text;
 mod value;
+mod web;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -39,14 +43,17 @@ use self::args::{CheckpointCommand, Cli, Command};
 use self::file::Written;
 use self::layers::{limits_of, log_of, serve, state_dir_of};
 use super::log;
-use super::serve::Keys;
+use super::serve::Access;
+use crate::https;
 
 pub use self::address::{DEFAULT_LISTEN, DEMO_LISTEN, ListenAddress};
 pub use self::problem::Problem;
+pub use self::reread::Reread;
 pub use self::value::DEFAULT_POLL_INTERVAL;
 pub use super::checkpointer::DEFAULT_CHECKPOINT_INTERVAL;
 pub use super::metrics::DEFAULT_MAX_SERIES;
 pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
+pub use crate::https::tls::Version as TlsVersion;
 
 /// The journal that is followed unless told otherwise.
 pub const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
@@ -115,24 +122,63 @@ pub struct Config {
     pub journal: PathBuf,
     /// Directory for checkpoint and certificate. Need not exist.
     pub state_dir: PathBuf,
-    /// Where to listen: at least one address, none twice.
+    /// Where to listen: none twice; nowhere only if there is a textfile.
     pub listen: Vec<ListenAddress>,
-    /// Keys that open the metrics: at least one.
-    pub keys: Keys,
+    /// Who may read the metrics: at least one key or user, unless nothing listens.
+    pub access: Access,
     /// Names of the places that the keys came from, for people.
     pub key_sources: Vec<String>,
     /// Files of the certificate, or `None` for the self-signed one.
     pub tls: Option<TlsFiles>,
+    /// Whether clients have to show certificates, and whose.
+    pub client_auth: Option<ClientAuth>,
+    /// The oldest version of TLS that is spoken.
+    pub least_tls: TlsVersion,
+    /// Where the metrics are written, too.
+    pub textfile: Option<PathBuf>,
+    /// Limits on connections.
+    pub connections: Connections,
     /// Longest pause between two looks at the journal, 10 ms to an hour.
     pub poll_interval: Duration,
     /// Pause between two checkpoints, 100 ms to a day.
     pub checkpoint_interval: Duration,
     /// Limits on what is counted.
     pub limits: Limits,
+    /// How much of the past is remembered.
+    pub memory: Memory,
     /// How to log.
     pub log: Log,
     /// What is not wrong, but should be changed. To be logged once.
     pub warnings: Vec<String>,
+    /// Files that it came from or that it names: when one changes, it is to be read again.
+    pub files: Vec<PathBuf>,
+    /// How to read it again; `None` if it was not read from anywhere.
+    pub reread: Option<Reread>,
+}
+
+/// Whose certificates clients have to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    /// Their authorities, PEM.
+    pub authorities: PathBuf,
+    /// Whether a client without certificate is turned away; one with a wrong certificate always is.
+    pub required: bool,
+}
+
+/// Limits on connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Open at once, 2 to 65,536.
+    pub max: usize,
+    /// Open at once of one client, 1 to 65,536.
+    pub max_per_client: usize,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        let limits = https::Limits::default();
+        Self { max: limits.connections, max_per_client: limits.connections_per_client }
+    }
 }
 
 /// Limits on what is counted.
@@ -143,6 +189,9 @@ pub struct Limits {
     /// Bytes that a label value may have, 64 to 65,536.
     pub max_label_bytes: usize,
 }
+
+/// How much of the past is remembered, so that a line that comes again is recognised: 1 to 1,000,000 of each.
+pub use super::follow::Memory;
 
 /// A certificate and its key, both readable when the configuration was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,13 +274,15 @@ pub fn read<A>(args: impl IntoIterator<Item = A>, around: &Surroundings) -> Resu
 where
     A: Into<OsString> + Clone,
 {
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let reread = Reread::new(args.clone(), around.clone());
     let usage = |error| Error::Usage(Box::new(error));
     let matches = args::command().try_get_matches_from(args).map_err(usage)?;
     let cli = Cli::from_arg_matches(&matches).map_err(usage)?;
     let key_files_typed = matches.value_source("metrics_key_file") == Some(ValueSource::CommandLine);
     let log = log_of(&cli.log, &Written::default(), around);
     let task = match cli.command {
-        None => return serve(cli.serve, &cli.log, key_files_typed, around).map_err(Error::Config),
+        None => return serve(cli.serve, &cli.log, key_files_typed, around, reread).map_err(Error::Config),
         Some(Command::Render(args)) => {
             Task::Render { files: args.files, limits: limits_of(&args.limits, &Written::default()) }
         }

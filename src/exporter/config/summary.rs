@@ -5,7 +5,7 @@ use std::fmt;
 use clap::ValueEnum;
 
 use super::value::show;
-use super::{Config, ListenAddress};
+use super::{ClientAuth, Config, Connections, ListenAddress, TlsVersion};
 
 /// Width of the names, in columns.
 const NAMES: usize = 20;
@@ -22,18 +22,47 @@ impl fmt::Display for Config {
                 &format!("{address}{}", if every { " (every address of this host)" } else { "" }),
             )?;
         }
+        if self.listen.is_empty() {
+            row("listens on", &"nothing")?;
+        }
         match &self.tls {
             Some(tls) => {
                 row("certificate", &tls.certificate.display())?;
                 row("its key", &tls.key.display())?;
             }
+            None if self.listen.is_empty() => {}
             None => row("certificate", &"self-signed, kept in the state directory")?,
         }
-        row("metrics keys", &format!("{} (from {})", self.keys.len(), self.key_sources.join(", ")))?;
+        if let Some(ClientAuth { authorities, required }) = &self.client_auth {
+            let whom = if *required { "required" } else { "verified if shown" };
+            row("client certificates", &format!("{whom}, of {}", authorities.display()))?;
+        }
+        if self.least_tls == TlsVersion::V1_3 {
+            row("oldest TLS", &"1.3")?;
+        }
+        if !self.key_sources.is_empty() {
+            row(
+                "metrics keys",
+                &format!("{} (from {})", self.access.keys.len(), self.key_sources.join(", ")),
+            )?;
+        }
+        if !self.access.users.is_empty() {
+            row("users", &self.access.users.len())?;
+        }
+        if self.access.refuse_query_keys {
+            row("keys in the query", &"refused")?;
+        }
+        if let Some(textfile) = &self.textfile {
+            row("textfile", &textfile.display())?;
+        }
         row("poll interval", &show(self.poll_interval))?;
         row("checkpoint interval", &show(self.checkpoint_interval))?;
         row("series per family", &self.limits.max_series)?;
         row("bytes of a label", &self.limits.max_label_bytes)?;
+        row("writers remembered", &self.memory.writers)?;
+        row("segments remembered", &self.memory.segments)?;
+        let Connections { max, max_per_client } = self.connections;
+        row("connections", &format!("{max}, {max_per_client} of one client"))?;
         row("log", &format!("{}, {}", word(&self.log.format), word(&self.log.level)))?;
         for warning in &self.warnings {
             row("warning", warning)?;

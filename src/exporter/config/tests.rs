@@ -97,7 +97,7 @@ fn without_a_file_the_defaults_hold() {
     );
     assert_eq!(config.limits, Limits { max_series: 100_000, max_label_bytes: 1024 });
     assert_eq!(config.log, Log { format: log::Format::Logfmt, level: log::Level::Info });
-    assert!(config.keys.admit(SECRET.as_bytes()));
+    assert!(config.access.keys.admit(SECRET.as_bytes()));
 }
 
 #[test]
@@ -109,6 +109,12 @@ fn flags_are_stronger_than_the_file() {
     let words = [
         ["--config", file.to_str().unwrap()],
         ["--journal", "typed.jsonl"],
+        ["--max-connections", "9"],
+        ["--max-connections-per-client", "5"],
+        ["--max-writers", "11"],
+        ["--max-segments", "12"],
+        ["--textfile", "typed.prom"],
+        ["--tls-client-ca", other],
         ["--state-dir", "typed"],
         ["--listen-address", ":4002"],
         ["--listen-address", "[::1]:4003,127.0.0.1:4003"],
@@ -128,13 +134,17 @@ fn flags_are_stronger_than_the_file() {
     assert_eq!(config.state_dir, Path::new("typed"));
     let addresses: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, [":4002", "127.0.0.1:4003", "[::1]:4003"]);
-    assert_eq!((config.keys.len(), config.keys.admit(b"typed")), (1, true));
+    assert_eq!((config.access.keys.len(), config.access.keys.admit(b"typed")), (1, true));
     assert_eq!(config.tls, Some(TlsFiles { certificate: other.into(), key: other.into() }));
     assert_eq!(
         (config.poll_interval, config.checkpoint_interval),
         (Duration::from_secs(120), Duration::from_secs(1))
     );
     assert_eq!(config.limits, Limits { max_series: 7, max_label_bytes: 64 });
+    assert_eq!(config.connections, Connections { max: 9, max_per_client: 5 });
+    assert_eq!(config.memory, Memory { writers: 11, segments: 12 });
+    assert_eq!(config.textfile.as_deref(), Some(Path::new("typed.prom")));
+    assert_eq!(config.client_auth, Some(ClientAuth { authorities: other.into(), required: true }));
     assert_eq!(config.log, Log { format: log::Format::Human, level: log::Level::Error });
 }
 
@@ -150,8 +160,8 @@ fn keys_come_from_the_strongest_layer_that_names_any() {
     let file = directory().join("guide.good.json");
     let words = ["--config", file.to_str().unwrap()];
     let config = config(&words, &around).unwrap();
-    assert_eq!(config.keys.len(), 2);
-    assert!(config.keys.admit(b"from the environment") && config.keys.admit(b"handed over"));
+    assert_eq!(config.access.keys.len(), 2);
+    assert!(config.access.keys.admit(b"from the environment") && config.access.keys.admit(b"handed over"));
     assert_eq!(config.key_sources[0], "ETCHA_EXPORTER_METRICS_KEY");
 }
 
@@ -199,6 +209,11 @@ fn wrong_usage_names_the_flag() {
         (&["--log-format", "xml"], "--log-format"),
         (&["--metrics-key", "secret"], "--metrics-key-file"),
         (&["--journal", ""], "--journal"),
+        (&["--textfile", "metrics.txt"], ".prom"),
+        (&["--no-listener"], "--textfile"),
+        (&["--no-listener", "--listen-address", ":1"], "--listen-address"),
+        (&["--web-config-file", "x", "--tls-client-ca", "y"], "--web-config-file"),
+        (&["--max-connections", "1"], "--max-connections"),
         (&["render"], "FILE"),
         (&["demo", "--speed", "0"], "--speed"),
         (&["--journal", "x", "render", "y"], "render"),
@@ -259,6 +274,10 @@ fn the_help_fits_a_terminal_and_tells_defaults() {
         ("--checkpoint-interval", value::show(DEFAULT_CHECKPOINT_INTERVAL)),
         ("--max-series", DEFAULT_MAX_SERIES.to_string()),
         ("--max-label-bytes", DEFAULT_MAX_LABEL_BYTES.to_string()),
+        ("--max-writers", Memory::default().writers.to_string()),
+        ("--max-segments", Memory::default().segments.to_string()),
+        ("--max-connections", Connections::default().max.to_string()),
+        ("--max-connections-per-client", Connections::default().max_per_client.to_string()),
     ] {
         let after = help.split(&format!("{flag} <")).nth(1).unwrap();
         let told = after.split("[default: ").nth(1).unwrap();

@@ -1,6 +1,7 @@
 //! Numbers and times as they are written in flags and files, with their bounds: one reading for both.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -21,6 +22,15 @@ const MAX_SERIES: RangeInclusive<u64> = 1..=10_000_000;
 
 /// Below, little but the digest would be left of a value; above, it could not have come from a line.
 const MAX_LABEL_BYTES: RangeInclusive<u64> = MIN_MAX_LABEL_BYTES as u64..=65_536;
+
+/// Two: with one, a client that merely connects could hold off a scraper for ever.
+const MAX_CONNECTIONS: RangeInclusive<u64> = 2..=65_536;
+
+/// Within the former.
+const MAX_CONNECTIONS_PER_CLIENT: RangeInclusive<u64> = 1..=65_536;
+
+/// A writer or a segment takes some hundred bytes; the upper end is a gigabyte.
+const MEMORIES: RangeInclusive<u64> = 1..=1_000_000;
 
 /// How many times faster than recorded a demonstration may run.
 const SPEEDS: RangeInclusive<f64> = 0.01..=1000.0;
@@ -43,6 +53,36 @@ pub(super) fn max_series(text: &str) -> Result<usize, String> {
 /// Reads a limit of bytes in a label value.
 pub(super) fn max_label_bytes(text: &str) -> Result<usize, String> {
     count(text, MAX_LABEL_BYTES)
+}
+
+/// Reads a limit of connections.
+pub(super) fn max_connections(text: &str) -> Result<usize, String> {
+    count(text, MAX_CONNECTIONS)
+}
+
+/// Reads a limit of connections of one client.
+pub(super) fn max_connections_per_client(text: &str) -> Result<usize, String> {
+    count(text, MAX_CONNECTIONS_PER_CLIENT)
+}
+
+/// Reads a number of writers to remember.
+pub(super) fn max_writers(text: &str) -> Result<usize, String> {
+    count(text, MEMORIES)
+}
+
+/// Reads a number of segments to remember.
+pub(super) fn max_segments(text: &str) -> Result<usize, String> {
+    count(text, MEMORIES)
+}
+
+/// Reads the path of a textfile. node_exporter reads `*.prom` alone, and a temporary file beside it must not match.
+pub(super) fn textfile(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.extension().is_some_and(|extension| extension == "prom") {
+        Ok(path)
+    } else {
+        Err("its name has to end in .prom, else node_exporter does not read it".to_owned())
+    }
 }
 
 /// Reads a speed.

@@ -38,6 +38,11 @@ pub struct Moment {
     pub last: bool,
 }
 
+impl Moment {
+    /// Before anything was read.
+    pub const FIRST: Moment = Moment { caught_up: false, within_round: false, watching: false, last: false };
+}
+
 /// The running thread.
 #[derive(Debug)]
 pub struct Tail {

@@ -29,7 +29,7 @@ use self::shortcut::Shortcuts;
 use self::table::Index;
 
 pub(crate) use self::histogram::Histogram;
-pub use self::shells::MAX_OPEN_SHELLS;
+pub use self::shells::{MAX_OPEN_SHELLS, OpenShells};
 pub use self::table::OVERFLOW;
 pub(crate) use self::table::Table;
 pub use self::tables::Tables;
@@ -81,6 +81,11 @@ impl Metrics {
     /// The state as it is now.
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// The shells that are open now.
+    pub fn open_shells(&self) -> OpenShells {
+        self.shells.latest()
     }
 
     /// What a later process needs to go on from here.

@@ -48,6 +48,18 @@ pub(crate) struct Shells {
     closed: Closed,
 }
 
+/// Sessions that are shown to a person; the others are counted.
+const SHOWN: usize = 200;
+
+/// The sessions open at one moment, for a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenShells {
+    /// How many there are.
+    pub count: usize,
+    /// The latest of them, latest first: series in `etcha_sources_shells`, and opened at, in milliseconds since 1970.
+    pub(crate) latest: Vec<(u32, i64)>,
+}
+
 /// What opening a session did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opened {
@@ -92,6 +104,12 @@ impl Shells {
 
     pub(crate) fn ids(&self) -> Vec<SessionId> {
         self.open.iter().map(|shell| shell.id).collect()
+    }
+
+    /// How many are open, and of the latest ones series and time of opening.
+    pub(crate) fn latest(&self) -> OpenShells {
+        let latest = self.open.iter().rev().take(SHOWN).map(|shell| (shell.series, shell.opened));
+        OpenShells { count: self.open.len(), latest: latest.collect() }
     }
 
     fn leave(&mut self, series: u32) -> u32 {

@@ -16,6 +16,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
 
+use super::access::Access;
 use super::query;
 
 /// Name of the query parameter that carries a key.
@@ -87,11 +88,13 @@ pub enum Refusal {
     Wrong,
     /// What it offers cannot be read, or can be read in two ways.
     Malformed,
+    /// It carries a key in its query, and that is not allowed here.
+    InQuery,
 }
 
 impl Refusal {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 3] = [Self::Missing, Self::Wrong, Self::Malformed];
+    pub const ALL: [Self; 4] = [Self::Missing, Self::Wrong, Self::Malformed, Self::InQuery];
 
     /// The kind as the value of a label.
     pub fn name(self) -> &'static str {
@@ -99,7 +102,30 @@ impl Refusal {
             Self::Missing => "missing",
             Self::Wrong => "wrong",
             Self::Malformed => "malformed",
+            Self::InQuery => "in_query",
         }
+    }
+}
+
+/// A request that is not refused.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// It carries a key.
+    Admitted,
+    /// It carries none, but a user and a password, which are still to be checked.
+    Password(Credentials),
+}
+
+/// A user and a password as they were offered. Never shown.
+#[derive(PartialEq, Eq)]
+pub struct Credentials {
+    pub(super) user: Vec<u8>,
+    pub(super) password: Vec<u8>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
     }
 }
 
@@ -107,14 +133,31 @@ impl Refusal {
 ///
 /// # Errors
 ///
-/// The [`Refusal`], when nothing that the request offers is one of `keys`.
-pub fn judge(keys: &Keys, query: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-    let offers = [from_query(query)?, from_headers(headers)?];
-    let mut offers = offers.iter().flatten().peekable();
-    if offers.peek().is_none() {
+/// The [`Refusal`], when nothing that the request offers can open the metrics.
+pub fn judge(access: &Access, query: &str, headers: &HeaderMap) -> Result<Judged, Refusal> {
+    let (in_query, in_headers) = (from_query(query)?, from_headers(headers)?);
+    if access.refuse_query_keys && in_query.is_some() {
+        return Err(Refusal::InQuery);
+    }
+    if in_query.is_none() && in_headers.is_none() {
         return Err(Refusal::Missing);
     }
-    if offers.any(|key| keys.admit(key)) { Ok(()) } else { Err(Refusal::Wrong) }
+    let mut offers = in_query.iter().chain(in_headers.iter().map(|offer| &offer.key));
+    if offers.any(|key| access.keys.admit(key)) {
+        return Ok(Judged::Admitted);
+    }
+    match in_headers {
+        Some(Offer { key: password, user: Some(user) }) if !access.users.is_empty() => {
+            Ok(Judged::Password(Credentials { user, password }))
+        }
+        _ => Err(Refusal::Wrong),
+    }
+}
+
+/// What the `Authorization` header offers: a key, which may be a user's password as well.
+struct Offer {
+    key: Vec<u8>,
+    user: Option<Vec<u8>>,
 }
 
 fn digest(key: &[u8]) -> [u8; 32] {
@@ -134,7 +177,7 @@ fn from_query(query: &str) -> Result<Option<Vec<u8>>, Refusal> {
 
 /// The key in the `Authorization` header, if there is one. A scheme that we do not speak offers nothing: a proxy may
 /// have left it there.
-fn from_headers(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
+fn from_headers(headers: &HeaderMap) -> Result<Option<Offer>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -143,21 +186,23 @@ fn from_headers(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Refusal> {
     let value = value.as_bytes().trim_ascii();
     let end = value.iter().position(|&b| b == b' ').unwrap_or(value.len());
     let (scheme, credentials) = (&value[..end], value[end..].trim_ascii_start());
-    let key = if scheme.eq_ignore_ascii_case(b"bearer") {
-        credentials.to_vec()
+    let offer = if scheme.eq_ignore_ascii_case(b"bearer") {
+        Offer { key: credentials.to_vec(), user: None }
     } else if scheme.eq_ignore_ascii_case(b"basic") {
-        password(credentials).ok_or(Refusal::Malformed)?
+        basic(credentials).ok_or(Refusal::Malformed)?
     } else {
         return Ok(None);
     };
-    Ok(Some(key).filter(|key| !key.is_empty()))
+    Ok(Some(offer).filter(|offer| !offer.key.is_empty()))
 }
 
-/// The password in basic credentials: what follows the first colon, colons in it included.
-fn password(credentials: &[u8]) -> Option<Vec<u8>> {
+/// User and password in basic credentials: the password is what follows the first colon, colons in it included.
+fn basic(credentials: &[u8]) -> Option<Offer> {
     let mut pair = BASE64.decode(credentials).ok()?;
     let colon = pair.iter().position(|&b| b == b':')?;
-    Some(pair.split_off(colon + 1))
+    let key = pair.split_off(colon + 1);
+    pair.truncate(colon);
+    Some(Offer { key, user: Some(pair) })
 }
 
 #[cfg(test)]
@@ -176,6 +221,12 @@ mod tests {
             assert!(all.add(key.as_bytes()), "{key}");
         }
         all
+    }
+
+    /// The verdict where there are keys and no users.
+    fn judge(keys: &Keys, query: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+        let access = Access { keys: keys.clone(), ..Access::default() };
+        super::judge(&access, query, headers).map(|judged| assert_eq!(judged, Judged::Admitted))
     }
 
     fn basic(pair: &str) -> String {
@@ -261,6 +312,32 @@ mod tests {
             let shown: String = query.chars().take(60).collect();
             assert_eq!(judge(&keys, query, &headers), *verdict, "{shown:?} {authorization:?}");
         }
+    }
+
+    #[test]
+    fn a_key_in_the_query_is_refused_where_that_is_set_whatever_else_is_offered() {
+        let access = Access { keys: keys(&["secret"]), refuse_query_keys: true, ..Access::default() };
+        let bearer = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer secret"))]);
+        assert_eq!(super::judge(&access, "key=secret", &HeaderMap::new()), Err(Refusal::InQuery));
+        assert_eq!(super::judge(&access, "key=wrong", &bearer), Err(Refusal::InQuery));
+        assert_eq!(super::judge(&access, "key=", &HeaderMap::new()), Err(Refusal::Missing));
+        assert_eq!(super::judge(&access, "x=1", &bearer), Ok(Judged::Admitted));
+    }
+
+    #[test]
+    fn a_password_is_left_to_be_checked_only_where_there_are_users() {
+        let mut access = Access { keys: keys(&["secret"]), ..Access::default() };
+        let offer = |pair| HeaderMap::from_iter([(AUTHORIZATION, basic(pair).parse().unwrap())]);
+        assert_eq!(super::judge(&access, "", &offer("alice:pass:word")), Err(Refusal::Wrong));
+        access.users.add("alice", &bcrypt::hash("x", 4).unwrap()).unwrap();
+        let credentials = Credentials { user: b"alice".to_vec(), password: b"pass:word".to_vec() };
+        let judged = super::judge(&access, "", &offer("alice:pass:word")).unwrap();
+        assert_eq!(judged, Judged::Password(credentials));
+        assert_eq!(format!("{judged:?}"), "Password(Credentials { .. })");
+        assert_eq!(super::judge(&access, "", &offer("alice:secret")), Ok(Judged::Admitted));
+        assert_eq!(super::judge(&access, "", &offer("alice:")), Err(Refusal::Missing));
+        let bearer = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer x"))]);
+        assert_eq!(super::judge(&access, "", &bearer), Err(Refusal::Wrong));
     }
 
     #[test]

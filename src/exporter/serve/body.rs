@@ -94,9 +94,6 @@ struct Shared {
     lengths: Vec<(Format, usize)>,
 }
 
-/// Compresses a body.
-type Compress = fn(&[u8]) -> io::Result<Bytes>;
-
 #[derive(Debug)]
 struct Rendered {
     format: Format,
@@ -145,6 +142,9 @@ impl Shared {
         Rendered { format, generation: latest.generation, began, plain: plain.into(), gzip: None, zstd: None }
     }
 }
+
+/// Makes a body smaller.
+type Compress = fn(&[u8]) -> io::Result<Bytes>;
 
 /// Brings the shared body up to date and takes it in the wanted coding.
 fn make(

@@ -9,12 +9,13 @@ use super::auth::Refusal;
 
 /// Status codes that the metrics endpoint gives; each has its series from the start, so that the first one of a
 /// kind shows as a change.
-const CODES: [StatusCode; 5] = [
+const CODES: [StatusCode; 6] = [
     StatusCode::OK,
     StatusCode::FORBIDDEN,
     StatusCode::METHOD_NOT_ALLOWED,
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::SERVICE_UNAVAILABLE,
 ];
 
 /// Buckets of the render time in seconds: from a small host's body to one at the series limit of every family.
@@ -43,7 +44,7 @@ impl Counts {
         let refusals = IntCounterVec::new(
             Opts::new(
                 "etcha_exporter_scrape_refusals_total",
-                "Scrapes without a right key, by what was wrong with it.",
+                "Requests for metrics or status without a right key, by what was wrong with it.",
             ),
             &["reason"],
         )?;

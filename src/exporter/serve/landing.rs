@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use warp::http::HeaderValue;
 
 use super::routes::METRICS_PATH;
+use super::status::STATUS_PATH;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -36,6 +37,8 @@ pub(super) static PAGE: LazyLock<String> = LazyLock::new(|| {
 <dt><a href="{METRICS_PATH}">{METRICS_PATH}</a></dt>
 <dd>The metrics. They ask for a key: as <code>?key=</code>, as a bearer token, or as the password of basic
 authentication.</dd>
+<dt><a href="{STATUS_PATH}">{STATUS_PATH}</a></dt>
+<dd>The same for people: Sources, shells, the state of journal and checkpoint. It asks for a key in a form.</dd>
 <dt><a href="/-/healthy">/-/healthy</a></dt>
 <dd>Answers while the process lives.</dd>
 <dt><a href="/-/ready">/-/ready</a></dt>

@@ -4,6 +4,7 @@
 //! | path | answers |
 //! |---|---|
 //! | [`METRICS_PATH`] | the metrics, to who has a key |
+//! | [`status::STATUS_PATH`] | the status page, to who has a key; its form comes back by `POST` |
 //! | `/` | a page for people |
 //! | `/-/healthy` | 200 |
 //! | `/-/ready` | 200 once the journal has been caught up with, 503 before |
@@ -26,11 +27,17 @@ use warp::hyper::body::Bytes;
 use warp::reply::Response;
 
 use super::accept::Type;
+use super::access::Access;
+use super::access::Gate;
 use super::attempts::{Attempts, Standing};
-use super::auth::{self, Keys, Refusal};
+use super::auth::Credentials;
+use super::auth::{self, Judged, Refusal};
 use super::body::Bodies;
 use super::counts::Counts;
 use super::encoding::{self, Encoding};
+use super::passwords::{Busy, Passwords};
+use super::status::history::History;
+use super::status::{self, Status};
 use super::{accept, landing};
 use crate::exporter::published::Published;
 use crate::https::Peer;
@@ -47,24 +54,39 @@ const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8")
 /// What the routes answer from.
 #[derive(Debug)]
 pub struct Site {
-    keys: Keys,
+    pub(super) gate: Gate,
     attempts: Attempts,
+    passwords: Passwords,
     bodies: Bodies,
-    published: Published,
+    pub(super) published: Published,
+    pub(super) status: Status,
     counts: Counts,
 }
 
 impl Site {
-    /// A site that shows `published` and the families in `registry`, where it registers its own, to who has one of
-    /// `keys`.
+    /// A site that shows `published` and the families in `registry`, where it registers its own, to whom
+    /// `gate` lets in.
     ///
     /// # Errors
     ///
     /// When the families of this room are registered already.
-    pub fn new(keys: Keys, published: Published, registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub fn new(gate: Gate, published: Published, registry: &Registry) -> Result<Self, prometheus::Error> {
         let counts = Counts::register(registry)?;
         let bodies = Bodies::new(published.clone(), registry.clone(), counts.clone());
-        Ok(Self { keys, attempts: Attempts::new(Instant::now()), bodies, published, counts })
+        Ok(Self {
+            gate,
+            attempts: Attempts::new(Instant::now()),
+            passwords: Passwords::default(),
+            bodies,
+            published,
+            status: Status::default(),
+            counts,
+        })
+    }
+
+    /// The history that the status page shows, for who fills it.
+    pub fn history(&self) -> Arc<History> {
+        self.status.history()
     }
 }
 
@@ -73,6 +95,17 @@ pub fn routes(
     site: Arc<Site>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     let published = site.published.clone();
+    let page = Arc::clone(&site);
+    let page = warp::path!("etcha" / "v1" / "system" / "status").map(move || Arc::clone(&page));
+    let form = page
+        .clone()
+        .and(warp::post())
+        .and(warp::header::headers_cloned())
+        .and(client())
+        .and(warp::body::content_length_limit(status::MAX_FORM_BYTES))
+        .and(warp::body::bytes())
+        .then(status::enter);
+    let page = page.and(warp::method()).and(warp::header::headers_cloned()).and(client()).then(status_page);
     let metrics = warp::path!("etcha" / "v1" / "system" / "metrics")
         .map(move || Arc::clone(&site))
         .and(warp::method())
@@ -88,7 +121,20 @@ pub fn routes(
         .and(warp::method())
         .map(move |method| only_reads(&method, || readiness(&published)));
     let nothing = warp::any().map(|| plain(StatusCode::NOT_FOUND, "nothing here\n"));
-    metrics.or(landing).unify().or(healthy).unify().or(ready).unify().or(nothing).unify().map(guarded)
+    metrics
+        .or(form)
+        .unify()
+        .or(page)
+        .unify()
+        .or(landing)
+        .unify()
+        .or(healthy)
+        .unify()
+        .or(ready)
+        .unify()
+        .or(nothing)
+        .unify()
+        .map(guarded)
 }
 
 /// The client, where the listener told it.
@@ -106,13 +152,9 @@ async fn metrics(
 ) -> Response {
     let response = if !reads(&method) {
         method_not_allowed()
-    } else if let Err(refusal) = auth::judge(&site.keys, &query, &headers) {
-        refuse(&site, refusal, client.map(|peer| peer.address().ip()))
+    } else if let Err(refused) = admit(&site, &query, &headers, client.as_ref()).await {
+        refused
     } else {
-        if let Some(peer) = client {
-            // Whoever has a key is the last to make room for others.
-            peer.vouch();
-        }
         let (kind, encoding) = (accept::negotiate(&headers), encoding::negotiate(&headers));
         match site.bodies.get(kind.format(), encoding).await {
             Ok(body) => exposed(&method, body, kind, encoding),
@@ -120,6 +162,62 @@ async fn metrics(
         }
     };
     site.counts.scrape(response.status());
+    response
+}
+
+/// Answers a request for the status page that carries no form that could be read.
+async fn status_page(site: Arc<Site>, method: Method, headers: HeaderMap, client: Option<Peer>) -> Response {
+    match method {
+        Method::GET | Method::HEAD => status::show(site, method, headers, client).await,
+        Method::POST => plain(StatusCode::PAYLOAD_TOO_LARGE, "the form is too long\n"),
+        _ => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+            response
+        }
+    }
+}
+
+/// Checks a user's password; an answer instead when too many others wait for theirs.
+pub(super) async fn check(
+    site: &Site,
+    access: &Access,
+    offered: Credentials,
+) -> Result<Result<(), Refusal>, Response> {
+    match site.passwords.verify(access.users.hash(&offered.user), offered.password).await {
+        Ok(true) => Ok(Ok(())),
+        Ok(false) => Ok(Err(Refusal::Wrong)),
+        Err(Busy) => Err(busy()),
+    }
+}
+
+/// Lets a request in, or says how it is answered instead.
+pub(super) async fn admit(
+    site: &Site,
+    query: &str,
+    headers: &HeaderMap,
+    client: Option<&Peer>,
+) -> Result<(), Response> {
+    let access = site.gate.current();
+    let verdict = match auth::judge(&access, query, headers) {
+        Ok(Judged::Admitted) => Ok(()),
+        Ok(Judged::Password(offered)) => check(site, &access, offered).await?,
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = verdict {
+        return Err(refuse(site, refusal, client.map(|peer| peer.address().ip())));
+    }
+    if let Some(peer) = client {
+        // Whoever has a key is the last to make room for others.
+        peer.vouch();
+    }
+    Ok(())
+}
+
+/// The answer while too many passwords wait to be checked.
+fn busy() -> Response {
+    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, 1.into());
     response
 }
 
@@ -138,12 +236,12 @@ fn exposed(method: &Method, body: Bytes, kind: Type, encoding: Encoding) -> Resp
     response
 }
 
-/// Refuses a scrape with an empty body. Only wrong keys count as attempts: who offers none guesses nothing.
-fn refuse(site: &Site, refusal: Refusal, client: Option<IpAddr>) -> Response {
+/// Refuses a request with an empty body. Only wrong keys count as attempts: who offers none guesses nothing.
+pub(super) fn refuse(site: &Site, refusal: Refusal, client: Option<IpAddr>) -> Response {
     site.counts.refusal(refusal);
     let standing = match refusal {
         Refusal::Wrong => site.attempts.wrong(client, Instant::now()),
-        Refusal::Missing | Refusal::Malformed => Standing::Within,
+        Refusal::Missing | Refusal::Malformed | Refusal::InQuery => Standing::Within,
     };
     let shown = client.map_or_else(|| "unknown".to_owned(), |client| client.to_canonical().to_string());
     match standing {
@@ -198,7 +296,7 @@ fn method_not_allowed() -> Response {
     response
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response {
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, PLAIN);
@@ -237,6 +335,7 @@ mod tests {
     use warp::hyper::body::Body as _;
     use warp::hyper::service::Service as _;
 
+    use super::super::status::STATUS_PATH;
     use super::*;
     use crate::exporter::log::{self, Page};
     use crate::exporter::published::Snapshot;
@@ -255,9 +354,10 @@ mod tests {
     impl Rig {
         fn new() -> Self {
             let registry = Registry::new();
-            let mut keys = Keys::default();
-            assert!(keys.add(b"secret") && keys.add("n&w+1%é".as_bytes()));
-            let site = Arc::new(Site::new(keys, Published::default(), &registry).unwrap());
+            let mut access = Access::default();
+            assert!(access.keys.add(b"secret") && access.keys.add("n&w+1%é".as_bytes()));
+            let gate = Gate::new(access);
+            let site = Arc::new(Site::new(gate, Published::default(), &registry).unwrap());
             Self { site, registry }
         }
 
@@ -379,6 +479,44 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_user_of_the_web_configuration_file_gets_in_with_the_password_alone() {
+        let rig = Rig::new();
+        let mut access = (*rig.site.gate.current()).clone();
+        access.users.add("alice", &bcrypt::hash("pass", 4).unwrap()).unwrap();
+        rig.site.gate.replace(access);
+        for (pair, status) in [
+            ("alice:pass", StatusCode::OK),
+            ("alice:wrong", StatusCode::FORBIDDEN),
+            ("bob:pass", StatusCode::FORBIDDEN),
+            ("alice:", StatusCode::FORBIDDEN),
+            ("bob:secret", StatusCode::OK),
+        ] {
+            use base64::Engine as _;
+            let header = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+            let answer = rig.ask("GET", METRICS_PATH, &[("authorization", &header)]).await;
+            assert_eq!(answer.status, status, "{pair}");
+        }
+        assert_eq!(rig.own("etcha_exporter_scrape_refusals_total{reason=\"wrong\"}"), "2");
+    }
+
+    #[tokio::test]
+    async fn keys_are_replaced_while_requests_come() {
+        let rig = Rig::new();
+        assert_eq!(rig.ask("GET", &with_key("secret"), &[]).await.status, StatusCode::OK);
+        let mut access = Access { refuse_query_keys: true, ..Access::default() };
+        assert!(access.keys.add(b"new"));
+        rig.site.gate.replace(access);
+        let bearer = |key| [("authorization", key)];
+        assert_eq!(
+            rig.ask("GET", METRICS_PATH, &bearer("Bearer secret")).await.status,
+            StatusCode::FORBIDDEN
+        );
+        assert_eq!(rig.ask("GET", METRICS_PATH, &bearer("Bearer new")).await.status, StatusCode::OK);
+        assert_eq!(rig.ask("GET", &with_key("new"), &[]).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(rig.own("etcha_exporter_scrape_refusals_total{reason=\"in_query\"}"), "1");
+    }
+
+    #[tokio::test]
     async fn every_wish_gets_a_right_type_and_coding() {
         let rig = Rig::new();
         let protobuf =
@@ -435,6 +573,58 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_status_page_opens_by_form_and_by_header_and_never_by_link() {
+        let rig = Rig::new();
+        let closed = rig.ask("GET", STATUS_PATH, &[]).await;
+        assert_eq!(closed.status, StatusCode::FORBIDDEN);
+        assert!(closed.text().contains("<form method=\"post\""));
+        let link = rig.ask("GET", &format!("{STATUS_PATH}?key=secret"), &[]).await;
+        assert_eq!(link.status, StatusCode::FORBIDDEN);
+        let header = rig.ask("GET", STATUS_PATH, &[("authorization", "Bearer secret")]).await;
+        assert_eq!(header.status, StatusCode::OK);
+        assert!(header.text().contains("Shells open now: 0"), "{}", header.text());
+        assert_eq!(
+            rig.ask("GET", STATUS_PATH, &[("authorization", "Bearer x")]).await.status,
+            StatusCode::FORBIDDEN
+        );
+
+        let post = async |form: &str, headers: &[(&str, &str)]| {
+            let mut request = Request::builder().method("POST").uri(STATUS_PATH);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.header("content-length", form.len());
+            rig.send(request.body(form.to_owned()).unwrap()).await
+        };
+        let wrong = post("key=wrong", &[]).await;
+        assert_eq!(wrong.status, StatusCode::FORBIDDEN);
+        assert!(wrong.text().contains("not right") && !wrong.text().contains("wrong\""));
+        assert_eq!(
+            post("key=secret", &[("sec-fetch-site", "cross-site")]).await.status,
+            StatusCode::FORBIDDEN
+        );
+        assert_eq!(post(&"k".repeat(9000), &[]).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+        let right = post("key=n%26w%2B1%25%C3%A9", &[]).await;
+        assert_eq!((right.status, right.header("location")), (StatusCode::SEE_OTHER, Some(STATUS_PATH)));
+        let cookie = right.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let open = rig.ask("GET", STATUS_PATH, &[("cookie", &cookie)]).await;
+        assert_eq!(open.status, StatusCode::OK);
+        assert_eq!(rig.ask("GET", METRICS_PATH, &[("cookie", &cookie)]).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(post("end=1", &[("cookie", &cookie)]).await.status, StatusCode::SEE_OTHER);
+        assert_eq!(rig.ask("GET", STATUS_PATH, &[("cookie", &cookie)]).await.status, StatusCode::FORBIDDEN);
+        let other = rig.ask("PUT", STATUS_PATH, &[]).await;
+        assert_eq!(
+            (other.status, other.header("allow")),
+            (StatusCode::METHOD_NOT_ALLOWED, Some("GET, HEAD, POST"))
+        );
+        for _ in 0..12 {
+            post("key=wrong", &[]).await;
+        }
+        assert_eq!(post("key=wrong", &[]).await.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(post("key=secret", &[]).await.status, StatusCode::SEE_OTHER);
+    }
+
+    #[tokio::test]
     async fn ready_follows_the_published_state_and_healthy_does_not() {
         let rig = Rig::new();
         assert_eq!(rig.ask("GET", "/-/healthy", &[]).await.status, StatusCode::OK);
@@ -447,9 +637,16 @@ mod tests {
     #[tokio::test]
     async fn every_answer_is_guarded_and_has_a_content_type() {
         let rig = Rig::new();
-        for path in
-            ["/", "/-/healthy", "/-/ready", "/nothing", METRICS_PATH, &with_key("secret"), &with_key("x")]
-        {
+        for path in [
+            "/",
+            STATUS_PATH,
+            "/-/healthy",
+            "/-/ready",
+            "/nothing",
+            METRICS_PATH,
+            &with_key("secret"),
+            &with_key("x"),
+        ] {
             for method in ["GET", "POST"] {
                 let answer = rig.ask(method, path, &[]).await;
                 assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");

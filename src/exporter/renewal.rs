@@ -1,0 +1,278 @@
+//! What changes while the process runs: keys, users, certificates, the log level. They are read again when one of
+//! their files changes and at each SIGHUP; what cannot be used changes nothing, and is told and shown as a metric.
+//!
+//! Whether a file changed is asked of the file system every second: cheap, and right on every file system and
+//! through every symbolic link.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
+use tokio::signal::unix::Signal;
+
+use super::config::Config;
+use super::log;
+use super::serve::Gate;
+use crate::https::certificate::{self, Files};
+use crate::https::names::Names;
+use crate::https::self_signed::{self, Ensured, SelfSigned};
+use crate::https::tls::{Changed, Tls};
+
+/// How often files are looked at. A new key or certificate is in use within two of these.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often everything is read again, changed or not: renews the own certificate, and finds a change that the times
+/// of files did not tell.
+const READ_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What renewal says about itself.
+#[derive(Clone, Debug)]
+pub struct Health {
+    success: IntGaugeVec,
+    keys: IntGauge,
+}
+
+impl Health {
+    /// Makes the metrics and registers them.
+    ///
+    /// # Errors
+    ///
+    /// When `registry` has metrics of these names already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let success = IntGaugeVec::new(
+            Opts::new(
+                "etcha_exporter_reload_success",
+                "Whether configuration and certificate, read again, could be used, 1 or 0; if not, the last good one is.",
+            ),
+            &["what"],
+        )?;
+        let keys = IntGauge::new("etcha_exporter_keys", "Keys and users that open the metrics now.")?;
+        registry.register(Box::new(success.clone()))?;
+        registry.register(Box::new(keys.clone()))?;
+        for what in ["certificate", "configuration"] {
+            success.with_label_values(&[what]).set(1);
+        }
+        Ok(Self { success, keys })
+    }
+
+    fn set(&self, what: &str, success: bool) {
+        self.success.with_label_values(&[what]).set(i64::from(success));
+    }
+}
+
+/// The files that a configuration means; made here first, if it names none.
+///
+/// # Errors
+///
+/// If the self-signed certificate cannot be made or renewed.
+pub fn certificate_files(config: &Config) -> Result<Files, self_signed::Error> {
+    let mut files = match &config.tls {
+        Some(tls) => Files {
+            certificate: tls.certificate.clone(),
+            key: tls.key.clone(),
+            client_authorities: None,
+            clients_optional: false,
+            least_version: config.least_tls,
+        },
+        None => {
+            let own = SelfSigned::new(&config.state_dir);
+            if let Ensured::Made { .. } = own.ensure(&Names::of_host(&[]), SystemTime::now())? {
+                let file = own.authority();
+                tracing::info!(file = %file.display(), "made a certificate; clients verify with this file");
+            }
+            Files { least_version: config.least_tls, ..own.files() }
+        }
+    };
+    if let Some(auth) = &config.client_auth {
+        files.client_authorities = Some(auth.authorities.clone());
+        files.clients_optional = !auth.required;
+    }
+    Ok(files)
+}
+
+/// The file with which clients verify what a configuration serves.
+pub fn authority(config: &Config) -> PathBuf {
+    match &config.tls {
+        Some(tls) => tls.certificate.clone(),
+        None => SelfSigned::new(&config.state_dir).authority(),
+    }
+}
+
+/// Looks after what can change.
+pub struct Renewal {
+    /// As the process started: what else differs takes a restart.
+    started: Config,
+    /// The last one that could be used.
+    config: Config,
+    gate: Gate,
+    /// `None` if nothing listens.
+    tls: Option<Tls>,
+    health: Health,
+    stamps: Vec<Stamp>,
+    /// When everything was read last.
+    read: Instant,
+    /// Whether the next look reads whatever the stamps say: what was read may have been half written.
+    again: bool,
+    /// What was said of each, so that it is said once.
+    told: Told,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    configuration: String,
+    certificate: String,
+    restart: Vec<&'static str>,
+}
+
+/// What tells two versions of a file apart, or that it cannot be seen.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+impl Renewal {
+    /// Looks after what began with `config`.
+    pub fn new(config: &Config, gate: Gate, tls: Option<Tls>, health: Health) -> Self {
+        let config = config.clone();
+        let keys = config.access.keys.len() + config.access.users.len();
+        health.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        Self {
+            started: config.clone(),
+            stamps: stamps(&config.files),
+            config,
+            gate,
+            tls,
+            health,
+            read: Instant::now(),
+            // What was read at start may have changed before its stamps were taken.
+            again: true,
+            told: Told::default(),
+        }
+    }
+
+    /// Looks now and then, and at each SIGHUP. Never ends by itself.
+    pub async fn run(mut self, mut hangup: Signal) {
+        loop {
+            let asked = tokio::select! {
+                _ = tokio::time::sleep(LOOK_INTERVAL) => false,
+                _ = hangup.recv() => true,
+            };
+            if asked {
+                tracing::info!("reading the configuration, keys and certificates again");
+            }
+            // Reading files may block, and must not do so where connections are served.
+            let looked = tokio::task::spawn_blocking(move || {
+                self.look(asked);
+                self
+            });
+            match looked.await {
+                Ok(renewal) => self = renewal,
+                Err(error) => {
+                    tracing::error!(%error, "keys and certificates are not looked after any more; restart the exporter");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, asked: bool) {
+        if asked {
+            // Whoever asks is told once more what is wrong.
+            self.told = Told::default();
+        }
+        let stamps = stamps(&self.config.files);
+        let changed = stamps != self.stamps;
+        if !(asked || changed || self.again || self.read.elapsed() >= READ_INTERVAL) {
+            return;
+        }
+        self.stamps = stamps;
+        self.read = Instant::now();
+        self.again = changed;
+        self.configuration();
+        self.certificate();
+    }
+
+    fn configuration(&mut self) {
+        let Some(reread) = &self.config.reread else { return };
+        match reread.config() {
+            Ok(config) => {
+                self.health.set("configuration", true);
+                self.told.configuration.clear();
+                self.take(*config);
+            }
+            Err(problems) => {
+                self.health.set("configuration", false);
+                self.again = true;
+                let text: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+                if text != self.told.configuration {
+                    for problem in &problems {
+                        tracing::error!(%problem, "the configuration cannot be used; the last good one goes on");
+                    }
+                    self.told.configuration = text;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, config: Config) {
+        if config.access != self.config.access {
+            let (keys, users) = (config.access.keys.len(), config.access.users.len());
+            tracing::info!(keys, users, "the keys have changed");
+            self.health.keys.set(i64::try_from(keys + users).unwrap_or(i64::MAX));
+            self.gate.replace(config.access.clone());
+        }
+        if config.log.level != self.config.log.level {
+            log::set_level(config.log.level);
+            tracing::info!("the log level has changed");
+        }
+        for warning in config.warnings.iter().filter(|warning| !self.config.warnings.contains(warning)) {
+            tracing::warn!("{warning}");
+        }
+        let restart = self.started.needs_restart(&config);
+        if restart != self.told.restart && !restart.is_empty() {
+            tracing::warn!(
+                what = restart.join(", "),
+                "changed in the configuration, takes effect with a restart"
+            );
+        }
+        self.told.restart = restart;
+        if config.files != self.config.files {
+            self.again = true;
+        }
+        self.config = config;
+    }
+
+    fn certificate(&mut self) {
+        let Some(tls) = &self.tls else { return };
+        match renewed(tls, &self.config) {
+            Ok(changed) => {
+                self.health.set("certificate", true);
+                self.told.certificate.clear();
+                if changed == Changed::Yes {
+                    tracing::info!("new connections get the new certificate");
+                }
+            }
+            Err(error) => {
+                self.health.set("certificate", false);
+                self.again = true;
+                if error != self.told.certificate {
+                    tracing::error!(%error, "the certificate cannot be used; the present one is served");
+                    self.told.certificate = error;
+                }
+            }
+        }
+    }
+}
+
+fn renewed(tls: &Tls, config: &Config) -> Result<Changed, String> {
+    let files = certificate_files(config).map_err(|error| error.to_string())?;
+    tls.take_up(files).map_err(|error: certificate::Error| error.to_string())
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    files.iter().map(|file| stamp(file)).collect()
+}
+
+fn stamp(file: &Path) -> Stamp {
+    let about = fs::metadata(file).ok()?;
+    Some((about.dev(), about.ino(), about.len(), about.mtime(), about.mtime_nsec()))
+}

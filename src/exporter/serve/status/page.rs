@@ -1,0 +1,455 @@
+//! The status page as HTML: tables and plots of one published state, and the form that asks for a key. Loads nothing,
+//! runs nothing; everything that came from a journal is escaped.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use journal_schema::Reason;
+use sha2::{Digest as _, Sha256};
+use warp::http::HeaderValue;
+
+use super::STATUS_PATH;
+use super::history::Sample;
+use super::plot::{per_minute, plot, whole};
+use crate::exporter::checkpoint::Origin;
+use crate::exporter::metrics::labels::read_labels;
+use crate::exporter::metrics::{Table, Tables};
+use crate::exporter::published::Snapshot;
+
+/// Rows of a table; what is beyond is counted.
+const MAX_ROWS: usize = 200;
+
+/// How often a browser asks for the page again, in seconds.
+const REFRESH_SECONDS: u32 = 30;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--line:#8886;--accent:#0b6bcb;--bad:#b3261e;--good:#1b6e3c;--soft:#8881}\
+@media(prefers-color-scheme:dark){:root{--accent:#7cc0ff;--bad:#ff8a80;--good:#7ddc9c}}\
+*{box-sizing:border-box}\
+body{font:1rem/1.5 system-ui,sans-serif;margin:0 auto;padding:1rem 1.25rem 3rem;max-width:72rem}\
+header{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:baseline;justify-content:space-between}\
+h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}\
+p{margin:.25rem 0 .75rem}\
+.scroll{overflow-x:auto;border:1px solid var(--line);border-radius:.5rem}\
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
+th,td{text-align:left;vertical-align:top;padding:.4rem .75rem;border-bottom:1px solid var(--line)}\
+tr:last-child>*{border-bottom:0}thead th{background:var(--soft);white-space:nowrap}\
+th[scope=row]{font-weight:600}th[scope=row],.name{overflow-wrap:anywhere;min-width:8rem}\
+time{white-space:nowrap}.ago{opacity:.75;white-space:nowrap}\
+.bad{color:var(--bad);font-weight:600}.good{color:var(--good);font-weight:600}.none{opacity:.75}\
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:1rem}\
+figure{margin:0;padding:.75rem;border:1px solid var(--line);border-radius:.5rem}\
+figcaption{font-size:.9rem;margin-bottom:.25rem}\
+svg{display:block;width:100%;height:4rem}\
+polyline{fill:none;stroke:var(--accent);stroke-width:1.5;vector-effect:non-scaling-stroke}\
+svg line{stroke:var(--line);stroke-width:1;vector-effect:non-scaling-stroke}\
+.key{max-width:24rem;margin:12vh auto}.key label{display:block;margin-top:1rem}\
+input,button{font:inherit;padding:.5rem .75rem;border:1px solid var(--line);border-radius:.4rem}\
+.key input,.key button{width:100%;margin-top:.25rem}button{cursor:pointer}\
+.key button{margin-top:1rem;background:var(--accent);color:Canvas;border-color:transparent;font-weight:600}\
+@media(max-width:40rem){thead{position:absolute;left:-100vw}\
+.wide tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}.wide tr:last-child{border:0}\
+.wide th,.wide td{display:block;border:0;padding:.1rem .75rem}\
+.wide td::before{content:attr(data-label) \": \";opacity:.75}}";
+
+/// The policy for these pages: nothing may be loaded, run or framed; this one style sheet may be applied, and forms go
+/// back here.
+pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let digest = STANDARD.encode(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+});
+
+/// Text from outside, as HTML shows it: markup is none, and control characters are seen.
+struct Shown<'t>(&'t str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for char in self.0.chars() {
+            match char {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                other if other.is_control() => write!(f, "{}", other.escape_debug())?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A moment, with how long ago it was.
+struct Moment {
+    /// Milliseconds since 1970; 0 stands for never.
+    at: i64,
+    now: Timestamp,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(at) = Timestamp::from_millisecond(self.at) else { return f.write_str("a time out of range") };
+        if self.at == 0 {
+            return f.write_str("<span class=\"none\">never</span>");
+        }
+        let seconds = at.as_second();
+        let shown = Timestamp::from_second(seconds).unwrap_or(at).to_string();
+        let day_and_time = shown.replace('T', " ").replace('Z', " UTC");
+        let ago = Span(self.now.as_second() - seconds);
+        write!(f, "<time datetime=\"{shown}\">{day_and_time}</time> <span class=\"ago\">({ago})</span>")
+    }
+}
+
+/// How long ago something was, in seconds.
+struct Span(i64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ..-5 => f.write_str("in the future, by this host's clock"),
+            -5..=1 => f.write_str("now"),
+            seconds @ 2..=119 => write!(f, "{seconds} s ago"),
+            seconds @ 120..=7199 => write!(f, "{} min ago", seconds / 60),
+            seconds @ 7200..=172_799 => write!(f, "{} h ago", seconds / 3600),
+            seconds => write!(f, "{} days ago", seconds / 86_400),
+        }
+    }
+}
+
+/// The page that asks for a key. `wrong` is what to say of the last attempt.
+pub(super) fn form(users: bool, wrong: Option<&str>) -> String {
+    let mut out = head("etcha-exporter: key", None);
+    out.push_str("<main class=\"key\">\n<h1>Status of this host's agent</h1>\n");
+    if let Some(wrong) = wrong {
+        let _ = writeln!(out, "<p class=\"bad\" role=\"alert\">{wrong}</p>");
+    }
+    let _ = writeln!(out, "<form method=\"post\" action=\"{STATUS_PATH}\">");
+    if users {
+        out.push_str(
+            "<label for=\"user\">User, if you have a password</label>\n\
+             <input id=\"user\" name=\"user\" autocomplete=\"username\">\n",
+        );
+    }
+    let _ = writeln!(
+        out,
+        "<label for=\"key\">{}</label>\n\
+         <input id=\"key\" name=\"key\" type=\"password\" autocomplete=\"current-password\" required autofocus>\n\
+         <button>Show</button>\n</form>\n</main>\n</body>\n</html>",
+        if users { "Key or password" } else { "Key, the one that scrapes use" }
+    );
+    out
+}
+
+/// The page itself.
+pub(super) fn status(snapshot: &Snapshot, samples: &[Sample], session: bool, now: Timestamp) -> String {
+    let mut out = head("etcha-exporter: status", Some(REFRESH_SECONDS));
+    let at = Moment { at: now.as_millisecond(), now };
+    let _ = writeln!(out, "<header><h1>Status of this host's agent</h1>\n<p>As of {at}");
+    if session {
+        let _ = writeln!(
+            out,
+            "</p>\n<form method=\"post\" action=\"{STATUS_PATH}\">\
+             <button name=\"end\" value=\"1\">Leave</button></form>"
+        );
+    } else {
+        out.push_str("</p>\n");
+    }
+    out.push_str("</header>\n<main>\n");
+    agent(snapshot, now, &mut out);
+    shells(snapshot, now, &mut out);
+    sources(&snapshot.tables, now, &mut out);
+    history(snapshot, samples, &mut out);
+    journal(snapshot, now, &mut out);
+    checkpoint(snapshot, now, &mut out);
+    out.push_str("</main>\n</body>\n</html>\n");
+    out
+}
+
+fn head(title: &str, refresh: Option<u32>) -> String {
+    let refresh = refresh.map(|seconds| format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"));
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n{}\
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
+        refresh.unwrap_or_default()
+    )
+}
+
+fn agent(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
+    let engine = &snapshot.tables.engine;
+    let at = |at| Moment { at, now };
+    let state = match engine.started {
+        Some(true) => "<span class=\"good\">running</span>, started",
+        Some(false) => "<span class=\"bad\">stopped</span>, had started",
+        None => "<span class=\"none\">not known: the journal does not say</span>",
+    };
+    let _ = write!(out, "<p>Agent");
+    if !engine.version.is_empty() {
+        let _ = write!(out, " <bdi>{}</bdi>", Shown(&engine.version));
+    }
+    let _ = write!(out, " {state}");
+    if engine.started.is_some() {
+        let _ = write!(out, " {}", at(engine.start));
+    }
+    let _ = writeln!(out, ". Latest event {}.</p>", at(snapshot.tally.last_event));
+    if !snapshot.caught_up {
+        out.push_str("<p class=\"bad\">Still reading the journal: these numbers are not complete yet.</p>\n");
+    }
+}
+
+fn shells(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
+    let open = &snapshot.open_shells;
+    let _ = writeln!(out, "<h2 id=\"shells\">Shells open now: {}</h2>", open.count);
+    if open.count == 0 {
+        out.push_str("<p class=\"none\">None.</p>\n");
+        return;
+    }
+    table_head(out, &["Source", "Key", "Address", "Open since"]);
+    for &(series, opened) in &open.latest {
+        let labels = read_labels(snapshot.tables.sources_shells.text(series));
+        let value = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| v.as_str());
+        let _ = writeln!(
+            out,
+            "<tr><th scope=\"row\"><bdi>{}</bdi></th><td data-label=\"Key\" class=\"name\"><bdi>{}</bdi></td>\
+             <td data-label=\"Address\"><bdi>{}</bdi></td><td data-label=\"Open since\">{}</td></tr>",
+            Shown(value("name")),
+            Shown(value("public_key")),
+            Shown(value("remote_addr")),
+            Moment { at: opened, now },
+        );
+    }
+    table_end(out, open.count - open.latest.len());
+}
+
+/// What is known of one Source. Times are milliseconds since 1970, 0 for never.
+#[derive(Default)]
+struct Row {
+    run: i64,
+    success: i64,
+    change: i64,
+    runs: u64,
+    failed: u64,
+}
+
+fn rows(tables: &Tables) -> Vec<(String, Row)> {
+    let mut rows = BTreeMap::<String, Row>::new();
+    let name_of = |text: &str| {
+        read_labels(text)
+            .into_iter()
+            .find(|(label, _)| *label == "name")
+            .map(|(_, value)| value)
+            .unwrap_or_default()
+    };
+    let times = |table: &Table<i64>, rows: &mut BTreeMap<String, Row>, set: fn(&mut Row) -> &mut i64| {
+        for series in (0..).take(table.len()) {
+            *set(rows.entry(name_of(table.text(series))).or_default()) = *table.value(series);
+        }
+    };
+    times(&tables.source_last_run, &mut rows, |row| &mut row.run);
+    times(&tables.source_last_success, &mut rows, |row| &mut row.success);
+    times(&tables.source_last_change, &mut rows, |row| &mut row.change);
+    let sources = &tables.sources;
+    for series in (0..).take(sources.len()) {
+        let text = sources.text(series);
+        let row = rows.entry(name_of(text)).or_default();
+        row.runs += sources.value(series);
+        if text.starts_with("error=\"1\"") {
+            row.failed += sources.value(series);
+        }
+    }
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    // Those whose last run failed first, then the latest.
+    rows.sort_by_key(|(_, row)| (row.success >= row.run, -row.run));
+    rows
+}
+
+fn sources(tables: &Tables, now: Timestamp, out: &mut String) {
+    let rows = rows(tables);
+    let _ = writeln!(out, "<h2 id=\"sources\">Sources: {}</h2>", rows.len());
+    if rows.is_empty() {
+        out.push_str("<p class=\"none\">None has run yet.</p>\n");
+        return;
+    }
+    table_head(out, &["Source", "Last run", "Last success", "Last change", "Runs", "Failed"]);
+    for (name, row) in rows.iter().take(MAX_ROWS) {
+        let at = |at| Moment { at, now };
+        let verdict = if row.success >= row.run { ("good", "succeeded") } else { ("bad", "failed") };
+        let _ = writeln!(
+            out,
+            "<tr><th scope=\"row\"><bdi>{}</bdi></th>\
+             <td data-label=\"Last run\"><span class=\"{}\">{}</span> {}</td>\
+             <td data-label=\"Last success\">{}</td><td data-label=\"Last change\">{}</td>\
+             <td data-label=\"Runs\">{}</td><td data-label=\"Failed\">{}</td></tr>",
+            Shown(name),
+            verdict.0,
+            verdict.1,
+            at(row.run),
+            at(row.success),
+            at(row.change),
+            row.runs,
+            row.failed,
+        );
+    }
+    table_end(out, rows.len().saturating_sub(MAX_ROWS));
+}
+
+fn history(snapshot: &Snapshot, samples: &[Sample], out: &mut String) {
+    out.push_str("<h2 id=\"history\">The last hour</h2>\n<div class=\"plots\">\n");
+    let rate = |of: fn(&Sample) -> u64| per_minute(samples.iter().map(of));
+    plot("Scripts of Commands a minute", &rate(|sample| sample.commands), out);
+    plot("Runs of Sources a minute", &rate(|sample| sample.runs), out);
+    plot("Failed runs a minute", &rate(|sample| sample.failed), out);
+    let open = samples.iter().map(|sample| sample.shells).chain([snapshot.open_shells.count as u64]);
+    plot("Shells open", &open.map(whole).collect::<Vec<_>>(), out);
+    out.push_str("</div>\n");
+}
+
+fn journal(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
+    let (journal, tally) = (&snapshot.journal, &snapshot.tally);
+    let state = match &journal.trouble {
+        None => "<span class=\"good\">readable</span>".to_owned(),
+        Some(trouble) => format!("<span class=\"bad\">cannot be read</span>: {}", Shown(trouble)),
+    };
+    let watched = if snapshot.watching { "told by the file system" } else { "found by polling" };
+    let counted = format!("{} lines, {} bytes", tally.events.iter().sum::<u64>(), tally.bytes);
+    let mut unusable = Reason::ALL
+        .iter()
+        .filter(|reason| tally.rejected[**reason as usize] > 0)
+        .map(|reason| format!("{} {}", tally.rejected[*reason as usize], reason.as_str()))
+        .collect::<Vec<_>>();
+    if tally.duplicates > 0 {
+        unusable.push(format!("{} seen before", tally.duplicates));
+    }
+    if journal.missing > 0 {
+        unusable.push(format!("{} missing by their numbers", journal.missing));
+    }
+    let unusable = if unusable.is_empty() { "none".to_owned() } else { unusable.join(", ") };
+    facts(
+        "journal",
+        "Journal",
+        out,
+        &[
+            ("State", state),
+            ("Read", counted),
+            ("Not read yet", format!("{} bytes", journal.behind)),
+            ("Lines that did not count", unusable),
+            ("Latest event", Moment { at: tally.last_event, now }.to_string()),
+            ("Files", format!("{}, {} rotations seen", journal.files, tally.rotations)),
+            ("Changes are", watched.to_owned()),
+        ],
+    );
+}
+
+fn checkpoint(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
+    let written = &snapshot.checkpoint;
+    #[expect(clippy::cast_possible_truncation, reason = "times of this era fit")]
+    let at = (written.at * 1000.0) as i64;
+    let began = match snapshot.restored {
+        Some(Origin::Current) => "the latest one",
+        Some(Origin::Previous) => "the one before the latest",
+        None => "nothing, the whole journal was read",
+    };
+    let failures = if written.failures == 0 {
+        "<span class=\"good\">none</span>".to_owned()
+    } else {
+        format!("<span class=\"bad\">{}</span>", written.failures)
+    };
+    facts(
+        "checkpoint",
+        "Checkpoint",
+        out,
+        &[
+            ("Written", Moment { at, now }.to_string()),
+            ("Size", format!("{} bytes, written in {:.3} s", written.bytes, written.seconds)),
+            ("Failures", failures),
+            ("This process began with", began.to_owned()),
+        ],
+    );
+}
+
+fn facts(id: &str, title: &str, out: &mut String, facts: &[(&str, String)]) {
+    let _ = writeln!(out, "<h2 id=\"{id}\">{title}</h2>\n<div class=\"scroll\"><table>\n<tbody>");
+    for (name, value) in facts {
+        let _ = writeln!(out, "<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>");
+    }
+    out.push_str("</tbody>\n</table></div>\n");
+}
+
+fn table_head(out: &mut String, names: &[&str]) {
+    out.push_str("<div class=\"scroll\"><table class=\"wide\">\n<thead><tr>");
+    for name in names {
+        let _ = write!(out, "<th scope=\"col\">{name}</th>");
+    }
+    out.push_str("</tr></thead>\n<tbody>\n");
+}
+
+fn table_end(out: &mut String, more: usize) {
+    out.push_str("</tbody>\n</table></div>\n");
+    if more > 0 {
+        let _ = writeln!(out, "<p class=\"none\">And {more} more.</p>");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use journal_schema::decode;
+
+    use super::*;
+    use crate::exporter::metrics::{Limits, Metrics};
+
+    #[test]
+    fn what_a_journal_says_is_text_and_never_markup() {
+        let evil = r#"<script>alert(1)</script>\u0000&\"'\u202e"#;
+        let mut metrics = Metrics::new(Limits::default());
+        for (seq, event) in [
+            format!(r#""event":"source","name":"{evil}","trigger":"pull","error":true"#),
+            format!(
+                r#""event":"shell","name":"{evil}","session":"1","state":"opened","public_key":"{evil}""#
+            ),
+            format!(r#""event":"engine","state":"stopped","version":"{evil}""#),
+            format!(r#""event":"shell","name":"{evil}","session":"2","state":"opened","remote_addr":"::1""#),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let line = format!(
+                r#"{{"v":1,"writer":"w","seq":{},"time":"2026-01-01T00:00:0{seq}.000Z",{event}}}"#,
+                seq + 1
+            );
+            metrics.apply(&decode(line.as_bytes()).unwrap());
+        }
+        let snapshot = Snapshot {
+            tables: metrics.tables().clone(),
+            open_shells: std::sync::Arc::new(metrics.open_shells()),
+            ..Snapshot::default()
+        };
+        let now = "2026-01-01T00:10:00Z".parse().unwrap();
+        let page = status(&snapshot, &[], false, now);
+        assert!(!page.contains("<script") && !page.contains('\0'), "{page}");
+        assert!(
+            page.contains("&lt;script&gt;alert(1)&lt;/script&gt;\\0&amp;&quot;&#39;\u{202e}</bdi>"),
+            "{page}"
+        );
+        assert!(page.contains("Shells open now: 1"), "{page}");
+        assert!(page.contains("2026-01-01 00:00:03 UTC</time> <span class=\"ago\">(9 min ago)"), "{page}");
+        assert!(page.contains("class=\"bad\">failed"), "{page}");
+    }
+
+    #[test]
+    fn spans_are_told_in_one_unit() {
+        for (seconds, text) in [(0, "now"), (119, "119 s ago"), (120, "2 min ago"), (7200, "2 h ago")] {
+            assert_eq!(Span(seconds).to_string(), text);
+        }
+        assert_eq!(Span(172_800).to_string(), "2 days ago");
+        assert!(Span(-60).to_string().contains("future"));
+    }
+}
