@@ -111,6 +111,40 @@ fn a_gibibyte_of_hole_at_the_front_is_passed_over_in_bounded_memory() {
     assert!(resident() < before + MEMORY);
 }
 
+/// Lines of commands, each with an id of its own.
+struct Distinct {
+    next: u64,
+    end: u64,
+    line: std::io::Cursor<Vec<u8>>,
+}
+
+impl Read for Distinct {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.line.position() == self.line.get_ref().len() as u64 && self.next <= self.end {
+            let labels = format!(r#""id":"id number {}","source":"s""#, self.next);
+            self.line = std::io::Cursor::new(command(self.next, &labels));
+            self.next += 1;
+        }
+        self.line.read(buffer)
+    }
+}
+
+#[test]
+fn a_million_distinct_ids_are_capped_add_up_and_take_bounded_memory() {
+    let limits = Limits { series: 1_000, ..Limits::default() };
+    let before = resident();
+    let mut follower = Follower::new(Path::new("journal.jsonl"), Metrics::new(limits), Memory::default());
+    let mut lines = Distinct { next: 1, end: 1_000_000, line: std::io::Cursor::default() };
+    follower.replay_stream(Path::new("-"), &mut lines).unwrap();
+    let samples = samples(&follower);
+    assert_eq!(samples.len(), 1_001);
+    let sum: f64 = samples.values().sum();
+    assert!((sum - 1_000_000.0).abs() < 0.5, "{sum}");
+    let overflow = samples.iter().find(|(series, _)| series.labels["id"] == "__overflow__").unwrap();
+    assert!((overflow.1 - 999_000.0).abs() < 0.5, "{overflow:?}");
+    assert!(resident() < before + MEMORY, "{} bytes, {before} before", resident());
+}
+
 /// Resident memory of this process in bytes.
 fn resident() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt as _, symlink},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 
 use crate::harness::{
-    exporter::{Exporter, Home, command},
+    exporter::{Exporter, Home, SCRAPE, command},
     program,
     wait::{SOON, wait_until},
 };
@@ -207,4 +207,90 @@ fn a_restart_goes_on_from_the_checkpoint_though_the_journal_is_gone() {
     wait_for_count(&exporter, 2.0);
     let restored = [("origin", "current")];
     assert_eq!(exporter.scrape().value("etcha_exporter_checkpoint_restored", &restored), Some(1.0));
+}
+
+#[test]
+fn where_no_notification_ever_comes_polling_delivers() {
+    // The watch is on the link's directory, where nothing happens when its target grows.
+    let home = Home::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = elsewhere.path().join("journal.jsonl");
+    fs::write(&target, line(1)).unwrap();
+    symlink(&target, home.journal()).unwrap();
+    let exporter = home.start(&["--poll-interval", "50ms"]);
+    wait_for_count(&exporter, 1.0);
+    assert_eq!(exporter.scrape().value("etcha_exporter_journal_watched", &[]), Some(1.0));
+    for seq in 2..5 {
+        home.append(line(seq));
+        wait_for_count(&exporter, seq as f64);
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_for_a_while_after_its_rotation_loses_nothing() {
+    let Some(setpriv) = program::find("setpriv") else { return };
+    if !rustix::process::geteuid().is_root() {
+        program::leave_out("only root can run the exporter as somebody else");
+        return;
+    }
+    let home = Home::with_journal("log/journal.jsonl");
+    let (root, log) = (home.path(""), home.path("log"));
+    for (directory, owner) in [(root, None), (log, None), (home.state(), Some(65_534))] {
+        fs::create_dir_all(&directory).unwrap();
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::chown(&directory, owner, owner).unwrap();
+    }
+    fs::set_permissions(home.key_file(), fs::Permissions::from_mode(0o644)).unwrap();
+    home.append(line(1));
+    let mut nobody = Command::new(setpriv);
+    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(command().get_program());
+    let exporter = home.start_by(nobody, &["--poll-interval", "50ms"]);
+    wait_for_count(&exporter, 1.0);
+    fs::rename(home.journal(), home.path("log/journal.jsonl.1")).unwrap();
+    home.append("");
+    fs::set_permissions(home.journal(), fs::Permissions::from_mode(0o600)).unwrap();
+    home.append(line(2));
+    let readable = || exporter.scrape().value("etcha_exporter_journal_readable", &[]);
+    wait_until(SOON, "the refusal to show", || readable() == Some(0.0));
+    assert_eq!(count(&exporter), Some(1.0));
+    fs::set_permissions(home.journal(), fs::Permissions::from_mode(0o644)).unwrap();
+    wait_for_count(&exporter, 2.0);
+    wait_until(SOON, "the recovery to show", || readable() == Some(1.0));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_costs_nothing_but_its_age_and_recovers() {
+    let home = Home::new();
+    // Nothing can be written under this name, not even by root.
+    let obstacle = home.state().join("checkpoint.new");
+    fs::create_dir_all(obstacle.join("x")).unwrap();
+    home.append(line(1));
+    let exporter = home.start(&["--checkpoint-interval", "100ms", "--poll-interval", "50ms"]);
+    wait_for_count(&exporter, 1.0);
+    let own = |family: &str| exporter.scrape().value(family, &[]).unwrap();
+    wait_until(SOON, "the failure to show", || own("etcha_exporter_checkpoint_failures_total") > 0.0);
+    assert_eq!(own("etcha_exporter_checkpoint_timestamp_seconds"), 0.0);
+    fs::remove_dir_all(&obstacle).unwrap();
+    home.append(line(2));
+    wait_until(SOON, "a checkpoint", || own("etcha_exporter_checkpoint_timestamp_seconds") > 0.0);
+    assert!(home.state().join("checkpoint").is_file());
+}
+
+#[test]
+fn the_time_at_which_a_series_was_born_outlives_a_restart() {
+    let home = Home::new();
+    home.append(line(1));
+    let created = |exporter: &Exporter| {
+        let response = exporter.get(SCRAPE, &[("Accept", "application/openmetrics-text")]);
+        let born = response.text().lines().find(|line| line.starts_with("etcha_commands_created{"));
+        born.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+    };
+    let mut exporter = home.start(&[]);
+    wait_for_count(&exporter, 1.0);
+    assert_eq!(created(&exporter).as_deref(), Some("1767225600"));
+    assert!(exporter.process.terminate().success());
+    fs::remove_file(home.journal()).unwrap();
+    let exporter = home.start(&[]);
+    wait_for_count(&exporter, 1.0);
+    assert_eq!(created(&exporter).as_deref(), Some("1767225600"));
 }

@@ -136,3 +136,18 @@ fn promtool_takes_the_readmes_scrape_configs_and_rules() {
     check("scrape config with a header", &["check", "config", "--syntax-only"]);
     check("rules", &["check", "rules"]);
 }
+
+#[test]
+fn promtool_sees_the_readmes_rules_fire_at_a_birth_and_not_at_a_restart() {
+    let Some(promtool) = program::find("promtool") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("rules.yml"), example("rules")).unwrap();
+    fs::write(directory.path().join("test.yml"), include_str!("rules/readme.test.yml")).unwrap();
+    let tested = Command::new(promtool)
+        .args(["test", "rules", "test.yml"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let said = [tested.stdout, tested.stderr].concat();
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&said));
+}

@@ -19,10 +19,10 @@ use self::journal::{Action, Naming, Start, WRITERS};
 use self::life::World;
 
 /// Scripts a run of whatever may happen, unless `PROPTEST_CASES` says otherwise.
-const SCRIPTS: u32 = 1500;
+const SCRIPTS: u32 = 2000;
 
 /// Scripts a run of what happens to a journal that is kept well.
-const ORDINARY_SCRIPTS: u32 = 300;
+const ORDINARY_SCRIPTS: u32 = 500;
 
 fn config(scripts: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());

@@ -66,14 +66,33 @@ impl Watch {
     fn start(&self) -> notify::Result<RecommendedWatcher> {
         let wake = self.wake.clone();
         let tell = move |event: notify::Result<notify::Event>| {
-            // Reading is told, too, and would have the follower wake itself for ever. An error, such as a queue
-            // that ran over, is as good a reason to look as any.
-            if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
+            if is_worth_a_look(&event) {
                 let _ = wake.send(());
             }
         };
         let mut watcher = notify::recommended_watcher(tell)?;
         watcher.watch(&self.directory, RecursiveMode::NonRecursive)?;
         Ok(watcher)
+    }
+}
+
+/// Reading is told, too, and would have the follower wake itself for ever. Anything else is a reason to look: also an
+/// error, and the word that the kernel's queue ran over, which names no file.
+fn is_worth_a_look(event: &notify::Result<notify::Event>) -> bool {
+    !event.as_ref().is_ok_and(|event| matches!(event.kind, EventKind::Access(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{AccessKind, Flag, ModifyKind};
+    use notify::{Error, Event};
+
+    #[test]
+    fn a_queue_that_ran_over_and_an_error_are_reasons_to_look_and_reading_is_none() {
+        assert!(is_worth_a_look(&Ok(Event::new(EventKind::Modify(ModifyKind::Any)))));
+        assert!(is_worth_a_look(&Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan))));
+        assert!(is_worth_a_look(&Err(Error::generic("the queue ran over"))));
+        assert!(!is_worth_a_look(&Ok(Event::new(EventKind::Access(AccessKind::Any)))));
     }
 }

@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_ids_fill_the_family_and_the_sum_stays_right() {
+    fn ids_beyond_the_limit_go_to_one_series_and_the_sum_stays_right() {
         let limits = Limits { series: 100, label: LabelLimit::default() };
         let mut metrics = Metrics::new(limits);
         for id in 0..10_000 {
