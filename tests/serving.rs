@@ -1,7 +1,10 @@
 //! The exporter's surface as a client and a writer see it: the key, a hand-written line, start and end.
 
+use std::process::{Command, Stdio};
+
 use crate::harness::{
     exporter::{Home, KEY, SCRAPE},
+    program,
     wait::{SOON, wait_until},
 };
 
@@ -53,4 +56,36 @@ fn the_key_is_taken_as_a_bearer_token_too_and_never_logged() {
     assert_eq!(exporter.get(SCRAPE, &[]).status, 200);
     assert!(exporter.process.terminate().success());
     assert!(!exporter.process.log().contains(KEY), "{}", exporter.process.log());
+}
+
+#[test]
+fn openssl_verifies_the_certificate_and_is_spoken_to_from_tls_1_2_on() {
+    let Some(openssl) = program::find("openssl") else { return };
+    let home = Home::new();
+    let exporter = home.start(&[]);
+    for (version, expected) in [("-tls1_1", None), ("-tls1_2", Some("TLSv1.2")), ("-tls1_3", Some("TLSv1.3"))]
+    {
+        let mut command = Command::new(&openssl);
+        command.args([
+            "s_client",
+            "-verify_return_error",
+            "-verify_hostname",
+            "localhost",
+            "-alpn",
+            "h2",
+            version,
+        ]);
+        command.arg("-CAfile").arg(home.certificate()).arg("-connect").arg(exporter.address.to_string());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        match expected {
+            Some(protocol) => {
+                assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+                for part in [protocol, "Verify return code: 0 (ok)", "ALPN protocol: h2"] {
+                    assert!(said.contains(part), "{part} in {said}");
+                }
+            }
+            None => assert!(!output.status.success(), "{said}"),
+        }
+    }
 }
