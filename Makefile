@@ -1,7 +1,7 @@
 # Shortcuts. Everything here can be done with cargo alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help programs test check
+.PHONY: help programs test check soak
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -14,3 +14,7 @@ test: programs ## install these programs, then run all tests
 
 check: ## all that CI checks: formatting, clippy, docs, tests, dependencies
 	@bash .ci/run
+
+soak: ## a few minutes of scrapes under wrk with hostile clients beside them (needs wrk, not part of CI)
+	cargo build --release --locked --bin etcha-exporter
+	@python3 .ci/soak

@@ -51,7 +51,7 @@ fn a_person_opens_the_status_page_with_the_key_and_sees_all_of_it_on_every_scree
     // Wrong keys and refused forms are complaints of their own; from here on there is nothing to complain about.
     browser.complaints.clear();
     // Without scripts everything is still there: there are none.
-    browser.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    browser.call("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let mut colours = Vec::new();
     for (name, width, height) in [("desktop", 1280, 900), ("phone", 390, 844)] {
@@ -70,7 +70,7 @@ fn a_person_opens_the_status_page_with_the_key_and_sees_all_of_it_on_every_scree
     assert_ne!(colours[0], colours[1], "dark is another colour");
     assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
 
-    browser.call("Emulation.setScriptExecutionDisabled", json!({"value": false}));
+    browser.call("Emulation.setScriptExecutionDisabled", &json!({"value": false}));
     browser.evaluate("document.querySelector('button').click()");
     browser.wait_for("#key");
     fs::write(pictures.join("status-form.png"), browser.picture()).unwrap();

@@ -1,7 +1,10 @@
 //! The exporter's surface as a client and a writer see it: the key, a hand-written line, start and end.
 
+use std::process::{Command, Stdio};
+
 use crate::harness::{
     exporter::{Home, KEY, SCRAPE},
+    program,
     wait::{SOON, wait_until},
 };
 
@@ -106,4 +109,36 @@ fn odd_and_long_labels_never_make_a_scrape_invalid() {
     assert!(found.contains(&"a \"quoted\" id") && found.contains(&"two\nlines"), "{found:?}");
     assert!(found.iter().all(|id| id.len() <= 1024));
     assert_eq!(scrape.value("etcha_exporter_labels_shortened_total", &[]), Some(2.0));
+}
+
+#[test]
+fn openssl_verifies_the_certificate_and_is_spoken_to_from_tls_1_2_on() {
+    let Some(openssl) = program::find("openssl") else { return };
+    let home = Home::new();
+    let exporter = home.start(&[]);
+    for (version, expected) in [("-tls1_1", None), ("-tls1_2", Some("TLSv1.2")), ("-tls1_3", Some("TLSv1.3"))]
+    {
+        let mut command = Command::new(&openssl);
+        command.args([
+            "s_client",
+            "-verify_return_error",
+            "-verify_hostname",
+            "localhost",
+            "-alpn",
+            "h2",
+            version,
+        ]);
+        command.arg("-CAfile").arg(home.certificate()).arg("-connect").arg(exporter.address.to_string());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        match expected {
+            Some(protocol) => {
+                assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+                for part in [protocol, "Verify return code: 0 (ok)", "ALPN protocol: h2"] {
+                    assert!(said.contains(part), "{part} in {said}");
+                }
+            }
+            None => assert!(!output.status.success(), "{said}"),
+        }
+    }
 }

@@ -137,7 +137,8 @@ impl Renewal {
         health.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
         Self {
             started: config.clone(),
-            stamps: stamps(&config.files),
+            // None yet: the first look reads all again, because a file may have changed since the start read it.
+            stamps: Vec::new(),
             config,
             gate,
             tls,

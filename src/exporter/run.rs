@@ -88,6 +88,9 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
         .enable_all()
         .build()
         .map_err(RunError::System)?;
+    // Before anybody is told that it listens: an earlier signal would end the process at once.
+    let signals = async { Ok((end_signal()?, signal(SignalKind::hangup())?)) };
+    let (end, hangup) = runtime.block_on(signals).map_err(RunError::System)?;
     let listeners = runtime.block_on(async { listen(config) })?;
     let (follower, restored) = follower(config, &mut state);
     let published = Published::default();
@@ -117,11 +120,10 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
         tracing::info!(%address, journal = %config.journal.display(), "listening");
     }
     started(&Running { addresses, certificate: renewal::authority(config) });
-    let served: io::Result<()> = runtime.block_on(async {
-        let end = end_signal()?;
+    runtime.block_on(async {
         let renewal = Renewal::new(config, gate, tls.clone(), health);
         let mut tasks = JoinSet::new();
-        tasks.spawn(renewal.run(signal(SignalKind::hangup())?));
+        tasks.spawn(renewal.run(hangup));
         tasks.spawn(async move { history.run(&shown).await });
         if let Some(textfile) = &textfile {
             tasks.spawn(write_again_and_again(Arc::clone(textfile), config.poll_interval));
@@ -133,7 +135,6 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
             None => end.await,
         }
         tasks.shutdown().await;
-        Ok(())
     });
     tail.stop();
     if let Some(textfile) = textfile {
@@ -144,7 +145,7 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
         checkpointer.finish();
     }
     tracing::info!("stopped");
-    served.map_err(RunError::System)
+    Ok(())
 }
 
 /// The certificate that is served first.

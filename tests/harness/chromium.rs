@@ -91,18 +91,19 @@ impl Chromium {
             complaints: Vec::new(),
             _directory: directory,
         };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let target = json!({"targetId": target["targetId"], "flatten": true});
-        let session = browser.call("Target.attachToTarget", target)["sessionId"].as_str().unwrap().to_owned();
+        let session =
+            browser.call("Target.attachToTarget", &target)["sessionId"].as_str().unwrap().to_owned();
         browser.session = session;
         for domain in ["Page.enable", "Log.enable", "Runtime.enable"] {
-            browser.call(domain, json!({}));
+            browser.call(domain, &json!({}));
         }
         browser
     }
 
     /// Gives an order and waits for its result.
-    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;
         let mut order = json!({"id": self.next, "method": method, "params": params});
         if !self.session.is_empty() {
@@ -126,14 +127,14 @@ impl Chromium {
 
     /// What a script yields in the page.
     pub(crate) fn evaluate(&mut self, script: &str) -> Value {
-        let result = self.call("Runtime.evaluate", json!({"expression": script, "returnByValue": true}));
+        let result = self.call("Runtime.evaluate", &json!({"expression": script, "returnByValue": true}));
         assert!(result.get("exceptionDetails").is_none(), "{script}: {result}");
         result["result"]["value"].clone()
     }
 
     /// Opens a page, and waits until it has what `selector` selects.
     pub(crate) fn open(&mut self, url: &str, selector: &str) {
-        let result = self.call("Page.navigate", json!({"url": url}));
+        let result = self.call("Page.navigate", &json!({"url": url}));
         assert!(result.get("errorText").is_none(), "{url}: {result}");
         self.wait_for(selector);
     }
@@ -148,15 +149,15 @@ impl Chromium {
     pub(crate) fn screen(&mut self, width: u32, height: u32, dark: bool) {
         let mobile = width < 600;
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
-        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.call("Emulation.setDeviceMetricsOverride", &size);
         let value = if dark { "dark" } else { "light" };
         let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
-        self.call("Emulation.setEmulatedMedia", scheme);
+        self.call("Emulation.setEmulatedMedia", &scheme);
     }
 
     /// A picture of the whole page, PNG.
     pub(crate) fn picture(&mut self) -> Vec<u8> {
-        let result = self.call("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
+        let result = self.call("Page.captureScreenshot", &json!({"captureBeyondViewport": true}));
         STANDARD.decode(result["data"].as_str().unwrap()).unwrap()
     }
 }

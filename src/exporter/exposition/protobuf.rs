@@ -71,10 +71,11 @@ impl Message {
     }
 
     fn label(&mut self, name: &str, value: &str) {
-        self.message(field::METRIC_LABEL, |label| {
-            label.bytes(field::LABEL_NAME, name.as_bytes());
-            label.bytes(field::LABEL_VALUE, value.as_bytes());
-        });
+        // Its length is known beforehand: labels are most of a body, and a buffer for each would cost the most.
+        varint(u64::from(field::METRIC_LABEL) << 3 | 2, &mut self.bytes);
+        varint(length(name.len()) + length(value.len()), &mut self.bytes);
+        self.bytes(field::LABEL_NAME, name.as_bytes());
+        self.bytes(field::LABEL_VALUE, value.as_bytes());
     }
 
     /// When a series was born, in milliseconds since 1970. A clock before 1970 was not set, and says nothing.
@@ -232,6 +233,12 @@ fn head(name: &str, kind: Kind, help: &str) -> Message {
 fn deliver(message: &Message, out: &mut Vec<u8>) {
     varint(message.bytes.len() as u64, out);
     out.extend_from_slice(&message.bytes);
+}
+
+/// How long a field of so many bytes is, with its key of one byte and its length.
+fn length(bytes: usize) -> u64 {
+    let bytes = bytes as u64;
+    1 + u64::from((64 - (bytes | 1).leading_zeros()).div_ceil(7)) + bytes
 }
 
 /// Appends a number in groups of seven bits, the lowest first.

@@ -5,6 +5,7 @@
 //! * [`mod@routes`]: which path and method gets what.
 //! * [`auth`]: whether a request may read the metrics; `query` decodes what it offers. [`access`]: who may, as of now;
 //!   [`users`]: those with passwords, which `passwords` checks.
+//! * `admission`: lets a request in, or says how it is answered instead.
 //! * [`attempts`]: how often a client may be wrong.
 //! * [`body`]: rendered bodies, shared between scrapes; [`accept`] chooses their format, [`encoding`] their coding,
 //!   both by `weight`.
@@ -13,6 +14,7 @@
 
 pub mod accept;
 pub mod access;
+mod admission;
 pub mod attempts;
 pub mod auth;
 pub mod body;

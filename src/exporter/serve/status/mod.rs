@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //!
-//! * `page`: the HTML; `plot`: the drawings in it.
+//! * `page`: the HTML; `plot`: the drawings in it; `shown`: single values.
 //! * [`history`]: the hour that the drawings show.
 //! * `session`: who has shown a key already.
 //! * this file: requests and answers.
@@ -12,6 +12,7 @@ pub mod history;
 mod page;
 mod plot;
 mod session;
+mod shown;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,9 +27,10 @@ use warp::reply::Response;
 
 use self::history::History;
 use self::session::Sessions;
+use super::admission::{admit, check, refuse};
 use super::auth::{Credentials, Refusal};
 use super::query;
-use super::routes::{Site, admit, check, plain, refuse};
+use super::routes::{Site, plain};
 use crate::https::Peer;
 
 /// Path of the page.
