@@ -4,9 +4,16 @@
 mod harness;
 
 mod browser;
+mod checkpoint;
+mod content;
+mod crash;
+mod following;
 mod formats;
 mod hostile;
+mod logrotate;
+mod model;
 mod prometheus;
+mod readme;
 mod recordings;
 mod renewal;
 mod serving;

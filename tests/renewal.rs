@@ -56,7 +56,7 @@ fn a_key_file_that_became_empty_or_unreadable_leaves_the_last_good_keys_in_force
     home.place("key", "");
     wait_until(SOON, "the empty file to be told", || own(&exporter, KEY, reloaded) == Some(0.0));
     assert_eq!(exporter.get(METRICS, &[]).status, 403);
-    assert!(exporter.process.log().contains("the key is empty"), "{}", exporter.process.log());
+    wait_until(SOON, "the log to say so", || exporter.process.log().contains("the key is empty"));
     fs::remove_file(home.key_file()).unwrap();
     fs::create_dir(home.key_file()).unwrap();
     wait_until(SOON, "the directory to be told", || exporter.process.log().contains("cannot be read"));

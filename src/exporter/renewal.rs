@@ -144,7 +144,8 @@ impl Renewal {
             tls,
             health,
             read: Instant::now(),
-            again: false,
+            // What was read at start may have changed before its stamps were taken.
+            again: true,
             told: Told::default(),
         }
     }

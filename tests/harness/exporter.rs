@@ -51,18 +51,25 @@ pub(crate) fn render(arguments: impl IntoIterator<Item = impl AsRef<std::ffi::Os
 /// A directory with a journal, a key and room for the exporter's state; removed at the end of the test.
 pub(crate) struct Home {
     directory: TempDir,
+    journal: PathBuf,
 }
 
 impl Home {
     /// A home whose journal does not exist yet.
     pub(crate) fn new() -> Self {
-        let home = Self { directory: tempfile::tempdir().unwrap() };
+        Self::with_journal("journal.jsonl")
+    }
+
+    /// A home with its journal at this path below it.
+    pub(crate) fn with_journal(path: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Self { journal: directory.path().join(path), directory };
         fs::write(home.key_file(), KEY).unwrap();
         home
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
-        self.directory.path().join("journal.jsonl")
+        self.journal.clone()
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -95,16 +102,24 @@ impl Home {
 
     /// Starts the exporter with `arguments` besides those for this home, and waits until it listens.
     pub(crate) fn start(&self, arguments: &[&str]) -> Exporter {
+        self.start_by(command(), arguments)
+    }
+
+    /// The same with a command of its own, which ends in the exporter's program.
+    pub(crate) fn start_by(&self, command: Command, arguments: &[&str]) -> Exporter {
         let key_file = self.key_file();
         let key = ["--metrics-key-file", key_file.to_str().unwrap(), "--listen-address", "127.0.0.1:0"];
-        let mut process = self.launch(&[&key, arguments].concat());
+        let mut process = self.launch_by(command, &[&key, arguments].concat());
         let address = process.wait_for_log("where it is listening", listening);
         Exporter { process, address, certificate: self.certificate() }
     }
 
     /// Starts the exporter for this home with `arguments`, without key and address of its own.
     pub(crate) fn launch(&self, arguments: &[&str]) -> Process {
-        let mut command = command();
+        self.launch_by(command(), arguments)
+    }
+
+    fn launch_by(&self, mut command: Command, arguments: &[&str]) -> Process {
         command.arg("--journal").arg(self.journal()).arg("--state-dir").arg(self.state());
         Process::start(command.args(arguments).stdout(Stdio::null()))
     }

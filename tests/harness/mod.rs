@@ -6,11 +6,13 @@
 //! * [`http`]: as much of an HTTP client as a scrape needs, plain or over verified TLS.
 //! * [`exposition`]: a strict parser of the text format.
 //! * [`prometheus`]: the real Prometheus; [`stub`]: bodies for it to read.
+//! * [`appender`]: a writer at work.
 //! * [`recording`]: what a real agent wrote, and what it said of itself.
 //! * [`chromium`]: a real browser without a window.
 //! * [`comparison`]: whether we say the same.
 //! * [`wait`]: waits for a condition, never for a time.
 
+pub(crate) mod appender;
 pub(crate) mod chromium;
 pub(crate) mod comparison;
 pub(crate) mod exporter;
