@@ -291,7 +291,7 @@ impl Running {
     }
 
     /// Leaves a process that cannot be ended to a thread that reaps it whenever it ends.
-    fn leave(mut self) -> Output {
+    fn leave(self) -> Output {
         tracing::error!(pid = self.child.id(), "a script cannot be ended; it is left running");
         let mut child = self.child;
         let waiting = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait());
