@@ -178,7 +178,7 @@ impl Draft {
 
     /// Reads the targets, now that it is known which ids there are.
     fn resolve(mut self, index: usize, ids: &[String]) -> Result<Command, Wrong> {
-        let mut read = |key: &str, texts: Vec<String>, order: Order| {
+        let read = |key: &str, texts: Vec<String>, order: Order| {
             texts
                 .into_iter()
                 .map(|text| target(&self.place, key, text, index, ids, order))
