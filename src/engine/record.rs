@@ -4,7 +4,7 @@
 //! once, and shows in the journal as numbers that are missing.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,39 +43,43 @@ pub struct Origin {
 
 /// The journal, or none where there is no `journal` in the configuration.
 pub struct Journal {
-    writer: Option<Mutex<Recording>>,
+    recording: Option<Mutex<Recording>>,
 }
 
 struct Recording {
-    writer: Writer,
+    path: PathBuf,
+    options: Options,
+    /// Not there until the journal could be opened.
+    writer: Option<Writer>,
+    /// Whether the start of the engine is still to be told.
+    starting: bool,
     /// Events that were not written since the last one that was.
     lost: u64,
 }
 
 impl Journal {
-    /// Opens the journal at `path`.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be opened for writing. An engine that should record and cannot do so from the start is set up wrong.
-    pub fn open(path: &Path, options: Options) -> Result<Journal, WriteError> {
-        let writer = Writer::open(path, options)?;
-        Ok(Journal { writer: Some(Mutex::new(Recording { writer, lost: 0 })) })
+    /// Records into the journal at `path`. It is opened with the first event; if that fails, with a later one.
+    pub fn new(path: PathBuf, options: Options) -> Journal {
+        let recording = Recording { path, options, writer: None, starting: false, lost: 0 };
+        Journal { recording: Some(Mutex::new(recording)) }
     }
 
     /// Records nothing.
     pub fn none() -> Journal {
-        Journal { writer: None }
+        Journal { recording: None }
     }
 
-    /// The engine starts. Readers close the shells of whatever ran before.
+    /// The engine starts. Readers close the shells of whatever ran before, so this comes first whenever it comes.
     pub fn engine_started(&self) {
-        self.engine(journal::EngineState::Started);
+        let Some(recording) = &self.recording else { return };
+        let mut recording = lock(recording);
+        recording.starting = true;
+        recording.start();
     }
 
     /// The engine stops in good order; everything before is made to survive a loss of power.
     pub fn engine_stopped(&self) {
-        self.engine(journal::EngineState::Stopped);
+        self.append(&engine(journal::EngineState::Stopped));
     }
 
     /// A Command was asked or has acted.
@@ -111,36 +115,70 @@ impl Journal {
         self.append(&Event::Source(source(origin, true)));
     }
 
-    fn engine(&self, state: journal::EngineState) {
-        self.append(&Event::Engine(journal::Engine {
-            state,
-            version: env!("CARGO_PKG_VERSION").into(),
-            pid: Some(std::process::id()),
-        }));
+    fn append(&self, event: &Event<'_>) {
+        let Some(recording) = &self.recording else { return };
+        let mut recording = lock(recording);
+        if recording.start() {
+            recording.append(event);
+        } else {
+            recording.lost += 1;
+        }
+    }
+}
+
+impl Recording {
+    /// Opens the journal and tells of the start, where that is still to be done. Whether events can follow.
+    fn start(&mut self) -> bool {
+        if self.writer.is_none() {
+            match Writer::open(&self.path, self.options.clone()) {
+                Ok(writer) => self.writer = Some(writer),
+                Err(error) => {
+                    self.failed(&error);
+                    return false;
+                }
+            }
+        }
+        if self.starting {
+            self.starting = !self.append(&engine(journal::EngineState::Started));
+        }
+        true
     }
 
-    fn append(&self, event: &Event<'_>) {
-        let Some(writer) = &self.writer else { return };
-        let mut recording = lock(writer);
-        match recording.writer.append(event) {
+    /// Whether the event is in the journal.
+    fn append(&mut self, event: &Event<'_>) -> bool {
+        let Some(writer) = &mut self.writer else { return false };
+        let appended = writer.append(event);
+        if let Some(warning) = writer.take_warning() {
+            tracing::warn!("journal: {warning}");
+        }
+        match appended {
             // The line is in the file, and syncing is tried again by itself.
             Err(error @ WriteError::Sync { .. }) => tracing::error!("journal: {error}"),
             Err(error) => {
-                if recording.lost == 0 {
-                    tracing::error!("journal: {error}; work goes on, what follows may be missing too");
-                }
-                recording.lost += 1;
+                self.failed(&error);
+                self.lost += 1;
+                return false;
             }
-            Ok(_) if recording.lost > 0 => {
-                tracing::info!(lost = recording.lost, "journal: writing again");
-                recording.lost = 0;
+            Ok(_) if self.lost > 0 => {
+                tracing::info!(lost = self.lost, "journal: writing again");
+                self.lost = 0;
             }
             Ok(_) => {}
         }
-        if let Some(warning) = recording.writer.take_warning() {
-            tracing::warn!("journal: {warning}");
+        true
+    }
+
+    /// Told once, not for each event.
+    fn failed(&self, error: &WriteError) {
+        if self.lost == 0 {
+            tracing::error!("journal: {error}; work goes on, events are missing from now on");
         }
     }
+}
+
+fn engine(state: journal::EngineState) -> Event<'static> {
+    let pid = Some(std::process::id());
+    Event::Engine(journal::Engine { state, version: env!("CARGO_PKG_VERSION").into(), pid })
 }
 
 /// A writer that panicked has left a line out or torn, both of which the next line heals.

@@ -90,6 +90,13 @@ impl Pending {
         self.of(phase).entry(number).or_default().push(by.to_owned());
     }
 
+    /// Adds what another run left, after two of them ran at once.
+    pub fn merge(&mut self, other: Pending) {
+        for (number, by) in other.changed {
+            self.changed.entry(number).or_default().extend(by);
+        }
+    }
+
     fn of(&mut self, phase: Phase) -> &mut Via {
         match phase {
             Phase::Change => &mut self.changed,

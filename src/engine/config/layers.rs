@@ -55,9 +55,12 @@ impl Layers {
             lay_variable(&mut value, name, text).map_err(ConfigError::Wrong)?;
         }
         for setting in &self.settings {
-            let place = format!("-x {setting}");
-            let wrong = |what: &str| ConfigError::Wrong(Wrong::new(&place, what));
-            let (key, text) = setting.split_once('=').ok_or_else(|| wrong("is no key=value"))?;
+            let Some((key, text)) = setting.split_once('=') else {
+                let place = format!("-x {setting}");
+                return Err(ConfigError::Wrong(Wrong::new(place, "is no key=value")));
+            };
+            // Without the value, which may be a secret.
+            let place = format!("-x {key}");
             lay(&mut value, key, text, &place).map_err(ConfigError::Wrong)?;
         }
         Config::read(value).map_err(ConfigError::Wrong)

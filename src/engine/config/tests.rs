@@ -121,7 +121,7 @@ fn what_is_laid_over_is_told_with_its_name() {
     );
     assert_eq!(read("etcha_config", "x", ""), "configuration, etcha_config: holds no JSON object");
     assert_eq!(read("A", "x", "vars"), "configuration, -x vars: is no key=value");
-    assert!(read("A", "x", "vars_a=[").starts_with("configuration, -x vars_a=[: the value is no JSON"));
+    assert!(read("A", "x", "vars_a=[").starts_with("configuration, -x vars_a: the value is no JSON"));
 }
 
 #[test]

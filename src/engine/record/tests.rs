@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use journal_schema::{Reader, Sync};
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ fn lines(path: &Path) -> Vec<Value> {
 fn a_run_is_one_line_for_each_step_and_one_for_itself() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.jsonl");
-    let journal = Journal::open(&path, Options::default()).unwrap();
+    let journal = Journal::new(path.clone(), Options::default());
     let origin = origin();
     let commands = json!([
         {"id": "skipped"},
@@ -109,7 +110,7 @@ fn what_cannot_be_written_stops_nothing_and_shows_as_a_gap() {
     let inner = directory.path().join("inner");
     fs::create_dir(&inner).unwrap();
     let path = inner.join("journal.jsonl");
-    let journal = Journal::open(&path, Options::default()).unwrap();
+    let journal = Journal::new(path.clone(), Options::default());
     journal.engine_started();
     fs::rename(&inner, directory.path().join("away")).unwrap();
     journal.source_failed(&origin());
@@ -120,6 +121,20 @@ fn what_cannot_be_written_stops_nothing_and_shows_as_a_gap() {
     let mut reader = Reader::new(file);
     let record = reader.next().unwrap().unwrap();
     assert_eq!(record.content.unwrap().envelope.seq, 4);
+}
+
+#[test]
+fn a_journal_that_cannot_be_opened_at_first_begins_with_the_start_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("later").join("journal.jsonl");
+    let journal = Journal::new(path.clone(), Options::default());
+    journal.engine_started();
+    journal.source_failed(&origin());
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    journal.source_failed(&origin());
+    let lines = lines(&path);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0], json!({"event": "engine", "state": "started"}));
 }
 
 #[test]
@@ -140,7 +155,7 @@ fn an_event_costs_microseconds() {
     const BOUND: Duration = Duration::from_micros(if cfg!(debug_assertions) { 100 } else { 10 });
     let directory = tempfile::tempdir().unwrap();
     let options = Options { sync: Sync::Never, ..Options::default() };
-    let journal = Journal::open(&directory.path().join("journal.jsonl"), options).unwrap();
+    let journal = Journal::new(directory.path().join("journal.jsonl"), options);
     let (origin, parents) = (origin(), Parents::top("web").inside("group"));
     let begin = cpu_time();
     for _ in 0..EVENTS {

@@ -16,7 +16,7 @@ pub(super) struct Variables {
 
 impl Variables {
     pub(super) fn new(given: &BTreeMap<String, String>) -> Variables {
-        Variables { all: given.clone() }
+        Variables { all: given.iter().map(|(name, value)| (name.clone(), fitting(value))).collect() }
     }
 
     pub(super) fn all(&self) -> &BTreeMap<String, String> {
