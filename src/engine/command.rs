@@ -181,7 +181,7 @@ impl Draft {
         let read = |key: &str, texts: Vec<String>, order: Order| {
             texts
                 .into_iter()
-                .map(|text| target(&self.place, key, text, index, ids, order))
+                .map(|text| target(&self.place, key, &text, index, ids, order))
                 .collect::<Result<Vec<_>, _>>()
         };
         self.command.on_change = read("onChange", self.on_change, Order::Later)?;
@@ -229,7 +229,7 @@ enum Order {
 fn target(
     place: &str,
     key: &str,
-    text: String,
+    text: &str,
     index: usize,
     ids: &[String],
     order: Order,
@@ -241,7 +241,7 @@ fn target(
     if text == ids[index] {
         return Err(wrong("which is the command itself"));
     }
-    let Ok(regex) = Regex::new(&text) else { return Err(wrong("which is no regular expression")) };
+    let Ok(regex) = Regex::new(text) else { return Err(wrong("which is no regular expression")) };
     match ids.iter().position(|id| regex.is_match(id)) {
         None => Err(wrong("which matches no id in the same list")),
         Some(first) if order == Order::Later && first < index => {

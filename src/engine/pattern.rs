@@ -83,7 +83,7 @@ impl Pattern {
     ///
     /// As [`Pattern::read`].
     pub fn of_commands(commands: Value) -> Result<Pattern, Wrong> {
-        Pattern::read(serde_json::json!({ "run": commands }))
+        Pattern::read(Value::Object(Map::from_iter([("run".to_owned(), commands)])))
     }
 }
 
@@ -124,5 +124,41 @@ mod tests {
     fn an_unknown_key_of_a_pattern_is_refused() {
         let error = Pattern::read(json!({"runs": [{"id": "a"}]})).unwrap_err().to_string();
         assert_eq!(error, "pattern: `runs` is no known key; is `run` meant?");
+    }
+
+    /// Any JSON, with keys and values that a Pattern might have.
+    fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
+        use proptest::prelude::*;
+        let keys =
+            ["id", "run", "build", "commands", "check", "always", "onChange", "exec", "env", "envPrefix"];
+        let texts = ["", "a", "b", "(", ".*", "etcha:a", "1", "'"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            proptest::sample::select(texts.to_vec()).prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            let object =
+                proptest::collection::vec((proptest::sample::select(keys.to_vec()), inner.clone()), 0..6);
+            prop_oneof![
+                proptest::collection::vec(inner, 0..6).prop_map(Value::from),
+                object.prop_map(|members| members
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect()),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_rendered_is_a_pattern_or_an_error_with_a_place(value in any_json()) {
+            match Pattern::read(value) {
+                Ok(pattern) => assert!(pattern.run.len() + pattern.build.len() > 0),
+                Err(wrong) => assert!(!wrong.place.is_empty() && !wrong.what.is_empty()),
+            }
+        }
     }
 }

@@ -302,7 +302,7 @@ impl Sources {
         let mut problems = Vec::new();
         for path in &source.pull_paths {
             let read = read_token(&local_path(path)).map_err(|error| error.to_string());
-            match read.and_then(|text| verified(text, &keys)) {
+            match read.and_then(|text| verified(&text, &keys)) {
                 Ok(token) => {
                     tracing::debug!(source = name, path, key = token.key_id, "pulled");
                     return Ok(Some(token));
@@ -322,7 +322,7 @@ impl Sources {
             let Some(text) = self.state.token(name).map_err(|error| error.to_string())? else {
                 return Ok(None);
             };
-            let token = verified(text, &self.config.keys_of(source))?;
+            let token = verified(&text, &self.config.keys_of(source))?;
             let pattern = program::of_claims(&self.config, name, &token.claims, &token.text);
             pattern.map(|pattern| Some((token, pattern))).map_err(|error| error.to_string())
         })();
@@ -339,8 +339,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn verified(text: String, keys: &[VerifyKey]) -> Result<Token, String> {
-    let verified = token::verify(&text, keys, program::now()).map_err(|error| error.to_string())?;
+fn verified(text: &str, keys: &[VerifyKey]) -> Result<Token, String> {
+    let verified = token::verify(text, keys, program::now()).map_err(|error| error.to_string())?;
     Ok(Token { text: text.trim().to_owned(), claims: verified.claims, key_id: verified.key_id })
 }
 

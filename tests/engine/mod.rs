@@ -1,5 +1,7 @@
 //! The program `etcha-engine` as a person and a service manager see it: its output, its files, its end.
 
+mod scraped;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -33,6 +35,12 @@ impl Home {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etcha-engine"));
+        // Settings of the person who runs the tests are none of theirs.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().to_ascii_lowercase().starts_with("etcha_") {
+                command.env_remove(name);
+            }
+        }
         command.current_dir(&self.directory).args(arguments);
         command
     }

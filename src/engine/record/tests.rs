@@ -64,7 +64,7 @@ fn a_run_is_one_line_for_each_step_and_one_for_itself() {
     journal.engine_started();
     let summary =
         run(setting, &[(Phase::Change, &commands)], &BTreeMap::new(), &mut Pending::default(), &mut |step| {
-            journal.command(&origin, step)
+            journal.command(&origin, step);
         });
     journal.source(&origin, &summary);
     journal.source_failed(&origin);

@@ -24,7 +24,7 @@ impl Host {
     }
 
     /// Starts an engine, as after a restart.
-    fn start(&self, sources: Value) -> (Sources, Stopper) {
+    fn start(&self, sources: &Value) -> (Sources, Stopper) {
         let directory = self.directory.path();
         let config = Config::read(json!({
             "exec": {"workDir": directory},
@@ -78,7 +78,7 @@ impl Host {
 #[test]
 fn static_commands_run_at_the_start_and_on_schedule() {
     let host = Host::new();
-    let (sources, _stopper) = host.start(json!({
+    let (sources, _stopper) = host.start(&json!({
         "web": {"commands": [{"id": "a", "check": "test -e made", "change": "touch made"}]},
         "none": {"eventsReceive": "x"}
     }));
@@ -94,7 +94,7 @@ fn a_new_pattern_removes_what_the_old_one_had() {
     let undo =
         |id: &str| format!("{{id: '{id}', check: 'test -e {id}', change: 'touch {id}', remove: 'rm {id}'}}");
     host.sign("web.jwt", &format!("{{run: [{}, {}]}}", undo("a"), undo("b")));
-    let (sources, _stopper) = host.start(host.pulling());
+    let (sources, _stopper) = host.start(&host.pulling());
     assert_eq!(sources.run("web", Trigger::Init), Outcome::Done);
     host.sign("web.jwt", &format!("{{run: [{}, {}]}}", undo("b"), undo("c")));
     assert_eq!(sources.run("web", Trigger::Pull), Outcome::Done);
@@ -109,7 +109,7 @@ fn with_no_remove_nothing_is_removed() {
     host.sign("web.jwt", "{run: [{id: 'a', check: 'test -e a', change: 'touch a', remove: 'rm a'}]}");
     let mut web = host.pulling();
     web["web"]["noRemove"] = json!(true);
-    let (sources, _stopper) = host.start(web);
+    let (sources, _stopper) = host.start(&web);
     sources.run("web", Trigger::Init);
     host.sign("web.jwt", "{run: [{id: 'b'}]}");
     sources.run("web", Trigger::Pull);
@@ -120,11 +120,11 @@ fn with_no_remove_nothing_is_removed() {
 fn a_kept_pattern_comes_back_after_a_restart_without_its_origin() {
     let host = Host::new();
     host.sign("web.jwt", "{run: [{id: 'a', always: true, change: 'echo a >> ran'}]}");
-    let (sources, stopper) = host.start(host.pulling());
+    let (sources, stopper) = host.start(&host.pulling());
     sources.run("web", Trigger::Init);
     drop((sources, stopper));
     fs::remove_file(host.path("web.jwt")).unwrap();
-    let (sources, _stopper) = host.start(host.pulling());
+    let (sources, _stopper) = host.start(&host.pulling());
     assert_eq!(sources.run("web", Trigger::Init), Outcome::Done);
     // At the start what is there runs all the same; later a pull that fails is a failure.
     assert_eq!(sources.run("web", Trigger::Pull), Outcome::Failed);
@@ -138,11 +138,11 @@ fn with_no_restore_nothing_comes_back() {
     host.sign("web.jwt", "{run: [{id: 'a', always: true, change: 'echo a >> ran'}]}");
     let mut web = host.pulling();
     web["web"]["noRestore"] = json!(true);
-    let (sources, _stopper) = host.start(web.clone());
+    let (sources, _stopper) = host.start(&web);
     sources.run("web", Trigger::Init);
     assert!(!host.path("state/web.jwt").exists());
     fs::remove_file(host.path("web.jwt")).unwrap();
-    assert_eq!(host.start(web).0.run("web", Trigger::Init), Outcome::Failed);
+    assert_eq!(host.start(&web).0.run("web", Trigger::Init), Outcome::Failed);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_token_of_another_key_or_a_damaged_kept_one_runs_nothing() {
     fs::copy(stranger.path("web.jwt"), host.path("web.jwt")).unwrap();
     fs::create_dir(host.path("state")).unwrap();
     fs::copy(stranger.path("web.jwt"), host.path("state/web.jwt")).unwrap();
-    let (sources, _stopper) = host.start(host.pulling());
+    let (sources, _stopper) = host.start(&host.pulling());
     assert_eq!(sources.run("web", Trigger::Init), Outcome::Failed);
     assert!(!host.path("evil").exists());
     assert_eq!(host.runs(), ["web init true - - -"]);
@@ -164,7 +164,7 @@ fn a_token_of_another_key_or_a_damaged_kept_one_runs_nothing() {
 fn a_run_that_fails_leaves_the_old_pattern_in_place() {
     let host = Host::new();
     host.sign("web.jwt", "{run: [{id: 'a', check: 'test -e a', change: 'touch a', remove: 'rm a'}]}");
-    let (sources, _stopper) = host.start(host.pulling());
+    let (sources, _stopper) = host.start(&host.pulling());
     sources.run("web", Trigger::Init);
     let kept = host.read("state/web.jwt");
     host.sign("web.jwt", "{run: [{id: 'bad', always: true, change: 'false'}]}");
@@ -185,7 +185,7 @@ fn a_run_that_fails_leaves_the_old_pattern_in_place() {
 fn events_run_those_who_receive_them_with_what_happened() {
     let host = Host::new();
     let seen = "env | grep -E '^ETCHA_(EVENT|SOURCE)' | sort >> seen";
-    let (sources, _stopper) = host.start(json!({
+    let (sources, _stopper) = host.start(&json!({
         "sender": {
             "eventsSend": "^made$",
             "eventsReceive": "made",
@@ -211,7 +211,7 @@ fn events_run_those_who_receive_them_with_what_happened() {
 #[test]
 fn events_of_a_failed_run_still_arrive() {
     let host = Host::new();
-    let (sources, _stopper) = host.start(json!({
+    let (sources, _stopper) = host.start(&json!({
         "a": {"eventsSend": ".", "commands": [{"id": "bad", "always": true, "change": "false", "onFail": "etcha:alarm"}]},
         "b": {"eventsReceive": "alarm", "triggerOnly": true, "commands": [{"id": "r", "always": true, "change": "touch alarm"}]}
     }));
@@ -223,7 +223,7 @@ fn events_of_a_failed_run_still_arrive() {
 fn check_only_asks_and_does_nothing() {
     let host = Host::new();
     let commands = json!([{"id": "a", "check": "false", "change": "touch a"}]);
-    let (sources, _stopper) = host.start(json!({"web": {"checkOnly": true, "commands": commands}}));
+    let (sources, _stopper) = host.start(&json!({"web": {"checkOnly": true, "commands": commands}}));
     assert_eq!(sources.run("web", Trigger::Pull), Outcome::Done);
     assert!(!host.path("a").exists());
     assert_eq!(host.runs(), ["web pull false 0 0 -"]);
@@ -231,18 +231,19 @@ fn check_only_asks_and_does_nothing() {
 
 #[test]
 fn runs_of_a_source_wait_for_each_other_unless_it_says_run_multi() {
-    // Each run says when it is inside, and notes if somebody else is.
-    let script = "mkdir inside 2>/dev/null || touch together; sleep 0.2; rmdir inside 2>/dev/null || true";
-    for (multi, together) in [(false, false), (true, true)] {
+    // With `runMulti` each run waits inside for a second one; without, each looks whether it is alone.
+    let alone = "mkdir inside || touch together; echo looking; rmdir inside";
+    let pairwise = "touch in.$$; until [ $(ls in.* | wc -l) -ge 2 ]; do sleep 0.01; done; touch together";
+    for (multi, script) in [(false, alone), (true, pairwise)] {
         let host = Host::new();
         let commands = json!([{"id": "a", "always": true, "change": script}]);
-        let (sources, _stopper) = host.start(json!({"web": {"runMulti": multi, "commands": commands}}));
+        let (sources, _stopper) = host.start(&json!({"web": {"runMulti": multi, "commands": commands}}));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| sources.run("web", Trigger::Pull));
             }
         });
-        assert_eq!(host.path("together").exists(), together, "runMulti {multi}");
+        assert_eq!(host.path("together").exists(), multi, "runMulti {multi}");
         assert_eq!(host.runs().len(), 4);
     }
 }

@@ -125,3 +125,22 @@ fn what_is_no_token_says_so() {
     // White space around it is what an editor leaves.
     assert!(verify(&format!("{good}\n"), &keys, NOW).is_ok());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_is_a_token_and_none_does_harm(text in "[A-Za-z0-9_.=-]{0,200}|.{0,100}") {
+        let (_, public) = pair(Algorithm::Ed25519, "k");
+        assert!(verify(&text, &[public], NOW).is_err());
+    }
+
+    #[test]
+    fn whatever_a_known_key_signs_is_read_or_refused(
+        header in r#"\{"alg":"(EdDSA|ES256)"(,"(kid|crit|typ)":("x"|1|null|\[\]))?\}"#,
+        payload in r#"\{("(exp|nbf|aud|etchaPattern|etchaRunVars)":(-?[0-9]{1,20}|"x"|null|\[\]|\{\}))?\}"#,
+    ) {
+        let (private, public) = pair(Algorithm::Ed25519, "k");
+        let message = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let signature = URL_SAFE_NO_PAD.encode(private.sign(message.as_bytes()).unwrap());
+        let _ = verify(&format!("{message}.{signature}"), &[public], NOW);
+    }
+}
