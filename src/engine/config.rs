@@ -20,6 +20,7 @@ use super::fields::{Fields, Wrong};
 use super::jsonnet::JsonnetError;
 use super::key::{SigningKey, VerifyKey};
 use super::pattern::Pattern;
+use super::pull::Place;
 
 /// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
 const MIN_FREQUENCY: Duration = Duration::from_millis(100);
@@ -82,7 +83,7 @@ pub struct Source {
     /// A new version alone makes no new Pattern.
     pub pull_ignore_version: bool,
     /// Where signed Patterns are fetched, in order of preference.
-    pub pull_paths: Vec<String>,
+    pub pull_paths: Vec<Place>,
     /// Time between two runs on its schedule; without it there are none.
     pub run_frequency: Option<Duration>,
     /// Runs need not wait for each other.
@@ -200,7 +201,7 @@ impl Source {
             no_remove: fields.flag("noRemove")?.unwrap_or(false),
             no_restore: fields.flag("noRestore")?.unwrap_or(false),
             pull_ignore_version: fields.flag("pullIgnoreVersion")?.unwrap_or(false),
-            pull_paths: fields.strings("pullPaths")?,
+            pull_paths: pull_paths(&mut fields)?,
             run_frequency: fields.duration("runFrequency")?.filter(|frequency| !frequency.is_zero()),
             run_multi: fields.flag("runMulti")?.unwrap_or(false),
             trigger_only: fields.flag("triggerOnly")?.unwrap_or(false),
@@ -209,10 +210,6 @@ impl Source {
         };
         if source.run_frequency.is_some_and(|frequency| frequency < MIN_FREQUENCY) {
             return Err(fields.wrong("runFrequency", "is shorter than 100ms"));
-        }
-        if let Some(path) = source.pull_paths.iter().find(|path| is_remote(path)) {
-            return Err(fields
-                .wrong("pullPaths", format_args!("holds {path}, but this engine pulls from files only")));
         }
         fields.end()?;
         Ok(source)
@@ -224,8 +221,9 @@ fn is_source_name(name: &str) -> bool {
     !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
 }
 
-fn is_remote(path: &str) -> bool {
-    path.starts_with("http://") || path.starts_with("https://")
+fn pull_paths(fields: &mut Fields) -> Result<Vec<Place>, Wrong> {
+    let paths = fields.strings("pullPaths")?;
+    paths.iter().map(|path| Place::read(path).map_err(|why| fields.wrong("pullPaths", why))).collect()
 }
 
 fn build(mut fields: Fields) -> Result<Option<SigningKey>, Wrong> {

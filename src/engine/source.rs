@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::{Config, Source};
@@ -14,9 +13,10 @@ use super::exec::process::Limits;
 use super::key::VerifyKey;
 use super::pattern::Pattern;
 use super::program;
+use super::pull::{Client, Fetched};
 use super::record::{Journal, Origin, Trigger};
 use super::run::{Output, Pending, Phase, Setting, Step, Summary, run};
-use super::state::{StateDir, read_token};
+use super::state::StateDir;
 use super::stop::Stop;
 use super::token::{self, Claims};
 
@@ -26,6 +26,7 @@ pub struct Sources {
     journal: Journal,
     state: StateDir,
     stop: Stop,
+    client: Client,
     states: BTreeMap<String, State>,
 }
 
@@ -35,6 +36,8 @@ struct State {
     /// Held by the run whose turn it is.
     turn: Mutex<()>,
     current: Mutex<Current>,
+    /// What came from each place the last time, by its position in `pullPaths`.
+    fetched: Mutex<BTreeMap<usize, Fetched>>,
 }
 
 #[derive(Default)]
@@ -66,7 +69,7 @@ impl Sources {
     /// The Sources of `config`, each with its static Commands or with the Pattern of its kept token. Nothing runs yet.
     pub fn new(config: Config, journal: Journal, state: StateDir, stop: Stop) -> Sources {
         let states = config.sources.keys().map(|name| (name.clone(), State::default())).collect();
-        let sources = Sources { config, journal, state, stop, states };
+        let sources = Sources { config, journal, state, stop, client: Client::default(), states };
         for (name, source) in &sources.config.sources {
             let Some(state) = sources.states.get(name) else { continue };
             let mut current = lock(&state.current);
@@ -101,7 +104,7 @@ impl Sources {
             remote_addr: String::new(),
         };
         let turn = (!source.run_multi).then(|| lock(&state.turn));
-        let pulled = match self.pull(name, source) {
+        let pulled = match self.pull(name, source, state) {
             Ok(pulled) => pulled,
             Err(why) => {
                 tracing::error!(source = name, "pull: {why}");
@@ -296,18 +299,22 @@ impl Sources {
         }
     }
 
-    /// The first token that can be read and trusted; nothing if the Source pulls none.
-    fn pull(&self, name: &str, source: &Source) -> Result<Option<Token>, String> {
+    /// The first token that can be fetched and trusted; nothing if the Source pulls none.
+    fn pull(&self, name: &str, source: &Source, state: &State) -> Result<Option<Token>, String> {
         let keys = self.config.keys_of(source);
         let mut problems = Vec::new();
-        for path in &source.pull_paths {
-            let read = read_token(&local_path(path)).map_err(|error| error.to_string());
-            match read.and_then(|text| verified(&text, &keys)) {
-                Ok(token) => {
-                    tracing::debug!(source = name, path, key = token.key_id, "pulled");
+        for (index, place) in source.pull_paths.iter().enumerate() {
+            let before = lock(&state.fetched).get(&index).cloned();
+            let fetched = self.client.fetch(place, before.as_ref());
+            let token =
+                fetched.and_then(|fetched| verified(&fetched.text, &keys).map(|token| (fetched, token)));
+            match token {
+                Ok((fetched, token)) => {
+                    tracing::debug!(source = name, %place, key = token.key_id, "pulled");
+                    lock(&state.fetched).insert(index, fetched);
                     return Ok(Some(token));
                 }
-                Err(why) => problems.push(format!("{path}: {why}")),
+                Err(why) => problems.push(format!("{place}: {why}")),
             }
         }
         if problems.is_empty() { Ok(None) } else { Err(problems.join("; ")) }
@@ -349,15 +356,6 @@ fn says_the_same(one: &Claims, other: &Claims, source: &Source) -> bool {
     one.build_manifest == other.build_manifest
         && one.pattern == other.pattern
         && (source.pull_ignore_version || one.version == other.version)
-}
-
-/// A path as it stands in `pullPaths`: `file:` before it and `~` for the home directory are understood.
-fn local_path(path: &str) -> PathBuf {
-    let path = path.strip_prefix("file:").unwrap_or(path);
-    match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
-        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
-        _ => PathBuf::from(path),
-    }
 }
 
 fn tell(origin: &Origin, summary: &Summary) {
