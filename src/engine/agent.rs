@@ -14,7 +14,7 @@ use super::config::Config;
 use super::record::{Journal, Trigger};
 use super::source::{Outcome, Sources};
 use super::state::StateDir;
-use super::stop::{self, Stop};
+use super::stop::{self, Stop, Stopper};
 
 /// Why the engine could not start.
 #[derive(Debug)]
@@ -47,14 +47,14 @@ impl std::error::Error for AgentError {}
 ///
 /// # Errors
 ///
-/// It cannot start. Once it runs, nothing but a signal ends it.
+/// It cannot start. Once it runs, a signal ends it, or a Command that fires `exit`.
 pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
     if config.sources.is_empty() {
         return Err(AgentError::NoSources);
     }
     let state = StateDir::open(&config.state_dir)
         .map_err(|error| AgentError::State(config.state_dir.clone(), error))?;
-    let stop = on_signals().map_err(AgentError::System)?;
+    let (stopper, stop) = on_signals().map_err(AgentError::System)?;
     let journal = match config.journal.take() {
         Some(journal) => Journal::new(journal.path, journal.options),
         None => {
@@ -63,7 +63,7 @@ pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
         }
     };
     journal.engine_started();
-    let sources = Sources::new(config, journal, state, stop.clone());
+    let sources = Sources::new(config, journal, state, stop.clone(), stopper);
     let mut well = true;
     for name in sources.config().sources.keys() {
         if stop.is_asked() {
@@ -114,13 +114,14 @@ fn random_delay(below: Duration) -> io::Result<Duration> {
     }
 }
 
-/// A wish to stop that comes with the first SIGTERM or SIGINT.
+/// A wish to stop that comes with the first SIGTERM or SIGINT, or with whoever else asks.
 ///
 /// # Errors
 ///
 /// The system gives no pipe, thread or signal.
-pub fn on_signals() -> io::Result<Stop> {
+pub fn on_signals() -> io::Result<(Stopper, Stop)> {
     let (stopper, stop) = stop::pair()?;
+    let by_signal = stopper.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let signals = {
         let _entered = runtime.enter();
@@ -134,7 +135,7 @@ pub fn on_signals() -> io::Result<Stop> {
                 _ = interrupt.recv() => {}
             }
         });
-        drop(stopper);
+        by_signal.ask();
     })?;
-    Ok(stop)
+    Ok((stopper, stop))
 }

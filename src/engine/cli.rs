@@ -225,7 +225,8 @@ fn print(text: &str) -> Result<bool, Said> {
 
 /// For work that ends by itself, or with Ctrl-C.
 fn limits() -> Result<Limits, Said> {
-    let stop = agent::on_signals().map_err(said)?;
+    // The signals' own stopper lives as long as they are waited for.
+    let (_, stop) = agent::on_signals().map_err(said)?;
     Ok(Limits { deadline: None, stop })
 }
 

@@ -38,10 +38,11 @@
 //! facts about the host (`sysinfo`) are not there. All imports of a program have to exist, also those that it may not
 //! evaluate.
 //!
-//! *Sources.* A run counts once; one that finds nothing to run does not count, one that stores a Pattern without running it
-//! (`triggerOnly`) neither, since no script ran. Event runs wait for their turn as all others do, fire nothing themselves and
-//! never reach the Source that fired. Tokens are kept with mode 0600. A pull remembers `ETag` and `Last-Modified` in memory
-//! and does not follow redirects. `local` records nothing in the journal: it is no run of the engine.
+//! *Sources.* A run counts once; one that finds nothing to run does not count. One that fetched a Pattern only to store it
+//! (`triggerOnly`) counts without numbers of changes. Event runs wait for their turn as all others do, fire nothing
+//! themselves and never reach the Source that fired; `exit` needs no `eventsSend`, and ends the engine as a signal does. Tokens are kept with mode 0600. A pull remembers `ETag` and
+//! `Last-Modified` in memory and does not follow redirects. `local` records nothing in the journal: it is no run of the
+//! engine.
 //!
 //! *Configuration.* `-c` with a file that is not there is an error; the default file may be missing. Variables in the
 //! environment that begin with no section's name are left alone.

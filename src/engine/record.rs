@@ -115,6 +115,11 @@ impl Journal {
         self.append(&Event::Source(source(origin, true)));
     }
 
+    /// A run of a Source had its Pattern stored and nothing else to do.
+    pub fn source_stored(&self, origin: &Origin) {
+        self.append(&Event::Source(source(origin, false)));
+    }
+
     fn append(&self, event: &Event<'_>) {
         let Some(recording) = &self.recording else { return };
         let mut recording = lock(recording);

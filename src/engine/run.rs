@@ -209,7 +209,7 @@ impl Run<'_> {
             return Ok(false);
         }
         let via = pending.of(phase).get(&command.number).cloned().unwrap_or_default();
-        let mut output = Output::new(command, parents);
+        let mut check_output = String::new();
         match beforehand(scripts, !via.is_empty()) {
             Beforehand::Skip => {
                 self.variables.set(scripts, "_CHECK", "0");
@@ -229,11 +229,11 @@ impl Run<'_> {
                 if !needed {
                     return Ok(false);
                 }
-                output.check_output = self.keep(&finished);
+                check_output = self.keep(&finished);
             }
         }
         self.variables.set(scripts, "_CHECK", "1");
-        output.needed = true;
+        let output = Output { needed: true, check_output, ..Output::new(command, parents) };
         if self.setting.check_only {
             self.outputs.push(output);
             return Ok(false);

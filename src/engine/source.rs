@@ -17,8 +17,11 @@ use super::pull::{Client, Fetched};
 use super::record::{Journal, Origin, Trigger};
 use super::run::{Output, Pending, Phase, Setting, Step, Summary, run};
 use super::state::StateDir;
-use super::stop::Stop;
+use super::stop::{Stop, Stopper};
 use super::token::{self, Claims};
+
+/// The event that ends the engine, after everybody who receives events of the same run.
+const EXIT: &str = "exit";
 
 /// All Sources, and where their runs are recorded.
 pub struct Sources {
@@ -26,6 +29,7 @@ pub struct Sources {
     journal: Journal,
     state: StateDir,
     stop: Stop,
+    stopper: Stopper,
     client: Client,
     states: BTreeMap<String, State>,
 }
@@ -67,9 +71,9 @@ pub enum Outcome {
 
 impl Sources {
     /// The Sources of `config`, each with its static Commands or with the Pattern of its kept token. Nothing runs yet.
-    pub fn new(config: Config, journal: Journal, state: StateDir, stop: Stop) -> Sources {
+    pub fn new(config: Config, journal: Journal, state: StateDir, stop: Stop, stopper: Stopper) -> Sources {
         let states = config.sources.keys().map(|name| (name.clone(), State::default())).collect();
-        let sources = Sources { config, journal, state, stop, client: Client::default(), states };
+        let sources = Sources { config, journal, state, stop, stopper, client: Client::default(), states };
         for (name, source) in &sources.config.sources {
             let Some(state) = sources.states.get(name) else { continue };
             let mut current = lock(&state.current);
@@ -120,6 +124,10 @@ impl Sources {
         let (outcome, fired) = self.run_pattern(source, state, &origin, token);
         drop(turn);
         self.send(source, &origin, &fired);
+        if fired.iter().any(|output| output.events.iter().any(|event| event == EXIT)) {
+            tracing::info!(source = name, "a command asks the engine to end");
+            self.stopper.ask();
+        }
         outcome
     }
 
@@ -163,7 +171,11 @@ impl Sources {
         };
         let Some(new) = new else { return (Outcome::Nothing, Vec::new()) };
         if source.trigger_only {
+            let is_pulled = token.is_some();
             let outcome = self.keep(source, state, origin, &new, token, pending);
+            if is_pulled {
+                self.journal.source_stored(origin);
+            }
             return (outcome, Vec::new());
         }
         // The numbers of another Pattern mean nothing in this one.

@@ -1,17 +1,37 @@
 //! The wish that work ends, as something that can be waited for beside files and processes. A pipe carries it: when
-//! the [`Stopper`] is gone, every [`Stop`] becomes readable.
+//! a [`Stopper`] asks, or all of them are gone, every [`Stop`] becomes readable.
 
-use std::io::{self, PipeReader, PipeWriter};
+use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Asks for the end when it is dropped.
-#[derive(Debug)]
+/// Asks for the end; at the latest when the last of them is dropped.
+#[derive(Clone, Debug)]
 pub struct Stopper {
-    _writer: PipeWriter,
+    end: Arc<Mutex<Option<End>>>,
+}
+
+impl Stopper {
+    /// Asks for the end, once and for all.
+    pub fn ask(&self) {
+        // Nothing can be half done behind this lock.
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// The writing end of the pipe.
+#[derive(Debug)]
+struct End(PipeWriter);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // A process that is just being started holds a copy of this end for a moment, so closing alone would be seen
+        // late. Should nobody read any more, nobody has to know.
+        let _ = self.0.write(b".");
+    }
 }
 
 /// Tells whether the end was asked for.
@@ -27,7 +47,7 @@ pub struct Stop {
 /// The system gives no pipe.
 pub fn pair() -> io::Result<(Stopper, Stop)> {
     let (reader, writer) = io::pipe()?;
-    Ok((Stopper { _writer: writer }, Stop { reader: Arc::new(reader) }))
+    Ok((Stopper { end: Arc::new(Mutex::new(Some(End(writer)))) }, Stop { reader: Arc::new(reader) }))
 }
 
 impl Stop {
@@ -63,5 +83,15 @@ mod tests {
         assert!(!stop.is_asked() && !other.wait(Duration::from_millis(1)));
         drop(stopper);
         assert!(stop.is_asked() && other.wait(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn one_stopper_is_enough_to_ask() {
+        let (stopper, stop) = pair().unwrap();
+        let other = stopper.clone();
+        drop(stopper);
+        assert!(!stop.is_asked());
+        other.clone().ask();
+        assert!(stop.is_asked());
     }
 }

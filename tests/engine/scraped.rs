@@ -100,5 +100,6 @@ fn an_engine_that_is_killed_and_started_again_is_counted_on() {
     }
     let journal = fs::read_to_string(watched.journal()).unwrap();
     let recorded = journal.lines().filter(|line| line.contains(r#""trigger":"pull""#)).count();
-    wait_until(SOON, "all runs in the journal to be counted", || counted() as usize == recorded);
+    let recorded = f64::from(u32::try_from(recorded).unwrap());
+    wait_until(SOON, "all runs in the journal to be counted", || counted() == recorded);
 }

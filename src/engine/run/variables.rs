@@ -1,5 +1,6 @@
 //! What Commands tell those after them: variables in the environment, shared by a whole run.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Phase;
@@ -25,10 +26,12 @@ impl Variables {
 
     /// Sets the variable whose name is the Command's prefix and `suffix`.
     pub(super) fn set(&mut self, scripts: &Scripts, suffix: &str, value: &str) {
-        let name = [scripts.env_prefix.as_str(), suffix].concat();
+        let prefix = scripts.env_prefix.as_str();
+        let name =
+            if prefix.is_empty() { Cow::Borrowed(suffix) } else { Cow::Owned([prefix, suffix].concat()) };
         // Most Commands have no prefix and say the same again and again: no memory is needed for that.
-        if self.all.get(&name).is_none_or(|present| present != value) {
-            self.all.insert(name, fitting(value));
+        if self.all.get(&*name).is_none_or(|present| present != value) {
+            self.all.insert(name.into_owned(), fitting(value));
         }
     }
 

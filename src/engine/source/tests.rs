@@ -35,7 +35,8 @@ impl Host {
         .unwrap();
         let journal = Journal::new(directory.join("journal.jsonl"), journal_schema::Options::default());
         let (stopper, stop) = stop::pair().unwrap();
-        (Sources::new(config, journal, StateDir::open(&directory.join("state")).unwrap(), stop), stopper)
+        let state = StateDir::open(&directory.join("state")).unwrap();
+        (Sources::new(config, journal, state, stop, stopper.clone()), stopper)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -147,6 +148,24 @@ fn with_no_restore_nothing_comes_back() {
 }
 
 #[test]
+fn a_source_that_only_events_run_stores_what_it_pulls() {
+    let host = Host::new();
+    host.sign("web.jwt", "{run: [{id: 'a', always: true, change: 'echo a >> ran'}]}");
+    let mut config = host.pulling();
+    config["web"]["triggerOnly"] = json!(true);
+    config["web"]["eventsReceive"] = json!("go");
+    config["sender"] = json!({
+        "eventsSend": "go", "commands": [{"id": "s", "always": true, "change": "true", "onChange": "etcha:go"}]
+    });
+    let (sources, _stopper) = host.start(&config);
+    assert_eq!(sources.run("web", Trigger::Init), Outcome::Done);
+    assert!(host.path("state/web.jwt").exists() && !host.path("ran").exists());
+    sources.run("sender", Trigger::Pull);
+    assert_eq!(host.read("ran"), "a");
+    assert_eq!(host.runs(), ["web init false - - k1", "sender pull false 1 0 -", "web event false 1 0 -"]);
+}
+
+#[test]
 fn a_token_of_another_key_or_a_damaged_kept_one_runs_nothing() {
     let host = Host::new();
     Host::new().sign("web.jwt", "{run: []}");
@@ -207,6 +226,19 @@ fn events_run_those_who_receive_them_with_what_happened() {
     );
     assert!(!host.path("else").exists());
     assert_eq!(host.runs(), ["sender init false 1 0 -", "receiver event false 1 0 -"]);
+}
+
+#[test]
+fn a_command_ends_the_engine_after_those_who_receive_its_events() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "a": {"eventsSend": "last", "commands": [
+            {"id": "new", "always": true, "change": "true", "onChange": ["etcha:exit", "etcha:last"]}
+        ]},
+        "b": {"eventsReceive": "last", "triggerOnly": true, "commands": [{"id": "r", "always": true, "change": "touch last"}]}
+    }));
+    assert_eq!(sources.run("a", Trigger::Pull), Outcome::Done);
+    assert!(host.path("last").exists() && sources.stop.is_asked());
 }
 
 #[test]
