@@ -4,6 +4,14 @@
 mod engine;
 mod harness;
 
+mod checkpoint;
+mod content;
+mod crash;
+mod following;
+mod formats;
+mod logrotate;
+mod model;
 mod prometheus;
+mod readme;
 mod recordings;
 mod serving;

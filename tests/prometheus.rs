@@ -2,23 +2,17 @@
 //! certificate verified, and with promtool's opinion on our output.
 
 use std::{
-    fmt::Write as _,
-    fs,
     io::Write as _,
-    net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
 };
 
-use serde_json::Value;
-
 use crate::harness::{
     comparison::{FAMILIES, assert_same, difference},
-    exporter::{Exporter, Home, KEY, SCRAPE, listening, render},
+    exporter::{Exporter, Home, SCRAPE, render},
     exposition::{Exposition, Series},
-    http,
-    process::Process,
-    program,
+    http, program,
+    prometheus::{Prometheus, Target},
     recording::Recording,
     wait::{SOON, wait_until},
 };
@@ -26,90 +20,6 @@ use crate::harness::{
 /// What promtool may say: only what the guide's own names force. None of them does so far: the counters end in
 /// `_total`, the gauges do not, and the label names are in snake case. One line per complaint, as promtool prints it.
 const FORCED_BY_THE_GUIDE: &[&str] = &[];
-
-/// A running Prometheus that scrapes one exporter.
-struct Prometheus {
-    /// Ended before its directory is removed.
-    process: Process,
-    address: SocketAddr,
-    _directory: tempfile::TempDir,
-}
-
-impl Prometheus {
-    fn start(program: &Path, exporter: &Exporter, certificate: &Path) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let config = directory.path().join("prometheus.yml");
-        fs::write(&config, scrape_config(exporter.address.port(), certificate)).unwrap();
-        let mut command = Command::new(program);
-        command.arg(format!("--config.file={}", config.display()));
-        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
-        command.arg("--web.listen-address=127.0.0.1:0").stdout(Stdio::null());
-        let mut process = Process::start(&mut command);
-        let address = process.wait_for_log("where it is listening", listening);
-        Self { process, address, _directory: directory }
-    }
-
-    /// The samples that `query` yields now, without the labels that Prometheus adds. Empty while it is not ready.
-    fn query(&self, query: &str) -> Exposition {
-        let target = format!("/api/v1/query?query={}", percent_encoded(query));
-        let response = http::get_plain(self.address, &target);
-        if response.status == 503 {
-            return Exposition::default();
-        }
-        let answer: Value = serde_json::from_slice(&response.body).unwrap();
-        assert_eq!(answer["status"], "success", "{answer}");
-        let samples = answer["data"]["result"].as_array().unwrap().iter().map(sample).collect();
-        Exposition { samples, ..Exposition::default() }
-    }
-}
-
-/// The guide's scrape config, its target on loopback and its certificate in a file.
-fn scrape_config(port: u16, certificate: &Path) -> String {
-    format!(
-        r#"
-global:
-  scrape_interval: 1s
-scrape_configs:
-  - job_name: etcha
-    metrics_path: /etcha/v1/system/metrics
-    params:
-      key:
-        - {KEY}
-    scheme: https
-    static_configs:
-      - targets:
-          - "localhost:{port}"
-    tls_config:
-      ca_file: {}
-"#,
-        certificate.display()
-    )
-}
-
-/// One element of an instant vector. A label without a value is absent there: put back, as we sent it.
-fn sample(element: &Value) -> (Series, f64) {
-    let labels = element["metric"].as_object().unwrap();
-    let name = labels.get("__name__").and_then(Value::as_str).unwrap_or_default();
-    let empty = FAMILIES.iter().find(|(family, ..)| *family == name).map_or(&[][..], |(.., labels)| labels);
-    let mut series = Series::new(name, &empty.iter().map(|label| (*label, "")).collect::<Vec<_>>());
-    for (label, value) in
-        labels.iter().filter(|(name, _)| !["__name__", "instance", "job"].contains(&&***name))
-    {
-        series.labels.insert(label.clone(), value.as_str().unwrap().to_owned());
-    }
-    (series, element["value"][1].as_str().unwrap().parse().unwrap())
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}").unwrap();
-        }
-        encoded
-    })
-}
 
 #[test]
 fn prometheus_scrapes_with_the_config_of_the_guide_and_verifies_the_certificate() {
@@ -119,7 +29,8 @@ fn prometheus_scrapes_with_the_config_of_the_guide_and_verifies_the_certificate(
     home.append(&recording.journal);
     let exporter = home.start(&[]);
     exporter.wait_until_ready();
-    let prometheus = Prometheus::start(&program, &exporter, &home.certificate());
+    let prometheus =
+        Prometheus::start(&program, &[Target::exporter("etcha", &exporter, &home.certificate())], &[]);
 
     let mut health = String::new();
     let up = Series::new("up", &[]);

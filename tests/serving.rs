@@ -54,3 +54,56 @@ fn the_key_is_taken_as_a_bearer_token_too_and_never_logged() {
     assert!(exporter.process.terminate().success());
     assert!(!exporter.process.log().contains(KEY), "{}", exporter.process.log());
 }
+
+#[test]
+fn bad_lines_are_counted_by_reason_at_the_endpoint_and_cost_no_other_line() {
+    let home = Home::new();
+    let good = |seq: u64| LINE.replace("\"seq\":1,", &format!("\"seq\":{seq},")) + "\n";
+    let bad: [(&str, Vec<u8>); 9] = [
+        ("blank", b"  \n".to_vec()),
+        ("torn", LINE.as_bytes()[..70].iter().copied().chain(*b"\n").collect()),
+        ("padding", vec![0; 1 << 20]),
+        ("overlong", [&[b'x'; 70_000][..], b"\n"].concat()),
+        ("utf8", [b"{\"v\":1,\"x\":\"\xff\"}", &b"\n"[..]].concat()),
+        ("malformed", b"\xef\xbb\xbf{}\n".to_vec()),
+        ("invalid", b"{\"v\":1,\"writer\":\"w\",\"seq\":\"7\"}\n".to_vec()),
+        ("version", b"{\"v\":2}\n".to_vec()),
+        ("unknown_event", good(100).replace("\"command\"", "\"future\"").into_bytes()),
+    ];
+    for (seq, (_, bytes)) in (1..).zip(&bad) {
+        home.append(good(seq));
+        home.append(bytes);
+    }
+    home.append(good(10));
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.value("etcha_commands_total", SERIES), Some(10.0));
+    for (reason, _) in bad {
+        let counted = scrape.value("etcha_exporter_lines_rejected_total", &[("reason", reason)]);
+        assert_eq!(counted, Some(1.0), "{reason}");
+    }
+}
+
+#[test]
+fn odd_and_long_labels_never_make_a_scrape_invalid() {
+    let home = Home::new();
+    let ids =
+        ["a \\\"quoted\\\" id", "two\\nlines", "päckage ✓ \\u0000", &"x".repeat(5_000), &"x".repeat(5_001)];
+    for (seq, id) in (1..).zip(ids) {
+        home.append(
+            LINE.replace("\"a\"", &format!("\"{id}\"")).replace("\"seq\":1,", &format!("\"seq\":{seq},")),
+        );
+        home.append("\n");
+    }
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    // The harness takes nothing but a valid exposition.
+    let scrape = exporter.scrape();
+    let found = scrape.samples.keys().filter(|series| series.name == "etcha_commands_total");
+    let found: Vec<_> = found.map(|series| series.labels["id"].as_str()).collect();
+    assert_eq!(found.len(), ids.len());
+    assert!(found.contains(&"a \"quoted\" id") && found.contains(&"two\nlines"), "{found:?}");
+    assert!(found.iter().all(|id| id.len() <= 1024));
+    assert_eq!(scrape.value("etcha_exporter_labels_shortened_total", &[]), Some(2.0));
+}

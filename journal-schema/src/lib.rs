@@ -5,19 +5,21 @@
 //!
 //! # Layout
 //!
-//! Bytes become lines in [`split`], lines become events in [`line`].
+//! Bytes become lines in [`split`], lines become events in [`mod@line`].
 //!
 //! * [`event`]: the types: envelope, engine, command, source, shell.
-//! * [`line`]: the codec, and the reasons why a line cannot be used.
+//! * [`mod@line`]: the codec, and the reasons why a line cannot be used.
 //! * [`split`]: where a line ends; resynchronisation after damage.
 //! * [`writer`]: appends events to a journal: rotation, durability, several writers at once.
 //! * [`reader`]: the lines of one segment, one after the other.
 //! * [`schema`]: the JSON Schema of a line.
+//! * [`glance`]: the short way for lines written as the contract writes them.
 //! * [`limits`]: the contract's limits.
 //!
 //! The crate knows no async, no HTTP and no Prometheus.
 
 pub mod event;
+pub mod glance;
 pub mod limits;
 pub mod line;
 pub mod reader;

@@ -4,6 +4,8 @@
 //! a place in its writer's sequence. It allocates only for labels that hold escapes. Where a line ends is
 //! [`crate::split`]'s question; what an event does to a metric is the exporter's.
 
+mod text;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -102,7 +104,8 @@ pub fn decode(bytes: &[u8]) -> Result<Line<'_>, Rejected<'_>> {
         Ok(VERSION) => {}
         Ok(newer) if newer > VERSION => {
             let detail = format!("v is {newer}; this reader knows {VERSION}");
-            return reject(Reason::Version, detail);
+            // Where a later version names its lines as this one does, the line is there and not missing.
+            return Err(Rejected { reason: Reason::Version, envelope: fields.envelope().ok(), detail });
         }
         Ok(other) => return reject(Reason::Invalid, format!("v is {other}; it starts at {VERSION}")),
         Err(detail) => return reject(Reason::Invalid, detail),
@@ -140,21 +143,10 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event<'_>, Rejected<'_>> {
 ///
 /// [`TooLong`] if the line would pass [`MAX_LINE_BYTES`]; `out` is then as it was.
 pub fn encode(envelope: &Envelope<'_>, event: &Event<'_>, out: &mut Vec<u8>) -> Result<(), TooLong> {
-    use std::io::Write as _;
-
     let start = out.len();
-    // Writing to a `Vec` cannot fail, and none of these types has a map with keys that are not strings.
-    let written = (|| -> std::io::Result<()> {
-        let Envelope { writer, seq, time } = envelope;
-        write!(out, "{{\"v\":{VERSION},\"writer\":\"{writer}\",\"seq\":{seq},\"time\":\"{time:.6}\"")?;
-        let join = out.len();
-        serde_json::to_writer(&mut *out, event)?;
-        // The event is an object of its own; its brace becomes the comma after the envelope.
-        out[join] = b',';
-        out.push(b'\n');
-        Ok(())
-    })();
-    debug_assert!(written.is_ok(), "writing to memory failed: {written:?}");
+    text::envelope(out, envelope);
+    text::event(out, event);
+    out.push(b'\n');
     let bytes = out.len() - start;
     if bytes > MAX_LINE_BYTES {
         out.truncate(start);

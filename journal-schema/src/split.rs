@@ -180,5 +180,23 @@ mod tests {
             cuts.sort_unstable();
             prop_assert_eq!(pieces(&bytes, &cuts), pieces(&bytes, &[]));
         }
+
+        #[test]
+        fn whoever_resumes_at_a_place_is_told_what_the_first_one_would_have_been(
+            parts in prop::collection::vec(prop_oneof![
+                Just(b"{}\n".to_vec()),
+                (1usize..5).prop_map(|n| vec![0; n]),
+                (65_530usize..65_545).prop_map(|n| vec![b'y'; n]),
+            ], 0..12),
+        ) {
+            let bytes = parts.concat();
+            let mut one = Splitter::default();
+            let mut at = 0;
+            while let Some((used, _)) = one.next(&bytes[at..]) {
+                at += used;
+                let mut other = Splitter::resume(one.place());
+                prop_assert_eq!(other.next(&bytes[at..]), one.clone().next(&bytes[at..]));
+            }
+        }
     }
 }

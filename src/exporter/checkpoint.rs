@@ -26,7 +26,8 @@ pub const CURRENT: &str = "checkpoint";
 pub const PREVIOUS: &str = "checkpoint.previous";
 /// Name under which a checkpoint that cannot be used is kept.
 pub const DAMAGED: &str = "checkpoint.damaged";
-const NEW: &str = "checkpoint.new";
+/// Name under which one is written, before it becomes the current one.
+pub const NEW: &str = "checkpoint.new";
 
 const MAGIC: &[u8; 8] = b"etchackp";
 const VERSION: u32 = 1;
@@ -39,6 +40,7 @@ pub const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The journal that it speaks of. Positions in another one mean nothing.
+    #[serde(with = "path")]
     pub journal: PathBuf,
     /// When it was taken, in milliseconds since 1970, by this host's clock.
     pub taken: i64,
@@ -139,7 +141,7 @@ impl Checkpoint {
 
 /// Makes `bytes` the current checkpoint; the one that was current becomes the previous one.
 ///
-/// A crash after the first rename leaves no current one: the previous one, which was current, is taken then.
+/// A crash after the first rename leaves no current one: the new one, complete by then, is taken.
 ///
 /// # Errors
 ///
@@ -159,18 +161,21 @@ pub fn save(store: &mut impl Store, bytes: &[u8]) -> io::Result<()> {
 /// Where a state came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The current checkpoint.
+    /// The current checkpoint, or the one that was about to become it.
     Current,
     /// The one before it, because the current one was missing or could not be used.
     Previous,
 }
 
-/// The newest state that `accept` takes, current before previous. What cannot be used is set aside and told.
+/// The newest state that `accept` takes: current, new, previous. What cannot be used is set aside and told.
+///
+/// A new one is only left behind by a crash or an error, and each later one would have replaced it: if it is
+/// complete it is newer than the previous one.
 pub fn load<T>(
     store: &mut impl Store,
     mut accept: impl FnMut(Checkpoint) -> Result<T, Unusable>,
 ) -> Option<(T, Origin)> {
-    for (name, origin) in [(CURRENT, Origin::Current), (PREVIOUS, Origin::Previous)] {
+    for (name, origin) in [(CURRENT, Origin::Current), (NEW, Origin::Current), (PREVIOUS, Origin::Previous)] {
         let bytes = match store.read(name) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => continue,
@@ -180,7 +185,15 @@ pub fn load<T>(
             }
         };
         match Checkpoint::decode(&bytes).and_then(&mut accept) {
-            Ok(accepted) => return Some((accepted, origin)),
+            Ok(accepted) => {
+                if name == NEW {
+                    // Before the next one is written over it.
+                    if let Err(error) = store.rename(NEW, CURRENT).and_then(|()| store.sync()) {
+                        tracing::error!(name, %error, "cannot make the checkpoint the current one");
+                    }
+                }
+                return Some((accepted, origin));
+            }
             Err(reason) => {
                 tracing::error!(name, %reason, kept_as = DAMAGED, "the checkpoint cannot be used and is set aside");
                 if let Err(error) = store.rename(name, DAMAGED) {
@@ -190,4 +203,23 @@ pub fn load<T>(
         }
     }
     None
+}
+
+/// A path as its bytes: it need not be UTF-8.
+mod path {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    #[expect(clippy::ptr_arg, reason = "the signature serde calls")]
+    pub(super) fn serialize<S: Serializer>(path: &PathBuf, output: S) -> Result<S::Ok, S::Error> {
+        let bytes: &OsStr = Path::as_os_str(path);
+        bytes.as_bytes().serialize(output)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<PathBuf, D::Error> {
+        Ok(OsString::from_vec(Vec::deserialize(input)?).into())
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::checkpoint::{CURRENT, Checkpoint, DAMAGED, PREVIOUS, Store as _};
+use super::checkpoint::{CURRENT, Checkpoint, DAMAGED, NEW, PREVIOUS, Store as _};
 use super::metrics::catalogue::FamilyId;
 use super::state_dir::{StateDir, StateDirError, StateView};
 
@@ -44,7 +44,7 @@ impl std::error::Error for ViewError {}
 pub fn show(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewError> {
     let view = StateView(state_dir.to_owned());
     let mut shown = false;
-    for name in [CURRENT, PREVIOUS, DAMAGED, RESET] {
+    for name in [CURRENT, NEW, PREVIOUS, DAMAGED, RESET] {
         let path = state_dir.join(name);
         let Some(bytes) = view.read(name).map_err(|error| ViewError::Io(path.clone(), error))? else {
             continue;
@@ -74,8 +74,9 @@ pub fn reset(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewError> {
     }
     let mut state = StateDir::open(state_dir).map_err(ViewError::State)?;
     let mut kept = false;
-    // The previous one first: the name is then taken over by the current one, which is the one worth keeping.
-    for name in [PREVIOUS, CURRENT] {
+    // The current one last: it takes the name over, and is the one worth keeping. A new one that was left behind
+    // would be loaded if it stayed.
+    for name in [PREVIOUS, NEW, CURRENT] {
         match state.rename(name, RESET) {
             Ok(()) => kept = true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -8,7 +8,7 @@
 //! * [`metrics`]: what events add up to.
 //! * [`checkpoint`]: positions and values in one file; [`checkpointer`] writes it, [`state_dir`] holds it.
 //! * [`publisher`]: what the follower shows becomes a [`published`] state, the one place where the counting side
-//!   meets the serving side.
+//!   meets the serving side. [`agent`]: whether the agent runs.
 //! * [`exposition`]: a published state as text for a scraper; [`own`]: the exporter's metrics about itself.
 //! * [`serve`]: routes, keys, shared bodies.
 //!
@@ -19,6 +19,7 @@
 //!   [`checkpoint_view`].
 //! * [`log`], [`progress`]: what it says meanwhile.
 
+pub mod agent;
 pub mod checkpoint;
 pub mod checkpoint_view;
 pub mod checkpointer;

@@ -180,23 +180,47 @@ fn checkpoint(snapshot: &Snapshot) -> Vec<MetricFamily> {
 }
 
 fn agent(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let build = (env!("CARGO_PKG_VERSION"), 1);
-    vec![labelled(
+    let mut families = vec![labelled(
         "etcha_exporter_build_info",
         "Version of the exporter; the value is always 1.",
         MetricType::GAUGE,
         "version",
-        [build],
-    )]
-    .into_iter()
-    .chain(snapshot.tables.engine.started.map(|_| {
+        [(env!("CARGO_PKG_VERSION"), 1)],
+    )];
+    let (engine, Some(up)) = (&snapshot.tables.engine, snapshot.agent_up) else { return families };
+    families.extend([
+        gauge(
+            "etcha_engine_up",
+            "Whether the agent runs, 1 or 0: by its own lines, and by its process where it is on this host.",
+            flag(up),
+        ),
         gauge(
             "etcha_engine_start_time_seconds",
             "When the agent last started, by its own clock.",
-            seconds(snapshot.tables.engine.start),
-        )
-    }))
-    .collect()
+            seconds(engine.start),
+        ),
+        counter("etcha_engine_starts_total", "Starts of the agent.", engine.starts),
+        labelled(
+            "etcha_engine_info",
+            "Version of the agent, as it says; the value is always 1.",
+            MetricType::GAUGE,
+            "version",
+            [(engine.version.as_str(), 1)],
+        ),
+    ]);
+    families
+}
+
+/// The one process family that the `prometheus` crate leaves out, under client_golang's name.
+pub fn memory_limit() -> Option<MetricFamily> {
+    let limit = procfs::process::Process::myself().ok()?.limits().ok()?.max_address_space.soft_limit;
+    // client_golang's value for no limit is the largest number of the kernel.
+    let bytes = match limit {
+        procfs::process::LimitValue::Unlimited => u64::MAX,
+        procfs::process::LimitValue::Value(bytes) => bytes,
+    };
+    let help = "Largest size of virtual memory that the process may have, in bytes.";
+    Some(gauge("process_virtual_memory_max_bytes", help, whole(bytes)))
 }
 
 fn flag(set: bool) -> f64 {

@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub tally: Tally,
     /// How the journal was found.
     pub journal: JournalState,
+    /// Whether the agent runs; `None` before its first line.
+    pub agent_up: Option<bool>,
     /// The exporter's own process, as it was at the latest poll: a scrape reads no file.
     pub process: Arc<Vec<MetricFamily>>,
     /// What became of the checkpoints so far.

@@ -8,10 +8,13 @@ use prometheus::core::Collector as _;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 
+use super::agent::AgentWatch;
 use super::checkpoint::{Checkpoint, Origin};
 use super::checkpointer::Checkpointer;
 use super::follow::tail::{Moment, Show};
 use super::follow::{FollowRecord, Follower};
+use super::metrics::Tables;
+use super::own;
 use super::progress::Progress;
 use super::published::{Published, Snapshot};
 
@@ -25,6 +28,7 @@ pub struct Publisher {
     process: ProcessCollector,
     process_now: Arc<Vec<MetricFamily>>,
     process_read: Option<Instant>,
+    agent: AgentWatch,
     generation: u64,
     restored: Option<Origin>,
     /// When a checkpoint was last offered, and the positions it had.
@@ -42,6 +46,7 @@ impl Publisher {
             process: ProcessCollector::for_self(),
             process_now: Arc::default(),
             process_read: None,
+            agent: AgentWatch::default(),
             generation: 0,
             restored,
             offered: None,
@@ -52,16 +57,22 @@ impl Publisher {
     fn snapshot(&mut self, follower: &Follower, moment: Moment) -> Snapshot {
         if self.process_read.is_none_or(|read| read.elapsed() >= PROCESS_INTERVAL) {
             self.process_read = Some(Instant::now());
-            self.process_now = Arc::new(self.process.collect());
+            let mut families = self.process.collect();
+            families.extend(own::memory_limit());
+            self.process_now = Arc::new(families);
         }
         self.generation += 1;
+        let agent_up = self.agent.is_up(&follower.metrics().tables().engine);
         Snapshot {
             generation: self.generation,
             caught_up: moment.caught_up,
             watching: moment.watching,
-            tables: follower.metrics().tables().clone(),
+            // Until the journal has been caught up with, counters are lower than they were shown before a restart.
+            // Prometheus would take that for a reset and count the difference twice, so they are not shown.
+            tables: if moment.caught_up { follower.metrics().tables().clone() } else { Tables::default() },
             tally: follower.tally().clone(),
             journal: follower.state(),
+            agent_up,
             process: Arc::clone(&self.process_now),
             checkpoint: self.checkpointer.written(),
             restored: self.restored,

@@ -48,18 +48,25 @@ pub(crate) fn render(arguments: impl IntoIterator<Item = impl AsRef<std::ffi::Os
 /// A directory with a journal, a key and room for the exporter's state; removed at the end of the test.
 pub(crate) struct Home {
     directory: TempDir,
+    journal: PathBuf,
 }
 
 impl Home {
     /// A home whose journal does not exist yet.
     pub(crate) fn new() -> Self {
-        let home = Self { directory: tempfile::tempdir().unwrap() };
+        Self::with_journal("journal.jsonl")
+    }
+
+    /// A home with its journal at this path below it.
+    pub(crate) fn with_journal(path: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Self { journal: directory.path().join(path), directory };
         fs::write(home.key_file(), KEY).unwrap();
         home
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
-        self.directory.path().join("journal.jsonl")
+        self.journal.clone()
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -79,7 +86,11 @@ impl Home {
 
     /// Starts the exporter with `arguments` besides those for this home, and waits until it listens.
     pub(crate) fn start(&self, arguments: &[&str]) -> Exporter {
-        let mut command = command();
+        self.start_by(command(), arguments)
+    }
+
+    /// The same with a command of its own, which ends in the exporter's program.
+    pub(crate) fn start_by(&self, mut command: Command, arguments: &[&str]) -> Exporter {
         command.arg("--journal").arg(self.journal()).arg("--state-dir").arg(self.state());
         command.arg("--metrics-key-file").arg(self.key_file());
         command.args(["--listen-address", "127.0.0.1:0"]).args(arguments);

@@ -5,15 +5,19 @@
 //! * [`exporter`]: the built exporter, started and scraped.
 //! * [`http`]: as much of an HTTP client as a scrape needs, plain or over verified TLS.
 //! * [`exposition`]: a strict parser of the text format.
+//! * [`prometheus`]: the real Prometheus; [`stub`]: bodies for it to read.
 //! * [`recording`]: what a real agent wrote, and what it said of itself.
 //! * [`comparison`]: whether we say the same.
 //! * [`wait`]: waits for a condition, never for a time.
 
+pub(crate) mod appender;
 pub(crate) mod comparison;
 pub(crate) mod exporter;
 pub(crate) mod exposition;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod recording;
+pub(crate) mod stub;
 pub(crate) mod wait;

@@ -1,4 +1,4 @@
-//! Waiting for a condition with a deadline. No other place in the tests pauses.
+//! Waiting for a condition with a deadline. No other place in the tests lets time pass.
 
 use std::{
     thread,
@@ -23,6 +23,12 @@ pub(crate) fn wait_for<T>(deadline: Duration, what: &str, mut look: impl FnMut()
         assert!(begin.elapsed() < deadline, "waited {deadline:?} in vain for {what}");
         thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Lets time pass where time itself is what a test is about: the moment of a kill, the pace of a writer.
+#[expect(clippy::disallowed_methods, reason = "see above")]
+pub(crate) fn pause(time: Duration) {
+    thread::sleep(time);
 }
 
 /// Looks until `condition` holds. Panics with `what` once `deadline` has passed.

@@ -105,6 +105,25 @@ proptest! {
     }
 
     #[test]
+    fn what_is_encoded_is_what_serde_makes_of_the_types(
+        event in any_event(),
+        seq in any::<u64>(),
+        seconds in any::<f64>(),
+        nanos in prop_oneof![any::<i64>().prop_map(i128::from), -377_705_023_201_000_000_000i128..253_402_207_200_000_000_000],
+    ) {
+        let time = Timestamp::from_nanosecond(nanos).unwrap();
+        let mut event = event;
+        if let Event::Command(command) = &mut event {
+            command.duration_seconds = Some(seconds);
+        }
+        let mut out = Vec::new();
+        encode(&Envelope { writer: "w".into(), seq, time }, &event, &mut out).unwrap();
+        let event = serde_json::to_string(&event).unwrap();
+        let expected = format!("{{\"v\":1,\"writer\":\"w\",\"seq\":{seq},\"time\":\"{time:.6}\",{}\n", &event[1..]);
+        prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = decode(&bytes);
         let _ = decode_event(&bytes);

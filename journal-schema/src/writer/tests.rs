@@ -264,6 +264,36 @@ fn many_writers_that_rotate_lose_nothing_and_tear_nothing() {
 }
 
 #[test]
+fn somebody_else_may_rename_and_create_while_lines_are_written() {
+    const ROTATIONS: usize = 60;
+    let place = Place::new();
+    let mut writer = place.writer();
+    let mut seq = writer.append(&event("first")).unwrap();
+    thread::scope(|scope| {
+        let rotate = || {
+            for number in 0..ROTATIONS {
+                let segment = place.directory.path().join(format!("journal.jsonl.{number}"));
+                // Gone for a moment when the writer was not there yet to make it again.
+                while fs::rename(&place.journal, &segment).is_err() {
+                    thread::yield_now();
+                }
+                // The writer may be faster, and that is as good.
+                let _ = fs::File::create_new(&place.journal);
+            }
+        };
+        let rotating = scope.spawn(rotate);
+        while !rotating.is_finished() {
+            seq = writer.append(&event("storm")).unwrap();
+        }
+    });
+    let (good, bad) = place.lines();
+    let mut seqs: Vec<_> = good.into_iter().map(|line| line.1).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, (1..=seq).collect::<Vec<_>>());
+    assert_eq!(bad, []);
+}
+
+#[test]
 fn the_interval_syncs_by_itself_and_close_syncs_the_rest() {
     let place = Place::new();
     let sync = Sync::Interval(Duration::from_millis(1));

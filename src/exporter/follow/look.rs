@@ -4,18 +4,22 @@
 //! or a loop of links, so a file is opened without waiting and asked what it is.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flate2::read::MultiGzDecoder;
-use journal_schema::{Piece, Splitter, decode, limits::MAX_LINE_BYTES};
+use journal_schema::{Piece, Place, Splitter, decode, limits::MAX_LINE_BYTES};
 use rustix::fs::OFlags;
 
-use super::segments::Front;
+use super::segments::{Front, Mark, Position};
 
 /// How far into a file its first usable line is looked for, runs of NULs not counted: two lines of the longest kind.
 const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;
+
+/// Times of files come from a clock that ticks this rarely at worst, on the kernels in use.
+const CLOCK_TICK: Duration = Duration::from_millis(20);
 
 /// Files of the journal at one moment.
 #[derive(Debug, Default)]
@@ -33,6 +37,10 @@ pub(crate) struct Found {
     pub(crate) stamp: Stamp,
     /// Whether it stands under the journal's own name.
     pub(crate) active: bool,
+    /// Whether it was found beside the journal, and not given by hand.
+    pub(crate) belongs: bool,
+    /// Whether it changed so short a time ago that its times may not tell another change.
+    pub(crate) is_fresh: bool,
 }
 
 /// What changes when a file changes.
@@ -58,76 +66,161 @@ impl Stamp {
         }
     }
 
+    /// Whether the file changed within the last tick before `now`, or after it by a clock that was set back.
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let settled = now.saturating_sub(CLOCK_TICK).as_nanos();
+        i128::try_from(settled).is_ok_and(|settled| self.changed > settled)
+    }
+
     fn is_same_file(&self, other: &Stamp) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 }
 
 impl Found {
+    fn new(path: PathBuf, metadata: &Metadata, now: SystemTime) -> Found {
+        let stamp = Stamp::of(metadata);
+        Found { path, stamp, active: false, belongs: true, is_fresh: stamp.is_fresh(now) }
+    }
+
     /// Whether the file is compressed, by its name.
     pub(crate) fn is_compressed(&self) -> bool {
         self.path.extension().is_some_and(|extension| extension == "gz")
     }
 
-    /// How much a complete compressed file says it holds. Of one that is still being written this is anything.
-    pub(crate) fn said_size(&self) -> io::Result<u64> {
-        let mut file = open(&self.path)?;
-        let mut size = [0; 4];
-        file.seek(SeekFrom::End(-4))?;
-        file.read_exact(&mut size)?;
-        Ok(u64::from(u32::from_le_bytes(size)))
+    /// What the file would be compressed from, if it belongs to a journal and is compressed.
+    pub(crate) fn plain(&self) -> Option<PathBuf> {
+        (self.belongs && self.is_compressed()).then(|| self.path.with_extension(""))
     }
 
-    /// Opens the file at `offset` of its uncompressed content; `None` if another file stands under its name by now.
-    pub(crate) fn open_at(&self, offset: u64) -> io::Result<Option<Box<dyn Read>>> {
-        let mut file = open(&self.path)?;
+    /// Opens the file; `None` if another file stands under its name by now.
+    pub(crate) fn open(&self) -> io::Result<Option<Content>> {
+        let file = open(&self.path)?;
         let metadata = file.metadata()?;
         if !Stamp::of(&metadata).is_same_file(&self.stamp) || !metadata.is_file() {
             return Ok(None);
         }
         if self.is_compressed() {
-            let mut content = MultiGzDecoder::new(BufReader::with_capacity(64 * 1024, file));
-            io::copy(&mut (&mut content).take(offset), &mut io::sink())?;
-            return Ok(Some(Box::new(content)));
+            let file = BufReader::with_capacity(64 * 1024, file);
+            return Ok(Some(Content::Compressed(Box::new(MultiGzDecoder::new(file)))));
         }
-        file.seek(SeekFrom::Start(offset))?;
         // An older segment is read to its end; the active one only as far as it reached when the look began, so
         // that no line is read before one that its writer wrote earlier, to a segment that was read before.
-        let limit = if self.active { self.stamp.size.saturating_sub(offset) } else { u64::MAX };
-        Ok(Some(Box::new(file.take(limit))))
+        let limit = if self.active { self.stamp.size } else { u64::MAX };
+        Ok(Some(Content::Plain(file.take(limit))))
     }
 
-    /// What the front of the file says; `None` if another file stands under its name by now.
-    pub(crate) fn front(&self) -> io::Result<Option<Front>> {
-        let Some(mut content) = self.open_at(0)? else { return Ok(None) };
-        let (mut splitter, mut bytes, mut passed) = (Splitter::default(), Vec::new(), 0);
-        let mut chunk = [0; 8192];
-        while passed < FRONT_BYTES {
-            let read = match content.read(&mut chunk) {
-                // A compressed file that is still being written ends early; what is there may suffice.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-                read => read?,
-            };
-            if read == 0 {
-                break;
+    /// What the front of the file says; `None` if another file stands under its name by now. `before` is what it
+    /// said at an earlier look, which spares a search through damage that stands before the first usable line.
+    pub(crate) fn front(&self, before: Option<&Front>) -> io::Result<Option<Front>> {
+        if let Some((before, mark)) = before.and_then(|before| Some((before, before.mark?))) {
+            let Some(mut content) = self.open()? else { return Ok(None) };
+            if content.has_line(&mark).or_else(is_shorter)? {
+                return Ok(Some(before.clone()));
             }
-            bytes.extend_from_slice(&chunk[..read]);
-            let mut used = 0;
-            while let Some((step, piece)) = splitter.next(&bytes[used..]) {
-                if let Piece::Line(line) = piece
-                    && let Some(envelope) = envelope_of(line)
-                {
-                    return Ok(Some(Front::of_line(line, &envelope)));
-                }
-                used += step;
-                if !matches!(piece, Piece::Padding | Piece::Skipped) {
-                    passed += step;
-                }
-            }
-            bytes.drain(..used);
         }
-        Ok(Some(Front::of_file(self.stamp.device, self.stamp.inode)))
+        let Some(content) = self.open()? else { return Ok(None) };
+        Ok(Some(search(content)?.unwrap_or_else(|| Front::of_file(self.stamp.device, self.stamp.inode))))
     }
+}
+
+/// The first usable line, if there is one within the limit.
+fn search(mut content: Content) -> io::Result<Option<Front>> {
+    let (mut splitter, mut bytes, mut passed, mut at) = (Splitter::default(), Vec::new(), 0, 0);
+    let mut chunk = [0; 8192];
+    while passed < FRONT_BYTES {
+        let read = match content.read(&mut chunk) {
+            // A compressed file that is still being written ends early; what is there may suffice.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
+        if read == 0 {
+            break;
+        }
+        bytes.extend_from_slice(&chunk[..read]);
+        let mut used = 0;
+        while let Some((step, piece)) = splitter.next(&bytes[used..]) {
+            if let Piece::Line(line) = piece
+                && let Some(envelope) = envelope_of(line)
+            {
+                return Ok(Some(Front::of_line(line, at, &envelope)));
+            }
+            used += step;
+            at += step as u64;
+            if splitter.place() != Place::InPadding {
+                passed += step;
+            }
+        }
+        bytes.drain(..used);
+    }
+    Ok(None)
+}
+
+/// An open file, its uncompressed content.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Plain(io::Take<File>),
+    Compressed(Box<MultiGzDecoder<BufReader<File>>>),
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Content::Plain(file) => file.read(buffer),
+            Content::Compressed(file) => file.read(buffer),
+        }
+    }
+}
+
+impl Content {
+    /// Goes to a position, if what stands before it is what was read. To be asked at the start of the content.
+    pub(crate) fn go_to(&mut self, position: &Position) -> io::Result<bool> {
+        self.holds(position).or_else(is_shorter)
+    }
+
+    fn holds(&mut self, position: &Position) -> io::Result<bool> {
+        let mut at = 0;
+        if let Some(mark) = &position.line {
+            if !self.has_line(mark)? {
+                return Ok(false);
+            }
+            at = mark.start + u64::from(mark.bytes) + 1;
+        }
+        self.skip(position.offset - position.tail.len() as u64 - at)?;
+        let mut tail = vec![0; position.tail.len()];
+        self.read_exact(&mut tail)?;
+        Ok(tail == position.tail)
+    }
+
+    /// Whether this line stands where it stood. To be asked at the start of the content; goes behind its LF.
+    fn has_line(&mut self, mark: &Mark) -> io::Result<bool> {
+        self.skip(mark.start)?;
+        let mut line = vec![0; mark.bytes as usize + 1];
+        self.read_exact(&mut line)?;
+        Ok(line.pop() == Some(b'\n') && mark.is_of(&line))
+    }
+
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        match self {
+            Content::Plain(file) => {
+                let limit = file.limit().checked_sub(bytes).ok_or(io::ErrorKind::UnexpectedEof)?;
+                file.get_mut().seek_relative(i64::try_from(bytes).unwrap_or(i64::MAX))?;
+                file.set_limit(limit);
+            }
+            Content::Compressed(file) => {
+                if io::copy(&mut file.take(bytes), &mut io::sink())? < bytes {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The answer to whether a file holds something, where it ended before that could be seen.
+fn is_shorter(error: io::Error) -> io::Result<bool> {
+    if error.kind() == io::ErrorKind::UnexpectedEof { Ok(false) } else { Err(error) }
 }
 
 /// The envelope of a line, whether its event can be used or not.
@@ -142,11 +235,10 @@ fn envelope_of(line: &[u8]) -> Option<journal_schema::Envelope<'_>> {
 ///
 /// The active file is looked at first: whatever is found in the others then was written before they were read.
 pub(crate) fn look(path: &Path) -> Look {
-    let mut look = Look::default();
+    let (mut look, now) = (Look::default(), SystemTime::now());
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {
-            let found = Found { path: path.to_owned(), stamp: Stamp::of(&metadata), active: true };
-            look.files.push(found);
+            look.files.push(Found { active: true, ..Found::new(path.to_owned(), &metadata, now) });
         }
         Ok(metadata) => look.trouble = Some(format!("it is {}, not a regular file", kind(&metadata))),
         Err(error) => look.trouble = Some(error.to_string()),
@@ -159,12 +251,12 @@ pub(crate) fn look(path: &Path) -> Look {
         places.push(target);
     }
     for place in places {
-        add_rotated(&place, &mut look);
+        add_rotated(&place, now, &mut look);
     }
     look
 }
 
-fn add_rotated(path: &Path, look: &mut Look) {
+fn add_rotated(path: &Path, now: SystemTime, look: &mut Look) {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     // No directory, no segments: the active file's trouble tells why.
@@ -181,9 +273,9 @@ fn add_rotated(path: &Path, look: &mut Look) {
     rotated.sort();
     for path in rotated {
         let Ok(metadata) = fs::metadata(&path) else { continue };
-        let stamp = Stamp::of(&metadata);
-        if metadata.is_file() && !look.files.iter().any(|found| found.stamp.is_same_file(&stamp)) {
-            look.files.push(Found { path, stamp, active: false });
+        let found = Found::new(path, &metadata, now);
+        if metadata.is_file() && !look.files.iter().any(|other| other.stamp.is_same_file(&found.stamp)) {
+            look.files.push(found);
         }
     }
 }
@@ -194,7 +286,7 @@ pub(crate) fn file(path: &Path) -> io::Result<Found> {
     if !metadata.is_file() {
         return Err(io::Error::other(format!("it is {}, not a regular file", kind(&metadata))));
     }
-    Ok(Found { path: path.to_owned(), stamp: Stamp::of(&metadata), active: false })
+    Ok(Found { belongs: false, ..Found::new(path.to_owned(), &metadata, SystemTime::now()) })
 }
 
 /// Opens for reading without waiting: a pipe without a writer would block for ever.

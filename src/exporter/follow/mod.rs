@@ -4,39 +4,43 @@
 //!
 //! * `look`: which files there are. The only room here that touches the file system.
 //! * `segments`: what is known of each file, and in which order they are read. Pure.
+//! * `lines`: the bytes of one segment, counted line by line.
 //! * `sequence`: which lines of which writer were counted. Pure.
-//! * [`tail`]: the thread that does this again and again; [`watch`] tells it when to hurry.
+//! * `tally`: numbers that say what was read.
+//! * [`tail`]: the thread that does this again and again; `watch` tells it when to hurry.
 //! * this file: one round of it.
 //!
 //! The file system is the truth: a round looks at everything there is and reads what lies beyond the known
 //! positions. It does not matter what happened in between, or whether anybody told.
 
+mod lines;
 mod look;
 mod segments;
 mod sequence;
 pub mod tail;
+mod tally;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use journal_schema::{Event, Piece, Reason, Splitter, decode};
+use journal_schema::Reason;
+use journal_schema::glance::Glancer;
 use serde::{Deserialize, Serialize};
 
-use self::look::{Found, Look, Stamp, look};
-use self::segments::{Front, Position, SegmentKey, Segments, SegmentsRecord, TAIL_BYTES, reading_order};
-use self::sequence::{Admission, Writers, WritersRecord};
+use self::lines::{Batches, Source};
+use self::look::{Content, Found, Look, Stamp, look};
+use self::segments::{Front, SegmentKey, Segments, SegmentsRecord, Version, reading_order};
+use self::sequence::{Writers, WritersRecord};
 use super::metrics::Metrics;
 
 pub use self::segments::DEFAULT_MAX_SEGMENTS;
 pub use self::sequence::DEFAULT_MAX_WRITERS;
+pub use self::tally::{JournalState, Tally};
 
 /// Bytes read at once. Several of the longest lines, and small enough to stay in the processor's cache.
 const READ_BYTES: usize = 256 * 1024;
-
-/// Messages remembered, so that none is repeated.
-const TOLD_MAX: usize = 4096;
 
 /// How much a follower remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,73 +65,30 @@ pub struct Follower {
     segments: Segments,
     writers: Writers,
     tally: Tally,
-    /// What each file looked like when it was last read, and its front.
-    seen: HashMap<PathBuf, (Stamp, Front)>,
+    /// What each file was like when it was last read.
+    seen: HashMap<PathBuf, Seen>,
+    /// Compressed files that stood beside the plain ones they are made from, at the last look.
+    growing: HashMap<PathBuf, Stamp>,
     /// What was said of which segment, so that it is said once.
     told: HashSet<(SegmentKey, Reason)>,
     /// The first file that could not be read in the last round.
     failed: Option<(PathBuf, io::Error)>,
     state: JournalState,
     buffer: Vec<u8>,
+    glancer: Glancer,
+    /// Room for taking labels apart.
+    scratch: Vec<u8>,
 }
 
-/// What is being read.
-struct Source<'a> {
-    key: SegmentKey,
-    path: &'a Path,
-    /// Size and time of the file, if it is compressed.
-    compressed: Option<(u64, i128)>,
-}
-
-/// What became of reading it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Batches {
-    changed: bool,
-    stopped: bool,
-}
-
-/// What was read so far: the numbers behind the exporter's own metrics.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Lines counted, by event: command, source, shell, engine.
-    pub events: [u64; 4],
-    /// What could not be used, in the order of [`Reason::ALL`].
-    pub rejected: [u64; 9],
-    /// Lines dropped because they were counted before.
-    pub duplicates: u64,
-    /// Bytes read, of uncompressed content.
-    pub bytes: u64,
-    /// The latest event's own time, in milliseconds since 1970; 0 before the first.
-    pub last_event: i64,
-    /// How often the active file became another segment.
-    pub rotations: u64,
-    /// The active segment, to notice that.
-    active: Option<SegmentKey>,
-    /// Whether a first segment was read: what its writers wrote before it is not missing.
-    begun: bool,
-}
-
-/// How the journal was found in the last round.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JournalState {
-    /// Why it cannot be read; `None` if it can.
-    pub trouble: Option<String>,
-    /// Bytes that were there and not read yet.
-    pub behind: u64,
-    /// Files that belong to it.
-    pub files: usize,
-    /// Segments known, those that are gone included.
-    pub segments: usize,
-    /// Segments read from their start again, because they were replaced by another version.
-    pub rewinds: u64,
-    /// Writers known.
-    pub writers: usize,
-    /// Writers forgotten to make room.
-    pub writers_forgotten: u64,
-    /// Lines missing now, by their writers' numbers.
-    pub missing: u64,
-    /// Files that could not be read in the last round.
-    pub unreadable: usize,
+/// What a file was like.
+#[derive(Clone, Debug)]
+struct Seen {
+    stamp: Stamp,
+    /// Whether the stamp would tell any change since.
+    is_settled: bool,
+    /// Whether it is compressed and damaged: it is of no use to try again until it changes.
+    is_damaged: bool,
+    front: Front,
 }
 
 /// What a checkpoint keeps of a follower beside the metrics.
@@ -185,10 +146,13 @@ impl Follower {
             writers: Writers::restore(record.writers, memory.writers),
             tally: record.tally,
             seen: HashMap::new(),
+            growing: HashMap::new(),
             told: HashSet::new(),
             failed: None,
             state: JournalState::default(),
             buffer: Vec::new(),
+            glancer: Glancer::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -259,8 +223,9 @@ impl Follower {
     pub fn replay_stream(&mut self, name: &Path, content: &mut dyn Read) -> io::Result<()> {
         let key = Front::of_file(u64::MAX, u64::MAX).key;
         let mut buffer = vec![0; READ_BYTES];
-        let source = Source { key, path: name, compressed: None };
-        self.batches(&source, content, Position::default(), &mut buffer, &mut |_| Go::On)?;
+        let (number, _) = self.segments.begin(key);
+        let source = Source { key, version: (number, Version::default()), path: name, compressed: None };
+        self.batches(&source, content, &mut buffer, &mut |_| Go::On)?;
         Ok(())
     }
 
@@ -269,14 +234,16 @@ impl Follower {
         let mut round = Round::default();
         self.failed = None;
         self.state = JournalState { trouble, files: files.len(), ..JournalState::default() };
-        self.seen.retain(|path, _| files.iter().any(|found| found.path == *path));
+        let is_there = |path: &PathBuf| files.iter().any(|found| found.path == *path);
+        self.seen.retain(|path, _| is_there(path));
+        self.growing.retain(|path, _| is_there(path));
         let waiting = self.changed_files(files, &mut round);
         self.state.behind = waiting.iter().map(|(found, front)| self.unread(found, front)).sum();
         let fronts: Vec<_> = waiting.iter().map(|(found, front)| (front.clone(), found.active)).collect();
         let mut left_behind = 0;
         for at in reading_order(&fronts) {
             let (found, front) = &waiting[at];
-            if found.is_compressed() && self.is_in_the_making(found, front.key, &waiting) {
+            if self.is_in_the_making(found, front, &waiting) {
                 continue;
             }
             match self.read(found, front, &mut round, between) {
@@ -284,6 +251,9 @@ impl Follower {
                 Err(error) => {
                     self.cannot_read(found, &error);
                     left_behind += self.unread(found, front);
+                    if error.kind() == io::ErrorKind::InvalidInput {
+                        self.remember(found, front, true);
+                    }
                 }
             }
             if round.stopped {
@@ -298,10 +268,15 @@ impl Follower {
     fn changed_files(&mut self, files: Vec<Found>, round: &mut Round) -> Vec<(Found, Front)> {
         let mut changed = Vec::new();
         for found in files {
-            if self.seen.get(&found.path).is_some_and(|(stamp, _)| *stamp == found.stamp) {
+            let before = self.seen.get(&found.path);
+            if let Some(before) = before
+                && before.is_settled
+                && before.stamp == found.stamp
+            {
+                self.state.unreadable += usize::from(before.is_damaged);
                 continue;
             }
-            match found.front() {
+            match found.front(before.map(|before| &before.front)) {
                 Ok(Some(front)) => {
                     let nameless = Front::of_file(found.stamp.device, found.stamp.inode).key;
                     self.segments.rename(nameless, front.key);
@@ -314,19 +289,13 @@ impl Follower {
         changed
     }
 
-    /// Whether a compressed file is being made from a plain one that is still there and was read as far: looking
-    /// into it at each of its growths would cost more than all other reading.
-    fn is_in_the_making(&mut self, found: &Found, key: SegmentKey, waiting: &[(Found, Front)]) -> bool {
-        let read = self.segments.position(key).offset;
-        self.has_plain(key, waiting) && found.said_size().is_ok_and(|size| size <= read)
-    }
-
-    fn has_plain(&self, key: SegmentKey, waiting: &[(Found, Front)]) -> bool {
-        let same_and_plain = |path: &Path, front: &Front| {
-            front.key == key && path.extension().is_none_or(|extension| extension != "gz")
-        };
-        waiting.iter().any(|(found, front)| same_and_plain(&found.path, front))
-            || self.seen.iter().any(|(path, (_, front))| same_and_plain(path, front))
+    /// Whether a compressed file is being made from a plain one that is still there: it changes from look to look.
+    /// Looking into it at each of its growths would cost more than all other reading.
+    fn is_in_the_making(&mut self, found: &Found, front: &Front, waiting: &[(Found, Front)]) -> bool {
+        let Some(plain) = found.plain() else { return false };
+        let has_plain = waiting.iter().any(|(other, of)| other.path == plain && of.key == front.key)
+            || self.seen.get(&plain).is_some_and(|before| before.front.key == front.key);
+        has_plain && self.growing.insert(found.path.clone(), found.stamp) != Some(found.stamp)
     }
 
     /// Bytes of the file that were not read. Of a compressed one only its size on disk is known.
@@ -335,7 +304,7 @@ impl Follower {
             let finished = self.segments.is_finished(front.key, found.stamp.size, found.stamp.modified);
             return if finished { 0 } else { found.stamp.size };
         }
-        found.stamp.size.saturating_sub(self.segments.position(front.key).offset)
+        found.stamp.size.saturating_sub(self.segments.offset(front.key))
     }
 
     /// Reads what lies beyond the known position of one file.
@@ -352,15 +321,15 @@ impl Follower {
             self.tally.active = Some(key);
         }
         if !found.is_compressed() || !self.segments.is_finished(key, stamp.size, stamp.modified) {
-            let Some((mut content, position)) = self.open(found, key)? else {
+            let Some((mut content, version)) = self.open(found, key)? else {
                 round.again = true;
                 return Ok(());
             };
             let compressed = found.is_compressed().then_some((stamp.size, stamp.modified));
-            let source = Source { key, path: &found.path, compressed };
+            let source = Source { key, version, path: &found.path, compressed };
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.resize(READ_BYTES, 0);
-            let ended = self.batches(&source, &mut content, position, &mut buffer, between);
+            let ended = self.batches(&source, &mut content, &mut buffer, between);
             self.buffer = buffer;
             let Batches { changed, stopped } = ended?;
             round.changed |= changed;
@@ -369,133 +338,35 @@ impl Follower {
                 return Ok(());
             }
         }
-        self.seen.insert(found.path.clone(), (stamp, front.clone()));
+        self.remember(found, front, false);
         self.tally.begun |= matches!(key, SegmentKey::Line(_));
         Ok(())
     }
 
-    /// Opens a file where it is to be read on: at its known position if what stands before that is what was read,
-    /// else at its start.
-    fn open(&mut self, found: &Found, key: SegmentKey) -> io::Result<Option<(Box<dyn Read>, Position)>> {
-        let position = self.segments.position(key);
-        let Some(mut content) = found.open_at(position.offset - position.tail.len() as u64)? else {
-            return Ok(None);
-        };
-        let mut tail = vec![0; position.tail.len()];
-        match content.read_exact(&mut tail) {
-            Ok(()) if tail == position.tail => return Ok(Some((content, position))),
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Err(error) => return Err(error),
-        }
-        tracing::warn!(
-            file = %found.path.display(),
-            offset = position.offset,
-            "a segment was replaced by another version of itself; reading it again from its start, \
-             lines that were counted are recognised"
-        );
-        let position = self.segments.rewind(key);
-        Ok(found.open_at(0)?.map(|content| (content, position)))
+    fn remember(&mut self, found: &Found, front: &Front, is_damaged: bool) {
+        let (stamp, is_settled) = (found.stamp, !found.is_fresh);
+        self.seen.insert(found.path.clone(), Seen { stamp, is_settled, is_damaged, front: front.clone() });
     }
 
-    /// Reads to the end of `content`, batch by batch. After each the positions agree with the metrics.
-    fn batches(
-        &mut self,
-        source: &Source<'_>,
-        content: &mut dyn Read,
-        mut position: Position,
-        buffer: &mut [u8],
-        between: &mut dyn FnMut(&Follower) -> Go,
-    ) -> io::Result<Batches> {
-        let mut splitter = Splitter::resume(position.place);
-        let mut ended = Batches::default();
-        let mut filled = 0;
-        loop {
-            let read = match content.read(&mut buffer[filled..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // A compressed file that is still being written, or was cut off: what is there counts.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(ended),
-                read => read?,
-            };
-            if read == 0 {
-                break;
-            }
-            filled += read;
-            let mut used = 0;
-            while let Some((step, piece)) = splitter.next(&buffer[used..filled]) {
-                self.piece(piece, source, position.offset + used as u64);
-                used += step;
-            }
-            position.advance(&buffer[..used], splitter.place());
-            self.segments.advance(source.key, position.clone());
-            self.tally.bytes += used as u64;
-            self.state.behind = self.state.behind.saturating_sub(read as u64);
-            ended.changed |= used > 0;
-            buffer.copy_within(used..filled, 0);
-            filled -= used;
-            if between(self) == Go::Stop {
-                ended.stopped = true;
-                return Ok(ended);
+    /// Opens a file where it is to be read on: at the position of the version that it holds, else at its start.
+    fn open(&mut self, found: &Found, key: SegmentKey) -> io::Result<Option<(Content, (usize, Version))>> {
+        let versions = self.segments.versions(key);
+        let is_known = !versions.is_empty();
+        for (number, version) in versions {
+            let Some(mut content) = found.open()? else { return Ok(None) };
+            if content.go_to(&version.position)? {
+                return Ok(Some((content, (number, version))));
             }
         }
-        if let Some((size, time)) = source.compressed {
-            self.segments.finish(source.key, size, time);
-        }
-        Ok(ended)
-    }
-
-    fn piece(&mut self, piece: Piece<'_>, source: &Source<'_>, offset: u64) {
-        match piece {
-            Piece::Line(line) => self.line(line, source, offset),
-            Piece::Torn => self.reject(Reason::Torn, "cut off by NUL bytes", source, offset),
-            Piece::Padding => self.reject(Reason::Padding, "NUL bytes", source, offset),
-            Piece::Overlong => self.reject(Reason::Overlong, "longer than a line may be", source, offset),
-            Piece::Skipped => {}
-        }
-    }
-
-    fn line(&mut self, bytes: &[u8], source: &Source<'_>, offset: u64) {
-        let decoded = decode(bytes);
-        let envelope = match &decoded {
-            Ok(line) => Some(&line.envelope),
-            Err(rejected) => rejected.envelope.as_ref(),
-        };
-        if let Some(envelope) = envelope
-            && self.writers.admit(&envelope.writer, envelope.seq, !self.tally.begun) == Admission::Duplicate
-        {
-            self.tally.duplicates += 1;
-            return;
-        }
-        match decoded {
-            Ok(line) => {
-                self.metrics.apply(&line);
-                self.tally.last_event = line.envelope.time.as_millisecond();
-                self.tally.events[match line.event {
-                    Event::Command(_) => 0,
-                    Event::Source(_) => 1,
-                    Event::Shell(_) => 2,
-                    Event::Engine(_) => 3,
-                }] += 1;
-            }
-            Err(rejected) => self.reject(rejected.reason, &rejected.detail, source, offset),
-        }
-    }
-
-    /// Counts what cannot be used. The first of its kind in a segment is worth a message, the millionth is not.
-    fn reject(&mut self, reason: Reason, detail: &str, source: &Source<'_>, offset: u64) {
-        self.tally.rejected[reason as usize] += 1;
-        if self.told.len() >= TOLD_MAX {
-            self.told.clear();
-        }
-        if self.told.insert((source.key, reason)) {
+        let Some(content) = found.open()? else { return Ok(None) };
+        if is_known {
             tracing::warn!(
-                file = %source.path.display(),
-                offset,
-                reason = reason.as_str(),
-                detail,
-                "a line of the journal cannot be used; further ones of this kind in this segment are only counted"
+                file = %found.path.display(),
+                "a segment stands here in another version than those that were read; reading it from its start, \
+                 lines that were counted are recognised"
             );
         }
+        Ok(Some((content, self.segments.begin(key))))
     }
 
     fn cannot_read(&mut self, found: &Found, error: &io::Error) {
@@ -507,15 +378,5 @@ impl Follower {
         if self.failed.is_none() {
             self.failed = Some((found.path.clone(), io::Error::new(error.kind(), error.to_string())));
         }
-    }
-}
-
-impl Position {
-    /// Moves over `bytes`.
-    fn advance(&mut self, bytes: &[u8], place: journal_schema::Place) {
-        self.offset += bytes.len() as u64;
-        self.place = place;
-        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
     }
 }

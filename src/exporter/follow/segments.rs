@@ -2,13 +2,17 @@
 //!
 //! The first usable line of a segment carries `(writer, seq, time)`, so its digest names the segment: it survives
 //! rename, copy, compression, backup and the reuse of an inode, and it changes when a file is truncated and written
-//! anew. For each segment this room knows how far it was read and the last bytes before that point. It decides
-//! where to read on and in which order; it is pure and opens nothing.
+//! anew. For each segment this room knows how far it was read and the last line before that point. A copy may have gone
+//! on otherwise after the first line, so a segment may have several versions. This room decides where to read on and
+//! in which order; it is pure and opens nothing.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 use jiff::Timestamp;
+use journal_schema::limits::MAX_LINE_BYTES;
 use journal_schema::{Envelope, Place};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -17,9 +21,13 @@ use sha2::{Digest as _, Sha256};
 /// backup is still recognised.
 pub const DEFAULT_MAX_SEGMENTS: usize = 1024;
 
-/// Bytes before the position that are remembered. They hold the end of the last line read, mostly several lines,
-/// and tell whether a file is still the one that was read.
-pub(crate) const TAIL_BYTES: usize = 512;
+/// Bytes remembered of what follows the last usable line before the position. There are none in a journal without
+/// damage.
+const TAIL_BYTES: usize = 512;
+
+/// Versions remembered of a segment: the file itself and some copies of it that were made earlier or went on
+/// otherwise.
+const MAX_VERSIONS: usize = 4;
 
 /// What names a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,33 +44,92 @@ pub(crate) struct Front {
     pub(crate) key: SegmentKey,
     /// The first usable line's writer, number and time, for the order of segments.
     pub(crate) first: Option<(String, u64, Timestamp)>,
+    /// Where that line stands.
+    pub(crate) mark: Option<Mark>,
 }
 
 impl Front {
-    /// The front of a file whose first usable line is this one.
-    pub(crate) fn of_line(line: &[u8], envelope: &Envelope<'_>) -> Front {
-        let digest = Sha256::digest(line);
-        let mut key = [0; 16];
-        key.copy_from_slice(&digest[..16]);
+    /// The front of a file whose first usable line is this one, without its LF, and stands at `start`.
+    pub(crate) fn of_line(line: &[u8], start: u64, envelope: &Envelope<'_>) -> Front {
         let first = Some((envelope.writer.clone().into_owned(), envelope.seq, envelope.time));
-        Front { key: SegmentKey::Line(key), first }
+        let mark = Mark::new(line, start);
+        Front { key: SegmentKey::Line(mark.digest), first, mark: Some(mark) }
     }
 
     /// The front of a file without a usable line.
     pub(crate) fn of_file(device: u64, inode: u64) -> Front {
-        Front { key: SegmentKey::File { device, inode }, first: None }
+        Front { key: SegmentKey::File { device, inode }, first: None, mark: None }
     }
 }
 
-/// How far a segment was read.
+/// How far a segment was read, and how to tell whether a file holds what was read so far.
+///
+/// A line names itself for ever, so a file that has the last usable line where it was read, and the same bytes
+/// after it, was not replaced by another version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     /// Bytes of its (uncompressed) content.
     pub(crate) offset: u64,
     /// What stands there.
     pub(crate) place: Place,
-    /// The last bytes before `offset`, at most [`TAIL_BYTES`].
+    /// The last usable line before it.
+    pub(crate) line: Option<Mark>,
+    /// The last bytes between that line, or the start, and `offset`; at most [`TAIL_BYTES`].
     pub(crate) tail: Vec<u8>,
+}
+
+/// A line that was read, without its LF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) start: u64,
+    pub(crate) bytes: u32,
+    pub(crate) digest: [u8; 16],
+}
+
+impl Mark {
+    /// Of a line without its LF.
+    fn new(line: &[u8], start: u64) -> Mark {
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&Sha256::digest(line)[..16]);
+        Mark { start, bytes: u32::try_from(line.len()).unwrap_or(u32::MAX), digest }
+    }
+
+    /// Whether this is the line.
+    pub(crate) fn is_of(&self, line: &[u8]) -> bool {
+        *self == Mark::new(line, self.start)
+    }
+
+    /// Where the line after it begins.
+    fn end(&self) -> Option<u64> {
+        self.start.checked_add(u64::from(self.bytes))?.checked_add(1)
+    }
+}
+
+impl Position {
+    /// Moves over `bytes`, the last usable line among which stands, with its LF, at `line`.
+    pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: Place) {
+        let mut rest = bytes;
+        if let Some(line) = line {
+            self.line = Some(Mark::new(&bytes[line.start..line.end - 1], self.offset + line.start as u64));
+            self.tail.clear();
+            rest = &bytes[line.end..];
+        }
+        self.tail.extend_from_slice(&rest[rest.len().saturating_sub(TAIL_BYTES)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
+        self.offset += bytes.len() as u64;
+        self.place = place;
+    }
+
+    /// Whether its parts fit each other: a decoded one has to be asked.
+    fn is_sound(&self) -> bool {
+        let line_end = match self.line {
+            Some(Mark { bytes, .. }) if bytes as usize > MAX_LINE_BYTES => None,
+            Some(mark) => mark.end(),
+            None => Some(0),
+        };
+        let tail_end = line_end.and_then(|end| end.checked_add(self.tail.len() as u64));
+        tail_end.is_some_and(|end| end <= self.offset)
+    }
 }
 
 /// All segments that are known.
@@ -76,30 +143,58 @@ pub(crate) struct Segments {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Segment {
-    position: Position,
-    /// Size and time of the compressed file that was read to its end.
-    finished: Option<(u64, i128)>,
+    /// In the order in which they were met. Mostly one: files that begin with the same line and hold the same up to
+    /// where one of them was read share a version.
+    versions: Vec<Version>,
     /// When it was last looked at, by the count of looks.
     seen: u64,
 }
 
+/// One course that a segment took from its first line on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) position: Position,
+    /// Bytes at its front of which an earlier version told what cannot be used: a copy of damage is no new damage.
+    pub(crate) told: u64,
+    /// Size and time of the compressed file that was read to its end.
+    finished: Option<(u64, i128)>,
+}
+
 impl Segments {
-    /// Where to read on in the segment; the start of it for a new one.
-    pub(crate) fn position(&mut self, key: SegmentKey) -> Position {
-        self.touch(key).position.clone()
+    /// The versions of the segment, those that were read the farthest first, each with its number.
+    pub(crate) fn versions(&mut self, key: SegmentKey) -> Vec<(usize, Version)> {
+        let mut versions: Vec<_> = self.touch(key).versions.iter().cloned().enumerate().collect();
+        versions.sort_by_key(|(_, version)| Reverse(version.position.offset));
+        versions
     }
 
-    /// It was read as far as this.
-    pub(crate) fn advance(&mut self, key: SegmentKey, position: Position) {
-        self.touch(key).position = position;
+    /// How far the segment was read, in the version that was read the farthest.
+    pub(crate) fn offset(&self, key: SegmentKey) -> u64 {
+        let versions = self.known.get(&key).map_or(&[][..], |segment| &segment.versions);
+        versions.iter().map(|version| version.position.offset).max().unwrap_or(0)
     }
 
-    /// The content before the position is not what was read: another file with the same first line, as a restored
-    /// backup has. It is read from its start; lines that were counted are recognised by their numbers.
-    pub(crate) fn rewind(&mut self, key: SegmentKey) -> Position {
-        self.rewinds += 1;
-        self.touch(key).position = Position::default();
-        Position::default()
+    /// A version begins: the first one, or one that differs from all others before their positions, as a restored
+    /// backup does. It is read from its start; lines that were counted are recognised by their numbers.
+    pub(crate) fn begin(&mut self, key: SegmentKey) -> (usize, Version) {
+        let told = self.offset(key);
+        let segment = self.touch(key);
+        let is_first = segment.versions.is_empty();
+        if segment.versions.len() >= MAX_VERSIONS {
+            segment.versions.remove(0);
+        }
+        let version = Version { told, ..Version::default() };
+        segment.versions.push(version.clone());
+        let number = segment.versions.len() - 1;
+        self.rewinds += u64::from(!is_first);
+        (number, version)
+    }
+
+    /// A version was read as far as this.
+    pub(crate) fn advance(&mut self, key: SegmentKey, number: usize, position: Position) {
+        if let Some(version) = self.touch(key).versions.get_mut(number) {
+            version.position = position;
+        }
     }
 
     /// A file that had no usable line has one now.
@@ -113,19 +208,22 @@ impl Segments {
 
     /// Whether a compressed file of this size and time was read to its end.
     pub(crate) fn is_finished(&self, key: SegmentKey, size: u64, time: i128) -> bool {
-        self.known.get(&key).is_some_and(|segment| segment.finished == Some((size, time)))
+        let versions = self.known.get(&key).map_or(&[][..], |segment| &segment.versions);
+        versions.iter().any(|version| version.finished == Some((size, time)))
     }
 
-    /// A compressed file of this size and time was read to its end.
-    pub(crate) fn finish(&mut self, key: SegmentKey, size: u64, time: i128) {
-        self.touch(key).finished = Some((size, time));
+    /// A compressed file of this size and time, which holds this version, was read to its end.
+    pub(crate) fn finish(&mut self, key: SegmentKey, number: usize, size: u64, time: i128) {
+        if let Some(version) = self.touch(key).versions.get_mut(number) {
+            version.finished = Some((size, time));
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Segments that had to be read from their start again.
+    /// Versions that had to be read though lines of theirs were read before.
     pub(crate) fn rewinds(&self) -> u64 {
         self.rewinds
     }
@@ -153,11 +251,13 @@ pub(crate) struct SegmentsRecord {
 }
 
 impl SegmentsRecord {
-    /// Names and offsets, those seen last first.
+    /// Names and offsets, those seen last first; a segment of several versions several times.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (String, u64)> {
         let mut known: Vec<_> = self.known.iter().collect();
-        known.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.seen));
-        known.into_iter().map(|(key, segment)| (key.to_string(), segment.position.offset))
+        known.sort_by_key(|(_, segment)| Reverse(segment.seen));
+        known.into_iter().flat_map(|(key, segment)| {
+            segment.versions.iter().map(|version| (key.to_string(), version.position.offset))
+        })
     }
 }
 
@@ -179,11 +279,14 @@ impl Segments {
         SegmentsRecord { known, clock: self.clock, rewinds: self.rewinds }
     }
 
-    /// Goes on from a record. A position that contradicts itself is forgotten: its segment is read anew.
+    /// Goes on from a record. A position that contradicts itself is forgotten: that version is read anew.
     pub(crate) fn restore(record: SegmentsRecord, max: usize) -> Segments {
         let mut known = record.known;
-        known.retain(|(_, segment)| segment.position.tail.len() as u64 <= segment.position.offset);
-        known.sort_by_key(|(_, segment)| std::cmp::Reverse(segment.seen));
+        for (_, segment) in &mut known {
+            segment.versions.retain(|version| version.position.is_sound());
+            segment.versions.truncate(MAX_VERSIONS);
+        }
+        known.sort_by_key(|(_, segment)| Reverse(segment.seen));
         known.truncate(max.max(1));
         Segments {
             known: known.into_iter().collect(),
@@ -224,11 +327,12 @@ pub(crate) fn reading_order(fronts: &[(Front, bool)]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn front(writer: &str, seq: u64, second: i64) -> Front {
         let time = Timestamp::from_second(second).unwrap();
         let envelope = Envelope { writer: writer.into(), seq, time };
-        Front::of_line(format!("{writer} {seq} {second}").as_bytes(), &envelope)
+        Front::of_line(format!("{writer} {seq} {second}").as_bytes(), 0, &envelope)
     }
 
     #[test]
@@ -249,24 +353,88 @@ mod tests {
         assert_ne!(front("a", 1, 5).key, front("a", 2, 5).key);
     }
 
+    fn at(offset: u64) -> Position {
+        Position { offset, ..Position::default() }
+    }
+
     #[test]
     fn a_file_that_gets_its_first_line_keeps_its_position() {
         let mut segments = Segments::restore(SegmentsRecord::default(), 9);
         let (junk, named) = (Front::of_file(1, 2).key, front("a", 1, 5).key);
-        segments.advance(junk, Position { offset: 7, ..Position::default() });
+        let (number, _) = segments.begin(junk);
+        segments.advance(junk, number, at(7));
         segments.rename(junk, named);
-        assert_eq!(segments.position(named).offset, 7);
-        assert_eq!(segments.len(), 1);
+        assert_eq!(segments.offset(named), 7);
+        assert_eq!((segments.len(), segments.rewinds()), (1, 0));
+    }
+
+    #[test]
+    fn versions_keep_their_own_positions_and_the_oldest_of_too_many_is_forgotten() {
+        let mut segments = Segments::restore(SegmentsRecord::default(), 9);
+        let key = front("a", 1, 5).key;
+        for offset in [50, 90, 70, 10, 20] {
+            let (number, version) = segments.begin(key);
+            assert_eq!(version.told, segments.offset(key));
+            segments.advance(key, number, at(offset));
+        }
+        let offsets: Vec<_> =
+            segments.versions(key).iter().map(|(_, version)| version.position.offset).collect();
+        assert_eq!(offsets, [90, 70, 20, 10]);
+        assert_eq!(segments.rewinds(), 4);
+    }
+
+    #[test]
+    fn a_position_remembers_the_last_usable_line_and_what_follows_it() {
+        let mut position = Position::default();
+        position.advance(b"junk\n", None, Place::LineStart);
+        assert_eq!((position.line, &position.tail[..]), (None, &b"junk\n"[..]));
+        position.advance(b"line\nmore\n\n", Some(5..10), Place::LineStart);
+        let mark = Mark::new(b"more", 10);
+        assert_eq!((position.line, &position.tail[..]), (Some(mark), &b"\n"[..]));
+        position.advance(&[b'x'; 2000], None, Place::InOverlong);
+        assert_eq!((position.line, position.tail.len(), position.offset), (Some(mark), TAIL_BYTES, 2016));
+        assert!(position.is_sound());
     }
 
     #[test]
     fn the_segments_not_seen_for_the_longest_time_are_forgotten() {
         let mut segments = Segments::restore(SegmentsRecord::default(), 2);
         for seq in [1, 2, 1, 3] {
-            segments.advance(front("a", seq, 0).key, Position { offset: seq, ..Position::default() });
+            let key = front("a", seq, 0).key;
+            let (number, _) = segments.begin(key);
+            segments.advance(key, number, at(seq));
         }
         assert_eq!(segments.len(), 2);
-        assert_eq!(segments.position(front("a", 1, 0).key).offset, 1);
+        assert_eq!(segments.offset(front("a", 1, 0).key), 1);
         assert_eq!(Segments::restore(segments.record(), 2).record(), segments.record());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_clock_did_each_writers_segments_are_read_in_its_order_and_the_active_one_last(
+            segments in prop::collection::btree_map((0usize..3, 1u64..50), -100i64..100, 0..12),
+            nameless in 0u64..3,
+        ) {
+            let mut fronts: Vec<_> = segments
+                .iter()
+                .rev()
+                .map(|((writer, seq), second)| (front(["a", "b", "c"][*writer], *seq, *second), false))
+                .collect();
+            fronts.extend((0..nameless).map(|inode| (Front::of_file(1, inode), false)));
+            if let Some(first) = fronts.first_mut() {
+                first.1 = true;
+            }
+            let order = reading_order(&fronts);
+            let mut all = order.clone();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..fronts.len()).collect::<Vec<_>>());
+            prop_assert!(order.last().is_none_or(|&at| fronts[at].1));
+            for name in ["a", "b", "c"] {
+                let of_writer = order.iter().filter(|&&at| !fronts[at].1).filter_map(|&at| {
+                    fronts[at].0.first.as_ref().filter(|(writer, _, _)| writer == name).map(|(_, seq, _)| *seq)
+                });
+                prop_assert!(of_writer.is_sorted());
+            }
+        }
     }
 }

@@ -4,8 +4,9 @@
 //! This is the second net. The first, [`super::segments`], makes sure that bytes are read once; this one holds
 //! where the same lines reach us in other bytes, as after a restore from a backup. Knows no files.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
+use journal_schema::limits::MAX_COUNT;
 use serde::{Deserialize, Serialize};
 
 /// Default of `--max-writers`. Each run of an agent is a writer, and each call of `etcha-journal append`.
@@ -31,7 +32,9 @@ pub(crate) struct Writers {
 struct Writer {
     /// The highest number counted.
     last: u64,
-    /// Numbers below `last` that were not counted, as inclusive ranges in ascending order.
+    /// Numbers up to this lie before the history. They are not missing, yet they count should they turn up.
+    before: u64,
+    /// Numbers between these two that were not counted, as inclusive ranges in ascending order.
     gaps: Vec<(u64, u64)>,
     used: u64,
 }
@@ -47,17 +50,16 @@ pub(crate) enum Admission {
 
 impl Writers {
     /// Takes the line `seq` of `writer`. With `history_begins`, what an unknown writer wrote before this line lies
-    /// before the oldest line there is: it is not missing, it was never ours to count.
+    /// before the oldest line there is: it is not missing. Should a segment turn out to be older than that, the
+    /// history begins there.
     pub(crate) fn admit(&mut self, writer: &str, seq: u64, history_begins: bool) -> Admission {
         self.clock += 1;
         if let Some(known) = self.known.get_mut(writer) {
             known.used = self.clock;
             return known.admit(seq, &mut self.missing);
         }
-        let mut new = Writer { last: 0, gaps: Vec::new(), used: self.clock };
-        if history_begins {
-            new.last = seq - 1;
-        }
+        let before = if history_begins { seq - 1 } else { 0 };
+        let mut new = Writer { last: before, before, gaps: Vec::new(), used: self.clock };
         new.admit(seq, &mut self.missing);
         self.make_room();
         self.known.insert(writer.to_owned(), new);
@@ -95,31 +97,35 @@ impl Writers {
 impl Writer {
     fn admit(&mut self, seq: u64, missing: &mut u64) -> Admission {
         if seq > self.last {
-            if seq > self.last + 1 {
-                *missing += seq - self.last - 1;
-                self.gaps.push((self.last + 1, seq - 1));
-                if self.gaps.len() > MAX_GAPS {
-                    self.gaps.remove(0);
-                }
-            }
+            self.miss(self.gaps.len(), self.last + 1, seq - 1, missing);
             self.last = seq;
+            return Admission::Count;
+        }
+        if seq <= self.before {
+            self.miss(0, seq + 1, self.before, missing);
+            self.before = seq - 1;
             return Admission::Count;
         }
         let Some(at) = self.gaps.iter().position(|&(from, to)| (from..=to).contains(&seq)) else {
             return Admission::Duplicate;
         };
         let (from, to) = self.gaps.remove(at);
-        if seq < to {
-            self.gaps.insert(at, (seq + 1, to));
+        *missing = missing.saturating_sub(to - from + 1);
+        self.miss(at, seq + 1, to, missing);
+        self.miss(at, from, seq - 1, missing);
+        Admission::Count
+    }
+
+    /// Remembers that `from` to `to`, which may be none, were not counted.
+    fn miss(&mut self, at: usize, from: u64, to: u64, missing: &mut u64) {
+        if from > to {
+            return;
         }
-        if from < seq {
-            self.gaps.insert(at, (from, seq - 1));
-        }
+        *missing += to - from + 1;
+        self.gaps.insert(at, (from, to));
         if self.gaps.len() > MAX_GAPS {
             self.gaps.remove(0);
         }
-        *missing = missing.saturating_sub(1);
-        Admission::Count
     }
 }
 
@@ -144,10 +150,25 @@ impl Writers {
         let WritersRecord { known, missing, clock, forgotten } = record;
         let mut writers = Writers { known: HashMap::new(), max: max.max(1), missing, clock, forgotten };
         for (name, writer) in known {
-            writers.make_room();
-            writers.known.insert(name, writer);
+            if writer.is_sound() {
+                writers.make_room();
+                writers.known.insert(name, writer);
+            }
         }
         writers
+    }
+}
+
+impl Writer {
+    /// Whether its parts fit each other: a decoded one has to be asked.
+    fn is_sound(&self) -> bool {
+        let mut below = self.before;
+        let ascending = self.gaps.iter().all(|&(from, to)| {
+            let right = below < from && from <= to;
+            below = to;
+            right
+        });
+        ascending && below <= self.last && self.last <= MAX_COUNT && self.gaps.len() <= MAX_GAPS
     }
 }
 
@@ -178,6 +199,16 @@ mod tests {
         assert_eq!(writers.missing(), 0);
         writers.admit("new", 3, false);
         assert_eq!(writers.missing(), 2);
+    }
+
+    #[test]
+    fn an_older_line_that_turns_up_later_counts_and_moves_the_begin_of_the_history() {
+        let mut writers = Writers::restore(WritersRecord::default(), 9);
+        for (seq, missing) in [(5, 0), (2, 2), (4, 1), (3, 0), (1, 0)] {
+            assert_eq!(writers.admit("old", seq, true), Admission::Count);
+            assert_eq!(writers.missing(), missing);
+            assert_eq!(writers.admit("old", seq, true), Admission::Duplicate);
+        }
     }
 
     #[test]

@@ -10,21 +10,44 @@ use super::catalogue::{FamilyId, RUN_BOUNDS, SHELL_BOUNDS};
 use super::labels::{push_label, read_labels};
 use super::shells::{OpenShell, Opened, SessionId};
 use super::table::Table;
-use super::tables::seconds;
+use super::tables::{Tables, seconds};
 
 impl Metrics {
     /// Counts one event.
     pub fn apply(&mut self, line: &Line<'_>) {
         let at = line.envelope.time.as_millisecond();
         match &line.event {
-            Event::Command(command) => self.command(command, at),
+            Event::Command(command) => {
+                self.command(command, at);
+            }
             Event::Source(source) => self.source(source, at),
             Event::Shell(shell) => self.shell(shell, at),
             Event::Engine(engine) => self.engine(engine, at),
         }
     }
 
-    fn command(&mut self, command: &Command<'_>, at: i64) {
+    /// The series of a command whose label bytes were understood before.
+    pub(crate) fn shortcut(&self, labels: &[u8]) -> Option<u32> {
+        self.shortcuts.find(labels)
+    }
+
+    /// Counts a command whose series is known.
+    pub(crate) fn count(&mut self, series: u32) {
+        *self.tables.commands.value_mut(series) += 1;
+    }
+
+    /// Counts a command that happened `at`, in milliseconds since 1970, and remembers its series for `labels`, the
+    /// bytes that say it. What is counted by the way each time, an overflow or a shortened label, is not remembered.
+    pub(crate) fn count_and_learn(&mut self, command: &Command<'_>, at: i64, labels: &[u8]) {
+        let oddities = |tables: &Tables| (tables.commands.overflowed(), tables.oddities.labels_shortened);
+        let before = oddities(&self.tables);
+        let series = self.command(command, at);
+        if oddities(&self.tables) == before {
+            self.shortcuts.learn(labels, series);
+        }
+    }
+
+    fn command(&mut self, command: &Command<'_>, at: i64) -> u32 {
         self.label(&[
             ("error", error(command.error)),
             ("id", &command.id),
@@ -37,6 +60,7 @@ impl Metrics {
         let Metrics { tables, index, limits, text, .. } = self;
         let series = index.locate(FamilyId::Commands, &mut tables.commands, text, at, limits.series);
         *tables.commands.value_mut(series) += 1;
+        series
     }
 
     fn source(&mut self, source: &Source<'_>, at: i64) {

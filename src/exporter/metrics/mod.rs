@@ -6,6 +6,7 @@
 //! * [`labels`]: label values into label text, and their limit.
 //! * `table`: the series of a family; `column` is what makes a table cheap to publish.
 //! * `shells`: which sessions are open; `histogram`: a histogram's value.
+//! * `shortcut`: from label bytes that were seen before to their series.
 //! * `tables`: all families as of one moment.
 //! * `apply`: what each event does.
 //! * this file: the one who counts, its limits, and what a checkpoint keeps of it.
@@ -16,6 +17,7 @@ mod column;
 mod histogram;
 pub mod labels;
 mod shells;
+mod shortcut;
 mod table;
 mod tables;
 
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use self::labels::{LabelLimit, push_label};
 use self::shells::{Shells, ShellsRecord};
+use self::shortcut::Shortcuts;
 use self::table::Index;
 
 pub(crate) use self::histogram::Histogram;
@@ -30,7 +33,7 @@ pub use self::shells::MAX_OPEN_SHELLS;
 pub use self::table::OVERFLOW;
 pub(crate) use self::table::Table;
 pub use self::tables::Tables;
-pub(crate) use self::tables::{Values, seconds};
+pub(crate) use self::tables::{EngineRecord, Values, seconds};
 
 /// Default of `--max-series`: ten times what a large agent runs in one push.
 pub const DEFAULT_MAX_SERIES: usize = 100_000;
@@ -55,6 +58,7 @@ impl Default for Limits {
 pub struct Metrics {
     tables: Tables,
     index: Index,
+    shortcuts: Shortcuts,
     shells: Shells,
     limits: Limits,
     /// Label text in the making; kept for its capacity.
@@ -98,6 +102,7 @@ impl Metrics {
         Some(Metrics {
             tables: record.tables,
             index,
+            shortcuts: Shortcuts::default(),
             shells: record.shells.into(),
             limits,
             text: String::new(),

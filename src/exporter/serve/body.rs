@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use prometheus::{Encoder as _, Registry, TextEncoder};
+use prometheus::Registry;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use warp::hyper::body::Bytes;
 
 use super::counts::Counts;
 use super::encoding::Encoding;
-use crate::exporter::exposition;
+use crate::exporter::exposition::{self, Format};
 use crate::exporter::published::{Published, Snapshot};
 
 /// How long a body may be given to newcomers while the journal says nothing new. Not for ever, because the families
@@ -26,6 +26,9 @@ const SHARED_FOR: Duration = Duration::from_secs(1);
 /// Level of gzip: the lowest. An exposition repeats itself so much that it shrinks to about an eighth even so, higher
 /// levels win little more, and the processor they take belongs to the host's real work.
 const GZIP_LEVEL: u32 = 1;
+
+/// Level of zstd: the lowest of the ordinary ones, for the same reason.
+const ZSTD_LEVEL: i32 = 1;
 
 /// Room to reserve when nothing was rendered yet, in bytes: the families about this process fit.
 const FIRST_CAPACITY: usize = 16 * 1024;
@@ -49,7 +52,8 @@ impl Bodies {
                 registry,
                 counts,
                 shared_for: SHARED_FOR,
-                rendered: None,
+                rendered: Vec::new(),
+                lengths: Vec::new(),
             })),
         }
     }
@@ -62,17 +66,19 @@ impl Bodies {
     /// # Errors
     ///
     /// When rendering or compressing failed.
-    pub async fn get(&self, encoding: Encoding) -> Result<Bytes, NoBody> {
+    pub async fn get(&self, format: Format, encoding: Encoding) -> Result<Bytes, NoBody> {
         let asked = Instant::now();
         let shared = Arc::clone(&self.shared).lock_owned().await;
-        if let Some(bytes) = shared.at_hand(asked, encoding) {
+        if let Some(bytes) = shared.at_hand(asked, format, encoding) {
             return Ok(bytes);
         }
         // The lock goes with the work: when the client leaves, the work is still finished once and shared.
-        tokio::task::spawn_blocking(move || make(shared, asked, encoding)).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "rendering stopped early");
-            Err(NoBody)
-        })
+        tokio::task::spawn_blocking(move || make(shared, asked, format, encoding)).await.unwrap_or_else(
+            |error| {
+                tracing::error!(%error, "rendering stopped early");
+                Err(NoBody)
+            },
+        )
     }
 }
 
@@ -82,16 +88,24 @@ struct Shared {
     registry: Registry,
     counts: Counts,
     shared_for: Duration,
-    rendered: Option<Rendered>,
+    /// Bodies that may still serve, at most one of each format.
+    rendered: Vec<Rendered>,
+    /// How long the latest body of each format was, in bytes.
+    lengths: Vec<(Format, usize)>,
 }
+
+/// Compresses a body.
+type Compress = fn(&[u8]) -> io::Result<Bytes>;
 
 #[derive(Debug)]
 struct Rendered {
+    format: Format,
     generation: u64,
     /// When rendering began: the state in it is of that moment.
     began: Instant,
-    text: Bytes,
+    plain: Bytes,
     gzip: Option<Bytes>,
+    zstd: Option<Bytes>,
 }
 
 impl Rendered {
@@ -104,62 +118,78 @@ impl Rendered {
 
 impl Shared {
     /// What can be given without work.
-    fn at_hand(&self, asked: Instant, encoding: Encoding) -> Option<Bytes> {
-        let rendered = self
-            .rendered
-            .as_ref()
-            .filter(|it| it.serves(asked, &self.published.latest(), self.shared_for))?;
+    fn at_hand(&self, asked: Instant, format: Format, encoding: Encoding) -> Option<Bytes> {
+        let latest = self.published.latest();
+        let rendered = self.rendered.iter().find(|it| it.format == format)?;
+        if !rendered.serves(asked, &latest, self.shared_for) {
+            return None;
+        }
         match encoding {
-            Encoding::Identity => Some(rendered.text.clone()),
+            Encoding::Identity => Some(rendered.plain.clone()),
             Encoding::Gzip => rendered.gzip.clone(),
+            Encoding::Zstd => rendered.zstd.clone(),
         }
     }
 
-    fn render(&self) -> Rendered {
+    fn render(&mut self, format: Format) -> Rendered {
         let began = Instant::now();
         let latest = self.published.latest();
         // A body is about as long as the one before it; the eighth is for what came since.
-        let capacity = self.rendered.as_ref().map_or(FIRST_CAPACITY, |before| before.text.len() / 8 * 9);
-        let mut text = Vec::with_capacity(capacity);
-        exposition::text(&latest, &mut text);
-        for family in self.registry.gather() {
-            // One by one: a family that cannot be written costs no other one.
-            let end = text.len();
-            if let Err(error) = TextEncoder::new().encode(std::slice::from_ref(&family), &mut text) {
-                text.truncate(end);
-                tracing::warn!(family = family.name(), %error, "a family of the exporter itself is left out");
-            }
-        }
+        let before = self.lengths.iter().find(|(known, _)| *known == format);
+        let capacity = before.map_or(FIRST_CAPACITY, |(_, length)| length / 8 * 9);
+        let mut plain = Vec::with_capacity(capacity);
+        exposition::render(&latest, &self.registry.gather(), format, &mut plain);
+        self.lengths.retain(|(known, _)| *known != format);
+        self.lengths.push((format, plain.len()));
         self.counts.rendered(began.elapsed());
-        Rendered { generation: latest.generation, began, text: text.into(), gzip: None }
+        Rendered { format, generation: latest.generation, began, plain: plain.into(), gzip: None, zstd: None }
     }
 }
 
 /// Brings the shared body up to date and takes it in the wanted coding.
-fn make(mut shared: OwnedMutexGuard<Shared>, asked: Instant, encoding: Encoding) -> Result<Bytes, NoBody> {
+fn make(
+    mut shared: OwnedMutexGuard<Shared>,
+    asked: Instant,
+    format: Format,
+    encoding: Encoding,
+) -> Result<Bytes, NoBody> {
     let (latest, shared_for) = (shared.published.latest(), shared.shared_for);
-    let rendered = match shared.rendered.take().filter(|it| it.serves(asked, &latest, shared_for)) {
-        Some(rendered) => rendered,
-        None => shared.render(),
+    // What serves nobody any more goes, so that a format that was asked for once takes no memory for ever.
+    shared.rendered.retain(|it| it.serves(asked, &latest, shared_for));
+    let at = match shared.rendered.iter().position(|it| it.format == format) {
+        Some(at) => at,
+        None => {
+            let rendered = shared.render(format);
+            shared.rendered.push(rendered);
+            shared.rendered.len() - 1
+        }
     };
-    let rendered = shared.rendered.insert(rendered);
-    match (encoding, &rendered.gzip) {
-        (Encoding::Identity, _) => Ok(rendered.text.clone()),
-        (Encoding::Gzip, Some(gzip)) => Ok(gzip.clone()),
-        (Encoding::Gzip, None) => match gzip(&rendered.text) {
-            Ok(bytes) => Ok(rendered.gzip.insert(bytes).clone()),
-            Err(error) => {
-                tracing::error!(%error, "compressing failed");
-                Err(NoBody)
-            }
-        },
+    let Rendered { plain, gzip: gzipped, zstd: zstandard, .. } = &mut shared.rendered[at];
+    let (place, compress): (_, Compress) = match encoding {
+        Encoding::Identity => return Ok(plain.clone()),
+        Encoding::Gzip => (gzipped, gzip),
+        Encoding::Zstd => (zstandard, zstd),
+    };
+    if let Some(bytes) = place {
+        return Ok(bytes.clone());
+    }
+    match compress(plain) {
+        Ok(bytes) => Ok(place.insert(bytes).clone()),
+        Err(error) => {
+            tracing::error!(%error, "compressing failed");
+            Err(NoBody)
+        }
     }
 }
 
-fn gzip(text: &[u8]) -> io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::new(GZIP_LEVEL));
-    encoder.write_all(text)?;
+fn gzip(plain: &[u8]) -> io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::new(GZIP_LEVEL));
+    encoder.write_all(plain)?;
     encoder.finish().map(Bytes::from)
+}
+
+fn zstd(plain: &[u8]) -> io::Result<Bytes> {
+    zstd::bulk::compress(plain, ZSTD_LEVEL).map(Bytes::from)
 }
 
 #[cfg(test)]
@@ -186,6 +216,22 @@ mod tests {
         Rig { bodies, published, counts }
     }
 
+    #[tokio::test]
+    async fn formats_are_shared_apart_and_go_when_they_serve_nobody() {
+        let rig = rig(Duration::MAX).await;
+        let mut bodies = Vec::new();
+        for format in [Format::Text, Format::OpenMetrics, Format::Protobuf, Format::Text] {
+            bodies.push(rig.bodies.get(format, Encoding::Zstd).await.unwrap());
+        }
+        assert_eq!(bodies[0].as_ptr(), bodies[3].as_ptr());
+        assert_eq!(rig.counts.renders(), 3);
+        let text = rig.bodies.get(Format::Text, Encoding::Identity).await.unwrap();
+        assert_eq!(zstd::stream::decode_all(&*bodies[0]).unwrap(), text);
+        rig.published.publish(Snapshot { generation: 1, ..Snapshot::default() });
+        rig.bodies.get(Format::Protobuf, Encoding::Gzip).await.unwrap();
+        assert_eq!(rig.bodies.shared.lock().await.rendered.len(), 1);
+    }
+
     fn inflate(bytes: &[u8]) -> Vec<u8> {
         let mut text = Vec::new();
         flate2::read::GzDecoder::new(bytes).read_to_end(&mut text).unwrap();
@@ -195,9 +241,9 @@ mod tests {
     #[tokio::test]
     async fn an_unchanged_state_is_rendered_once_for_both_codings() {
         let rig = rig(Duration::MAX).await;
-        let first = rig.bodies.get(Encoding::Identity).await.unwrap();
-        let second = rig.bodies.get(Encoding::Gzip).await.unwrap();
-        let third = rig.bodies.get(Encoding::Gzip).await.unwrap();
+        let first = rig.bodies.get(Format::Text, Encoding::Identity).await.unwrap();
+        let second = rig.bodies.get(Format::Text, Encoding::Gzip).await.unwrap();
+        let third = rig.bodies.get(Format::Text, Encoding::Gzip).await.unwrap();
         assert_eq!(rig.counts.renders(), 1);
         assert_eq!(inflate(&second), first);
         assert_eq!(second.as_ptr(), third.as_ptr(), "the same bytes, not equal ones");
@@ -209,17 +255,17 @@ mod tests {
     #[tokio::test]
     async fn an_unchanged_state_is_rendered_anew_after_a_while() {
         let rig = rig(Duration::ZERO).await;
-        rig.bodies.get(Encoding::Identity).await.unwrap();
-        rig.bodies.get(Encoding::Identity).await.unwrap();
+        rig.bodies.get(Format::Text, Encoding::Identity).await.unwrap();
+        rig.bodies.get(Format::Text, Encoding::Identity).await.unwrap();
         assert_eq!(rig.counts.renders(), 2);
     }
 
     #[tokio::test]
     async fn a_new_state_is_rendered_anew() {
         let rig = rig(Duration::MAX).await;
-        rig.bodies.get(Encoding::Identity).await.unwrap();
+        rig.bodies.get(Format::Text, Encoding::Identity).await.unwrap();
         rig.published.publish(Snapshot { generation: 1, ..Snapshot::default() });
-        rig.bodies.get(Encoding::Identity).await.unwrap();
+        rig.bodies.get(Format::Text, Encoding::Identity).await.unwrap();
         assert_eq!(rig.counts.renders(), 2);
     }
 
@@ -230,7 +276,7 @@ mod tests {
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let bodies = rig.bodies.clone();
-            waiting.spawn(async move { bodies.get(Encoding::Gzip).await.unwrap() });
+            waiting.spawn(async move { bodies.get(Format::Text, Encoding::Gzip).await.unwrap() });
         }
         // On this single thread, each task runs up to the lock that is held here before it yields.
         for _ in 0..20 {
@@ -247,13 +293,13 @@ mod tests {
     async fn work_that_nobody_waits_for_any_more_is_still_shared() {
         let rig = rig(Duration::MAX).await;
         {
-            let mut left = Box::pin(rig.bodies.get(Encoding::Identity));
+            let mut left = Box::pin(rig.bodies.get(Format::Text, Encoding::Identity));
             // Polled once: the work has begun, and its client goes away.
             let polled =
                 std::future::poll_fn(|cx| std::task::Poll::Ready(left.as_mut().poll(cx).is_pending())).await;
             assert!(polled);
         }
-        rig.bodies.get(Encoding::Identity).await.unwrap();
+        rig.bodies.get(Format::Text, Encoding::Identity).await.unwrap();
         assert_eq!(rig.counts.renders(), 1);
     }
 }

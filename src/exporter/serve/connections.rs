@@ -46,7 +46,7 @@ impl Collector for Connections {
         #[expect(clippy::cast_precision_loss, reason = "times of this era are exact")]
         let expiry = self.tls.not_after() as f64;
         vec![
-            gauge("etcha_exporter_connections", "Connections open now.", whole(c.open.get())),
+            gauge("etcha_exporter_connections_open", "Connections open now.", whole(c.open.get())),
             counters(
                 "etcha_exporter_connections_total",
                 "Connections by what became of their first steps: accepted, or accepting failed.",

@@ -1,7 +1,9 @@
 //! Which content coding a client wants, by the rules of `Accept-Encoding`. Encodes nothing.
 
-use warp::http::HeaderMap;
 use warp::http::header::ACCEPT_ENCODING;
+use warp::http::{HeaderMap, HeaderValue};
+
+use super::weight::{elements, parts, weight};
 
 /// A content coding that we speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,47 +13,50 @@ pub enum Encoding {
     Identity,
     /// Gzip.
     Gzip,
+    /// Zstandard.
+    Zstd,
 }
 
-/// Chooses for the headers of a request: gzip where the client takes it at least as gladly as plain bytes, plain
-/// bytes otherwise, also where it refuses both, because an answer is worth more than the letter of its wish.
-pub fn negotiate(headers: &HeaderMap) -> Encoding {
-    let mut gzip = None;
-    let mut identity = None;
-    let mut any = None;
-    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    for element in values.flat_map(|value| value.split(',')) {
-        let (coding, quality) = weigh(element);
-        if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
-            gzip = Some(quality);
-        } else if coding.eq_ignore_ascii_case("identity") {
-            identity = Some(quality);
-        } else if coding == "*" {
-            any = Some(quality);
+impl Encoding {
+    /// The `Content-Encoding` of the answer, if it has one.
+    pub fn header(self) -> Option<HeaderValue> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some(HeaderValue::from_static("gzip")),
+            Self::Zstd => Some(HeaderValue::from_static("zstd")),
         }
     }
+}
+
+/// Chooses for the headers of a request: the heaviest coding, at equal weights zstd before gzip before plain bytes.
+/// Plain bytes also where the client refuses everything, because an answer is worth more than the letter of its
+/// wish.
+pub fn negotiate(headers: &HeaderMap) -> Encoding {
+    let (mut zstd, mut gzip, mut identity, mut any) = (None, None, None, None);
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    for element in elements(values) {
+        let coding = parts(element).next().unwrap_or_default();
+        let place = match coding.to_ascii_lowercase().as_str() {
+            "zstd" => &mut zstd,
+            "gzip" | "x-gzip" => &mut gzip,
+            "identity" => &mut identity,
+            "*" => &mut any,
+            _ => continue,
+        };
+        *place = Some(weight(element));
+    }
+    // `*` speaks of what is not listed. Of it, gzip is what everybody can read.
+    let zstd = zstd.unwrap_or(0);
     let gzip = gzip.or(any).unwrap_or(0);
     // Plain bytes that are not listed are acceptable, but nothing says that they are preferred.
     let identity = identity.unwrap_or(0);
-    if gzip > 0 && gzip >= identity { Encoding::Gzip } else { Encoding::Identity }
-}
-
-/// A coding and its weight in thousandths. A weight that cannot be read is 0: who says it badly gets plain bytes.
-fn weigh(element: &str) -> (&str, u16) {
-    let mut parts = element.split(';').map(str::trim);
-    let coding = parts.next().unwrap_or_default();
-    let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    (coding, weight.map_or(1000, |weight| thousandths(weight).unwrap_or(0)))
-}
-
-/// Reads `0`, `1`, or either with up to three decimals, as thousandths up to 1000.
-fn thousandths(weight: &str) -> Option<u16> {
-    let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
-    if !matches!(whole, "0" | "1") || decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
+    if zstd > 0 && zstd >= gzip && zstd >= identity {
+        Encoding::Zstd
+    } else if gzip > 0 && gzip >= identity {
+        Encoding::Gzip
+    } else {
+        Encoding::Identity
     }
-    let value: u16 = format!("{whole}{decimals:0<3}").parse().ok()?;
-    (value <= 1000).then_some(value)
 }
 
 #[cfg(test)]
@@ -62,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_coding_follows_the_weights() {
-        use Encoding::{Gzip, Identity};
+        use Encoding::{Gzip, Identity, Zstd};
         let table: &[(&[&str], Encoding)] = &[
             (&[], Identity),
             (&[""], Identity),
@@ -90,7 +95,15 @@ mod tests {
             (&["gzip;q="], Identity),
             (&["gzip;q=0.0001"], Identity),
             (&["gzipped"], Identity),
-            (&["zstd"], Identity),
+            (&["zstd"], Zstd),
+            (&["gzip, zstd"], Zstd),
+            (&["zstd;q=0.9, gzip"], Gzip),
+            (&["zstd;q=0, gzip;q=0.1"], Gzip),
+            (&["zstd;q=0.5, identity"], Identity),
+            (&["zstd;q=0"], Identity),
+            (&["identity;q=0"], Identity),
+            (&["identity;q=0, *"], Gzip),
+            (&["identity;q=0, zstd;q=0.1"], Zstd),
         ];
         for (values, expected) in table {
             let mut headers = HeaderMap::new();

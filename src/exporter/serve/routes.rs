@@ -25,13 +25,13 @@ use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::hyper::body::Bytes;
 use warp::reply::Response;
 
+use super::accept::Type;
 use super::attempts::{Attempts, Standing};
 use super::auth::{self, Keys, Refusal};
 use super::body::Bodies;
 use super::counts::Counts;
 use super::encoding::{self, Encoding};
-use super::landing;
-use crate::exporter::exposition;
+use super::{accept, landing};
 use crate::exporter::published::Published;
 use crate::https::Peer;
 
@@ -113,9 +113,9 @@ async fn metrics(
             // Whoever has a key is the last to make room for others.
             peer.vouch();
         }
-        let encoding = encoding::negotiate(&headers);
-        match site.bodies.get(encoding).await {
-            Ok(body) => exposed(&method, body, encoding),
+        let (kind, encoding) = (accept::negotiate(&headers), encoding::negotiate(&headers));
+        match site.bodies.get(kind.format(), encoding).await {
+            Ok(body) => exposed(&method, body, kind, encoding),
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be rendered\n"),
         }
     };
@@ -123,17 +123,17 @@ async fn metrics(
     response
 }
 
-/// The metrics, in `encoding`. An answer to `HEAD` has the headers of the answer to `GET`, its length included.
-fn exposed(method: &Method, body: Bytes, encoding: Encoding) -> Response {
+/// The metrics. An answer to `HEAD` has the headers of the answer to `GET`, its length included.
+fn exposed(method: &Method, body: Bytes, kind: Type, encoding: Encoding) -> Response {
     let length = body.len();
     let body = if *method == Method::HEAD { Bytes::new() } else { body };
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(exposition::TEXT));
+    headers.insert(CONTENT_TYPE, kind.content_type());
     headers.insert(CONTENT_LENGTH, length.into());
-    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    if encoding == Encoding::Gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if let Some(coding) = encoding.header() {
+        headers.insert(CONTENT_ENCODING, coding);
     }
     response
 }
@@ -316,13 +316,13 @@ mod tests {
             (with_key("n%26w%2B1%25%C3%A9"), vec![]),
             (METRICS_PATH.to_owned(), vec![("authorization", "Bearer secret")]),
             (METRICS_PATH.to_owned(), vec![("authorization", "Basic b3BzOnNlY3JldA==")]),
-            (with_key("secret"), vec![("accept", "application/openmetrics-text")]),
+            (with_key("secret"), vec![("accept", "application/json")]),
         ] {
             let answer = rig.ask("GET", &path, &headers).await;
             assert_eq!(answer.status, StatusCode::OK, "{path} {headers:?}");
             assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
             assert_eq!(answer.header("content-encoding"), None);
-            assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+            assert_eq!(answer.header("vary"), Some("Accept, Accept-Encoding"));
             assert_eq!(answer.header("content-length").unwrap(), answer.body.len().to_string());
             assert!(answer.text().contains("# TYPE etcha_exporter_scrapes_total counter\n"));
         }
@@ -370,12 +370,39 @@ mod tests {
         let plain = rig.ask("GET", &with_key("secret"), &[("accept-encoding", "gzip;q=0")]).await;
         assert_eq!(plain.header("content-encoding"), None);
         assert!(plain.text().starts_with("# HELP "));
-        let packed = rig.ask("GET", &with_key("secret"), &[("accept-encoding", "zstd, gzip")]).await;
+        let packed = rig.ask("GET", &with_key("secret"), &[("accept-encoding", "br, gzip")]).await;
         assert_eq!(packed.header("content-encoding"), Some("gzip"));
-        assert_eq!(packed.header("vary"), Some("Accept-Encoding"));
+        assert_eq!(packed.header("vary"), Some("Accept, Accept-Encoding"));
         let mut unpacked = String::new();
         flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_string(&mut unpacked).unwrap();
         assert!(unpacked.starts_with("# HELP "), "{unpacked}");
+    }
+
+    #[tokio::test]
+    async fn every_wish_gets_a_right_type_and_coding() {
+        let rig = Rig::new();
+        let protobuf =
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        for (accept, kind) in [
+            ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+            ("text/plain;q=0", "text/plain; version=0.0.4; charset=utf-8"),
+            ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            (
+                "application/openmetrics-text;version=0.0.1",
+                "application/openmetrics-text; version=0.0.1; charset=utf-8",
+            ),
+            (
+                protobuf,
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
+            ),
+        ] {
+            for (accepted, coding) in [("gzip;q=0", None), ("gzip", Some("gzip")), ("zstd", Some("zstd"))] {
+                let wishes = [("accept", accept), ("accept-encoding", accepted)];
+                let answer = rig.ask("GET", &with_key("secret"), &wishes).await;
+                assert_eq!(answer.header("content-type"), Some(kind), "{accept}");
+                assert_eq!(answer.header("content-encoding"), coding, "{accept} {accepted}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -40,7 +40,7 @@ Examples:
 #[command(after_help = EXAMPLES, subcommand_value_name = "EVENT", subcommand_help_heading = "Events")]
 pub(crate) struct Arguments {
     /// The journal to append to
-    #[arg(long, global = true, env = "ETCHA_JOURNAL", default_value = crate::input::JOURNAL, value_name = "PATH")]
+    #[arg(long, global = true, help_heading = "Journal options", env = "ETCHA_JOURNAL", default_value = crate::input::JOURNAL, value_name = "PATH")]
     journal: PathBuf,
     /// Read events from standard input, one JSON object per line without envelope. Fields that the contract does not know
     /// are left out. Bad lines are told with their numbers, good ones are appended all the same
@@ -48,20 +48,20 @@ pub(crate) struct Arguments {
     stdin: bool,
     /// Take what no flag gives from the variables that Etcha sets for Commands: ETCHA_EVENT_ID, ETCHA_EVENT_NAME,
     /// ETCHA_EVENT_PUBLIC_KEY, ETCHA_EVENT_SRC, ETCHA_SOURCE_NAME, ETCHA_SOURCE_TRIGGER
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Journal options")]
     from_env: bool,
     /// When lines are synced to the disk: `never`, `always`, or an interval. `shell` and `engine` events wait for no
     /// interval
-    #[arg(long, global = true, default_value = "1s", value_name = "WHEN", value_parser = sync)]
+    #[arg(long, global = true, help_heading = "Journal options", default_value = "1s", value_name = "WHEN", value_parser = sync)]
     sync: Sync,
     /// Size in bytes above which the journal is rotated; 0 leaves that to somebody else
-    #[arg(long, global = true, default_value_t = DEFAULT_MAX_BYTES, value_name = "BYTES")]
+    #[arg(long, global = true, help_heading = "Journal options", default_value_t = DEFAULT_MAX_BYTES, value_name = "BYTES")]
     max_bytes: u64,
     /// Rotated segments to keep, at least 1
-    #[arg(long, global = true, default_value_t = DEFAULT_KEEP, value_name = "N")]
+    #[arg(long, global = true, help_heading = "Journal options", default_value_t = DEFAULT_KEEP, value_name = "N")]
     keep: usize,
     /// Say what was appended
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Journal options")]
     verbose: bool,
     #[command(subcommand)]
     event: Option<Given>,

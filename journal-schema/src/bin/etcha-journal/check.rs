@@ -10,6 +10,7 @@ use journal_schema::{Event, Reason, Record};
 
 use crate::Failure;
 use crate::input::{Progress, open, unreadable};
+use crate::printable::counted;
 use crate::sequence::{Sequences, Verdict};
 
 /// Bad lines shown without `--all`: enough to see a pattern, few enough for a screen.
@@ -79,7 +80,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
     }
     progress.finish();
-    findings.summarize(arguments, &mut out)?;
+    if failure.is_none() || findings.lines > 0 {
+        findings.summarize(arguments, &mut out)?;
+    }
     let bad = findings.bad.iter().any(|&count| count > 0);
     Ok(ExitCode::from(failure.unwrap_or(u8::from(bad))))
 }
@@ -141,7 +144,8 @@ impl Findings {
     fn summarize(&self, arguments: &Arguments, out: &mut impl Write) -> io::Result<()> {
         let bad: u64 = self.bad.iter().sum();
         let (style, verdict) = if bad == 0 { (GOOD, "good") } else { (BAD, "bad") };
-        write!(out, "{style}{verdict}{style:#}: {} lines, {} bytes", self.lines, self.bytes)?;
+        let (lines, bytes) = (counted(self.lines, "line"), counted(self.bytes, "byte"));
+        write!(out, "{style}{verdict}{style:#}: {lines}, {bytes}")?;
         write_counts(out, self.events.iter().map(|(name, count)| (*name, *count)))?;
         if bad > 0 {
             write!(out, "{BAD}{bad} bad{BAD:#}")?;
@@ -171,9 +175,10 @@ impl Findings {
                 shown.push(verdict);
             }
         }
-        writeln!(out, "{writers} writers, {missing} lines missing, {duplicates} lines twice")?;
+        let (writers, missing) = (counted(writers, "writer"), counted(missing, "line"));
+        writeln!(out, "{writers}, {missing} missing, {} twice", counted(duplicates, "line"))?;
         if begun > 0 {
-            writeln!(out, "{begun} writers began before the first line given here")?;
+            writeln!(out, "{} began before the first line given here", counted(begun, "writer"))?;
         }
         let limit = if arguments.all { usize::MAX } else { WRITERS_SHOWN };
         for Verdict { writer, first, last, missing, gap, duplicates } in shown.iter().take(limit) {

@@ -2,6 +2,7 @@
 //!
 //! Progress goes to standard error: a bar on a terminal, elsewhere a line now and then, and nothing when it is quick.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ pub(crate) const JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
 
 /// Time between two lines of progress where there is no terminal.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// What takes less long than this shows no bar.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// A journal that is being read.
 pub(crate) type Input<'a> = Reader<Box<dyn Read + 'a>>;
@@ -43,6 +47,8 @@ pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
 /// How far reading has come, over all files.
 pub(crate) struct Progress {
     bar: ProgressBar,
+    /// Whether the bar is on the screen already.
+    shown: Cell<bool>,
     /// Whether lines are told instead of a bar.
     lines: bool,
     started: Instant,
@@ -52,12 +58,16 @@ impl Progress {
     /// Progress through `files`, as far as their sizes are known.
     pub(crate) fn through(files: &[PathBuf]) -> Progress {
         let sizes = files.iter().map(|file| std::fs::metadata(file).map_or(0, |metadata| metadata.len()));
-        let bar = ProgressBar::with_draw_target(Some(sizes.sum()), ProgressDrawTarget::stderr_with_hz(10));
-        let style = "{wide_bar:.cyan/dim} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+        let total = Some(sizes.sum()).filter(|&total| total > 0);
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
+        let style = match total {
+            Some(_) => "{wide_bar:.cyan/dim} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
+            None => "{spinner} {bytes}  {bytes_per_sec}",
+        };
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        Progress { bar, lines: !io::stderr().is_terminal(), started: Instant::now() }
+        Progress { bar, shown: Cell::new(false), lines: !io::stderr().is_terminal(), started: Instant::now() }
     }
 
     /// Takes the bar away, so that a report may be written.
@@ -88,11 +98,19 @@ impl<R: Read> Read for Counted<'_, R> {
         let read = self.inner.read(out)?;
         let bar = &self.progress.bar;
         bar.inc(read as u64);
+        if !self.progress.shown.get() && self.progress.started.elapsed() >= PATIENCE {
+            self.progress.shown.set(true);
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        }
         if self.progress.lines && self.told.elapsed() >= TELL_EVERY {
             self.told = Instant::now();
             let (done, all) = (bar.position(), bar.length().unwrap_or(0).max(bar.position()));
-            let left = self.progress.started.elapsed().as_secs_f64() * (all - done) as f64 / done as f64;
-            eprintln!("etcha-journal: read {done} of {all} bytes, {left:.0} s left");
+            if all > done {
+                let left = self.progress.started.elapsed().as_secs_f64() * (all - done) as f64 / done as f64;
+                eprintln!("etcha-journal: read {done} of {all} bytes, {left:.0} s left");
+            } else {
+                eprintln!("etcha-journal: read {done} bytes");
+            }
         }
         Ok(read)
     }

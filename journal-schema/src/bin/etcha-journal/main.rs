@@ -7,6 +7,7 @@ mod check;
 mod environment;
 mod input;
 mod printable;
+mod report;
 mod schema;
 mod sequence;
 mod stats;

@@ -10,8 +10,9 @@ use jiff::{Span, Timestamp};
 
 use crate::Failure;
 use crate::input::{Progress, open, unreadable};
-use crate::printable::{label, seconds, short};
-use crate::summary::{End, Report, Session, Summary};
+use crate::printable::{counted, label, seconds, short};
+use crate::report::{End, Report, Session};
+use crate::summary::Summary;
 use crate::table::{Table, bar, columns};
 
 /// Width of a bar, in characters.
@@ -136,15 +137,17 @@ impl<W: Write> Page<'_, W> {
         match report.first.zip(report.last) {
             None => writeln!(self.out, "no events")?,
             Some((first, last)) => {
-                writeln!(self.out, "{} events from {} to {} UTC", report.lines, time(first), time(last))?;
+                let events = counted(report.lines, "event");
+                writeln!(self.out, "{events} from {} to {} UTC", time(first), time(last))?;
             }
         }
         if report.bad_lines > 0 {
-            let bad = report.bad_lines;
-            writeln!(self.out, "{BAD}{bad} bad lines{BAD:#}, which `etcha-journal check` explains")?;
+            let bad = counted(report.bad_lines, "bad line");
+            writeln!(self.out, "{BAD}{bad}{BAD:#}, which `etcha-journal check` explains")?;
         }
         if report.duplicate_lines > 0 {
-            writeln!(self.out, "{} lines that were there twice count once", report.duplicate_lines)?;
+            let lines = counted(report.duplicate_lines, "line");
+            writeln!(self.out, "{lines} came twice, and count once")?;
         }
         if self.bars && report.activity.lines.len() > 1 {
             let step = seconds(report.activity.step_seconds as f64);

@@ -1,7 +1,8 @@
 //! `tail`: the end of a journal for people, and what comes after it.
 //!
 //! Follows by polling: simple, and right on every file system. A rotated file is read to its end, and looked at once
-//! more in the next round, because another writer may have been about to write to it.
+//! more in the next round, because another writer may have been about to write to it. A segment that came and went
+//! between two looks is not shown: this is a view, and counting is the exporter's.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -210,9 +211,15 @@ impl Segment {
     }
 }
 
+/// Between two looks. Whoever watches ends the program, and with it this.
+#[expect(clippy::disallowed_methods, reason = "see above")]
+fn pause() {
+    thread::sleep(POLL);
+}
+
 fn wait_for(path: &Path) -> Result<Segment, Failure> {
     loop {
-        thread::sleep(POLL);
+        pause();
         match Segment::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other.map_err(|error| unreadable(path, &error)),
@@ -228,7 +235,7 @@ fn follow(path: &Path, mut current: Segment, pane: &mut Pane<'_>) -> Result<(), 
         }
         pane.show_new(path, &mut current)?;
         pane.out.flush()?;
-        thread::sleep(POLL);
+        pause();
         // Gone for the moment, or not readable yet: the next round looks again.
         let Ok(metadata) = std::fs::metadata(path) else { continue };
         let mut file = current.reader.get_ref();

@@ -14,16 +14,16 @@ use serde::de::value::{Error, StrDeserializer};
 use crate::Failure;
 use crate::environment::Environment;
 
-/// An event as flags give it.
+/// An event as flags give it. Labels may be any text, also one that begins like a flag.
 #[derive(Subcommand)]
 pub(super) enum Given {
     /// One step of a Command ran: its check, its change or its remove script
     Command {
         /// Id of the Command [with --from-env: ETCHA_EVENT_ID]
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         id: Option<String>,
         /// Name of the Source [with --from-env: ETCHA_SOURCE_NAME]
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, allow_hyphen_values = true, value_name = "NAME")]
         source: Option<String>,
         /// Which script ran: check, changed or remove
         #[arg(long, value_parser = word::<Mode>)]
@@ -31,18 +31,18 @@ pub(super) enum Given {
         #[command(flatten)]
         outcome: Outcome,
         /// Ids of the groups around the Command, such as `web > packages`
-        #[arg(long, value_name = "ID")]
+        #[arg(long, allow_hyphen_values = true, value_name = "ID")]
         parent_id: Option<String>,
         #[command(flatten)]
         origin: Origin,
         /// How long the script took
-        #[arg(long, value_name = "SECONDS", value_parser = duration)]
+        #[arg(long, value_name = "SECONDS", value_parser = duration, allow_negative_numbers = true)]
         duration_seconds: Option<f64>,
     },
     /// A run of a Source ended
     Source {
         /// Name of the Source [with --from-env: ETCHA_SOURCE_NAME]
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         name: Option<String>,
         /// What set it off: event, pull, push, webhook or init [with --from-env: ETCHA_EVENT_NAME if that is pull or
         /// push, otherwise ETCHA_SOURCE_TRIGGER]
@@ -59,16 +59,16 @@ pub(super) enum Given {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_COUNT))]
         removed: Option<u64>,
         /// How long the run took
-        #[arg(long, value_name = "SECONDS", value_parser = duration)]
+        #[arg(long, value_name = "SECONDS", value_parser = duration, allow_negative_numbers = true)]
         duration_seconds: Option<f64>,
     },
     /// A shell session was opened or closed
     Shell {
         /// Name of the Source whose shell it is [with --from-env: ETCHA_SOURCE_NAME]
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         name: Option<String>,
         /// Names the session: the same for opened and closed, and never used again
-        #[arg(long, value_name = "ID")]
+        #[arg(long, allow_hyphen_values = true, value_name = "ID")]
         session: String,
         /// Opened or closed, in small letters [with --from-env: opened if ETCHA_EVENT_NAME is shell]
         #[arg(long, value_parser = word::<ShellState>)]
@@ -76,7 +76,7 @@ pub(super) enum Given {
         #[command(flatten)]
         origin: Origin,
         /// Why it closed, such as `exit` or `timeout`
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, allow_hyphen_values = true, value_name = "TEXT")]
         reason: Option<String>,
     },
     /// The agent itself started or stopped
@@ -85,7 +85,7 @@ pub(super) enum Given {
         #[arg(long, value_parser = word::<EngineState>)]
         state: EngineState,
         /// Version of the agent
-        #[arg(long, id = "engine-version", value_name = "TEXT")]
+        #[arg(long, allow_hyphen_values = true, id = "engine-version", value_name = "TEXT")]
         version: Option<String>,
         /// Process id of the agent
         #[arg(long, value_name = "N")]
@@ -103,7 +103,7 @@ pub(super) struct Outcome {
 #[derive(clap::Args)]
 pub(super) struct Origin {
     /// Id of the key that signed it, or of who opened the shell [with --from-env: ETCHA_EVENT_PUBLIC_KEY]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     public_key: Option<String>,
     /// IP address it came from, without port and brackets [with --from-env: ETCHA_EVENT_SRC]
     #[arg(long, value_name = "IP")]

@@ -1,0 +1,400 @@
+//! The program as its users meet it: command lines in, a journal, text and exit codes out.
+
+#![allow(clippy::unwrap_used)]
+
+mod program;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use program::{Ended, Place, program};
+
+const EVENTS: &str = concat!(
+    r#"{"event":"engine","state":"started","version":"1.4.0","pid":7}"#,
+    "\n",
+    r#"{"event":"command","id":"a","mode":"changed","error":true,"source":"web","duration_seconds":0.5}"#,
+    "\n",
+    r#"{"event":"source","name":"web","trigger":"push","error":true,"remote_addr":"192.0.2.7"}"#,
+    "\n",
+    r#"{"event":"shell","name":"ops","session":"s1","state":"opened","public_key":"alice"}"#,
+    "\n",
+);
+
+#[test]
+fn every_event_can_be_appended_with_flags_and_nothing_is_said() {
+    let place = Place::new();
+    for (flags, expected) in [
+        (
+            "command --id nginx --source web --mode check --error --parent-id g --public-key ops --remote-addr 2001:DB8::7 --duration-seconds 1.5",
+            r#""event":"command","id":"nginx","mode":"check","error":true,"parent_id":"g","source":"web","public_key":"ops","remote_addr":"2001:db8::7","duration_seconds":1.5}"#,
+        ),
+        (
+            "source --name web --trigger webhook --error=false --changed 3 --removed 0",
+            r#""event":"source","name":"web","trigger":"webhook","error":false,"changed":3,"removed":0}"#,
+        ),
+        (
+            "command --id --help --source -x --mode check",
+            r#""event":"command","id":"--help","mode":"check","error":false,"source":"-x"}"#,
+        ),
+        (
+            "shell --name web --session s1 --state closed --reason exit",
+            r#""event":"shell","name":"web","session":"s1","state":"closed","reason":"exit"}"#,
+        ),
+        (
+            "engine --state started --version 1.4.0 --pid 7",
+            r#""event":"engine","state":"started","version":"1.4.0","pid":7}"#,
+        ),
+    ] {
+        let ended = place.append(&flags.split(' ').collect::<Vec<_>>());
+        assert_eq!(ended, Ended::quietly(), "{flags}");
+        let journal = place.journal();
+        assert!(journal.ends_with(&format!("{expected}\n")), "{journal}");
+    }
+    assert_eq!(place.check().code, 0);
+}
+
+#[test]
+fn wrong_values_are_refused_and_nothing_is_written() {
+    let place = Place::new();
+    for (flags, says) in [
+        ("source --name web --trigger push --remote-addr 192.0.2.7:4000", "without port"),
+        ("source --name web --trigger push --remote-addr [::1]", "without port and brackets"),
+        ("source --name web --trigger cron", "unknown variant `cron`"),
+        ("source --name web", "--trigger is missing"),
+        ("source --trigger push", "--name is missing"),
+        ("command --id a --source web", "--mode"),
+        ("command --id a --source web --mode check --duration-seconds -1", "--duration-seconds"),
+        ("command --id a --source web --mode check --duration-seconds=NaN", "not below 0"),
+        ("source --name web --trigger push --changed 9007199254740993", "9007199254740992"),
+        ("--stdin engine --state started", "--stdin takes no event"),
+        ("-v", "say which event"),
+    ] {
+        let ended = place.append(&flags.split(' ').collect::<Vec<_>>());
+        assert!(ended.code != 0 && ended.err.contains(says), "{flags}: {ended:?}");
+    }
+    assert!(!place.path().exists());
+}
+
+#[test]
+fn missing_values_come_from_etchas_variables_when_asked_for() {
+    let place = Place::new();
+    let variables = [
+        ("ETCHA_EVENT_ID", "fix"),
+        ("ETCHA_EVENT_NAME", "push"),
+        ("ETCHA_EVENT_PUBLIC_KEY", "ops"),
+        ("ETCHA_EVENT_SRC", "192.0.2.7"),
+        ("ETCHA_SOURCE_NAME", "audit"),
+        ("ETCHA_SOURCE_TRIGGER", "event"),
+    ];
+    let run = |arguments: &[&str]| {
+        let mut command = place.command(&["append"]);
+        program::run(command.args(arguments).envs(variables))
+    };
+    assert_eq!(run(&["source", "--from-env", "--name", "web"]), Ended::quietly());
+    assert!(place.journal().ends_with(
+        "\"event\":\"source\",\"name\":\"web\",\"trigger\":\"push\",\"error\":false,\"public_key\":\"ops\",\"remote_addr\":\"192.0.2.7\"}\n"
+    ));
+    assert_eq!(run(&["--from-env", "command", "--mode", "changed"]), Ended::quietly());
+    assert!(
+        place.journal().contains("\"id\":\"fix\",\"mode\":\"changed\",\"error\":false,\"source\":\"audit\"")
+    );
+    assert!(run(&["command", "--mode", "changed"]).err.contains("--id is missing"));
+}
+
+#[test]
+fn standard_input_is_appended_line_by_line_and_bad_lines_are_told() {
+    let place = Place::new();
+    let input = format!(
+        "{EVENTS}nonsense\n\n{}\n{}\n{}",
+        r#"{"event":"engine","state":"stopped","seq":4}"#,
+        r#"{"event":"source","name":"web","trigger":"push","error":false,"remote_addr":"10.0.0.1:80"}"#,
+        r#"{"event":"engine","state":"stopped"}"#,
+    );
+    let ended = place.append_stdin(&input);
+    assert_eq!(ended.code, 1);
+    let told: Vec<_> =
+        ended.err.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(told, ["-:5: malformed:", "-:7: invalid:", "-:8: remote_addr"], "{}", ended.err);
+    assert_eq!(place.journal().lines().count(), 5);
+    assert!(place.journal().contains("\"seq\":5,"));
+    assert_eq!(place.check().code, 0);
+}
+
+#[test]
+fn the_mode_does_not_depend_on_the_umask() {
+    let place = Place::new();
+    let script = "umask 077; exec \"$0\" append --journal \"$1\" engine --state started";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_etcha-journal")]).arg(place.path());
+    assert_eq!(program::run(&mut shell), Ended::quietly());
+    assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o7777, 0o640);
+}
+
+#[test]
+fn a_full_disk_tears_one_line_and_the_next_writer_goes_on() {
+    let place = Place::new();
+    // A limit on the size of files stands for the disk: it cuts a write short in the same way.
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" append --stdin --sync never --journal \"$1\"";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_etcha-journal")]).arg(place.path());
+    let ended = program::run_with_input(&mut shell, &EVENTS.repeat(5));
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("torn: "), "{}", ended.err);
+    assert!(ended.err.contains("left out: "), "{}", ended.err);
+    assert!(!place.journal().ends_with('\n'));
+    place.append(&["engine", "--state", "stopped"]);
+    let checked = place.check();
+    assert!(checked.out.contains("1 bad: 1 torn"), "{checked:?}");
+    assert!(checked.out.contains("2 writers"), "{checked:?}");
+}
+
+#[test]
+fn writing_resumes_by_itself_when_there_is_space_again() {
+    let place = Place::new();
+    let script = "trap '' XFSZ; ulimit -S -f 1; exec \"$0\" append --stdin --sync never --journal \"$1\"";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_etcha-journal")]).arg(place.path());
+    let mut child = shell.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut told = lines(child.stderr.take().unwrap());
+    stdin.write_all(EVENTS.repeat(5).as_bytes()).unwrap();
+    // The first line that does not fit is torn, the one after it is left out.
+    for says in ["torn: ", "left out: "] {
+        assert!(told.next().unwrap().contains(says));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    let plenty = rustix::process::Rlimit { current: Some(1 << 30), maximum: None };
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, plenty).unwrap();
+    stdin.write_all(EVENTS.as_bytes()).unwrap();
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let checked = place.check();
+    assert!(checked.out.contains("1 bad: 1 torn"), "{checked:?}");
+    // One writer, and the lines that did not fit are a gap in its numbers.
+    assert!(checked.out.contains("1 writer, ") && checked.out.contains(": 1 to 24, "), "{checked:?}");
+    assert!(!checked.out.contains(", 0 lines missing"), "{checked:?}");
+}
+
+#[test]
+fn many_processes_append_and_rotate_at_once() {
+    const PROCESSES: usize = 6;
+    const ROUNDS: usize = 40;
+    let place = Place::new();
+    let start = || {
+        let arguments = ["append", "--stdin", "--sync", "never", "--max-bytes", "5000", "--keep", "100000"];
+        let mut child = place.command(&arguments).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(EVENTS.repeat(ROUNDS).as_bytes()).unwrap();
+        child
+    };
+    let children: Vec<_> = (0..PROCESSES).map(|_| start()).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let segments = place.segments();
+    assert!(segments.len() > 5, "{} segments", segments.len());
+    let mut command = program(&["check"]);
+    let ended = program::run(command.args(&segments));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let lines = PROCESSES * ROUNDS * 4;
+    assert!(ended.out.starts_with(&format!("good: {lines} lines")), "{}", ended.out);
+    assert!(ended.out.contains("6 writers, 0 lines missing, 0 lines twice"), "{}", ended.out);
+    assert!(!ended.out.contains("began before"), "{}", ended.out);
+}
+
+#[test]
+fn check_reports_bad_lines_with_their_place_and_sums_up() {
+    let place = Place::new();
+    place.append_stdin(EVENTS);
+    let good = place.journal();
+    let first = good.lines().next().unwrap();
+    // The second line is missing, the first one there twice, and the last one has no end.
+    let rest: String = good.lines().skip(2).map(|line| format!("{line}\n")).collect();
+    fs::write(place.path(), format!("{first}\n{{\"v\":1\n\n{first}\n{rest}{{\"v\"")).unwrap();
+    let ended = place.check();
+    assert_eq!(ended.code, 1);
+    let path = place.path().display();
+    for says in [
+        format!("{path}:2: torn: EOF while parsing an object at byte 6\n"),
+        format!("{path}:3: blank: nothing on the line\n"),
+        "2 bad: 1 blank, 1 torn\n".to_owned(),
+        "4 bytes after the last line feed".to_owned(),
+        "1 writer, 1 line missing, 1 line twice\n".to_owned(),
+        ": 1 to 4, 1 missing, the first is 2, 1 twice\n".to_owned(),
+    ] {
+        assert!(ended.out.contains(&says), "{says}\n{}", ended.out);
+    }
+    assert!(!ended.out.contains('\u{1b}'));
+}
+
+#[test]
+fn check_reads_gzip_and_standard_input_and_says_what_it_cannot_read() {
+    let place = Place::new();
+    place.append_stdin(EVENTS);
+    let zipped = place.path().with_extension("jsonl.gz");
+    let mut encoder =
+        flate2::write::GzEncoder::new(fs::File::create(&zipped).unwrap(), flate2::Compression::fast());
+    encoder.write_all(place.journal().as_bytes()).unwrap();
+    encoder.finish().unwrap();
+    let ended = program::run(program(&["check"]).arg(&zipped));
+    assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");
+    let ended = program::run_with_input(&mut program(&["check", "-"]), &place.journal());
+    assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");
+    fs::write(&zipped, &fs::read(&zipped).unwrap()[..40]).unwrap();
+    let ended = program::run(program(&["check", "/nowhere/j"]).arg(&zipped).arg(place.path()));
+    assert_eq!(ended.code, 2);
+    assert!(
+        ended.err.contains("/nowhere/j: No such file") && ended.err.contains("jsonl.gz: "),
+        "{}",
+        ended.err
+    );
+    assert!(ended.out.contains("good: 4 lines"), "{}", ended.out);
+}
+
+#[test]
+fn check_shows_the_first_bad_lines_or_all_of_them() {
+    let place = Place::new();
+    fs::write(place.path(), "x\n".repeat(50)).unwrap();
+    let shown = |ended: &Ended| ended.out.lines().filter(|line| line.contains(": malformed: ")).count();
+    let ended = place.check();
+    assert_eq!(shown(&ended), 20);
+    assert!(ended.out.contains("--all shows them"));
+    assert_eq!(shown(&program::run(program(&["check", "--all"]).arg(place.path()))), 50);
+}
+
+#[test]
+fn tail_shows_the_last_lines_and_filters() {
+    let place = Place::new();
+    place.append_stdin(EVENTS);
+    let tail = |arguments: &[&str]| {
+        let ended = program::run(place.command(&["tail"]).args(arguments));
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        ended.out
+    };
+    let all = tail(&[]);
+    assert_eq!(all.lines().count(), 4);
+    assert!(!all.contains('\u{1b}'), "no colours where there is no terminal");
+    assert!(tail(&["-n", "1"]).contains("shell    opened"));
+    assert!(tail(&["--errors", "-n", "1"]).contains("source   push     FAILED  web"));
+    assert_eq!(tail(&["--errors"]).lines().count(), 2);
+    assert_eq!(tail(&["--errors", "--shells"]).lines().count(), 3);
+    assert!(tail(&["--id", "a"]).contains("took 500 ms"));
+    assert_eq!(tail(&["--source", "ops"]).lines().count(), 1);
+    assert_eq!(tail(&["-n", "0"]), "");
+    assert_eq!(tail(&["--json"]), place.journal());
+    let with_path = program::run(program(&["tail"]).arg(place.path()));
+    assert_eq!(with_path.out, all);
+}
+
+#[test]
+fn tail_follows_a_journal_from_before_it_exists_through_rotations() {
+    let place = Place::new();
+    let mut child = place.command(&["tail", "-f", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = lines(child.stdout.take().unwrap());
+    let mut expected = BTreeSet::new();
+    for round in 0..3 {
+        // A journal of at most 1 byte: each line goes into a file of its own.
+        let state = if round % 2 == 0 { "started" } else { "stopped" };
+        let version = round.to_string();
+        let ended = place.append(&["engine", "--state", state, "--version", &version, "--max-bytes", "1"]);
+        assert_eq!(ended, Ended::quietly());
+        // The next line comes when this one was shown, so nothing is gone before it could be seen.
+        expected.insert(shown.next().unwrap());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let written: BTreeSet<_> = place
+        .segments()
+        .iter()
+        .flat_map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(expected, written);
+    assert_eq!(written.len(), 3);
+}
+
+#[test]
+fn stats_sum_up_for_people_and_for_programs() {
+    let place = Place::new();
+    place.append_stdin(EVENTS);
+    let copy = place.path().with_extension("copy");
+    fs::copy(place.path(), &copy).unwrap();
+    let run = |arguments: &[&str]| {
+        let ended = program::run(program(&["stats"]).args(arguments).args([place.path(), &copy]));
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        ended.out
+    };
+    let text = run(&[]);
+    for says in [
+        "4 events from",
+        "4 lines came twice",
+        "web     push        1       1",
+        "Failing Commands",
+        "500 ms",
+        "still open",
+    ] {
+        assert!(text.contains(says), "{says}\n{text}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&run(&["--json"])).unwrap();
+    assert_eq!(json["lines"], 4);
+    assert_eq!(json["sources"][0]["failed"], 1);
+    assert_eq!(json["shells"][0]["end"], "open");
+    assert_eq!(json["slowest"][0]["seconds"]["max"], 0.5);
+    let later: serde_json::Value =
+        serde_json::from_str(&run(&["--json", "--since", "2100-01-01T00:00:00Z"])).unwrap();
+    assert_eq!(later["lines"], 0);
+    let recent: serde_json::Value = serde_json::from_str(&run(&["--json", "--since", "7d"])).unwrap();
+    assert_eq!(recent["lines"], 4);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::new();
+    fs::write(place.path(), "x\n".repeat(100_000)).unwrap();
+    let mut command = program(&["check", "--all"]);
+    let mut child = command.arg(place.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn schema_prints_the_file_of_the_contract() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("journal.v1.schema.json");
+    let ended = program::run(&mut program(&["schema"]));
+    assert_eq!(ended, Ended { code: 0, out: fs::read_to_string(file).unwrap(), err: String::new() });
+}
+
+#[test]
+fn the_python_writer_of_the_readme_writes_good_lines() {
+    let place = Place::new();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let code = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut python = std::process::Command::new("python3");
+    let directory = place.path().parent().unwrap();
+    let Ok(output) = python.args(["-c", code]).current_dir(directory).output() else {
+        assert!(std::env::var("CI").is_err(), "python3 is missing");
+        eprintln!("left out, python3 is missing: the_python_writer_of_the_readme_writes_good_lines");
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    fs::write(place.path(), format!("{}torn", place.journal())).unwrap();
+    assert!(
+        std::process::Command::new("python3")
+            .args(["-c", code])
+            .current_dir(directory)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ended = place.check();
+    assert!(ended.out.contains("2 source") && ended.out.contains("1 bad: 1 malformed"), "{ended:?}");
+}
+
+/// What a program of ours writes, line by line.
+#[expect(clippy::disallowed_methods, reason = "its lines are short; it is ours")]
+fn lines(stream: impl std::io::Read) -> impl Iterator<Item = String> {
+    BufReader::new(stream).lines().map(Result::unwrap)
+}

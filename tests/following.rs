@@ -1,0 +1,210 @@
+//! Faults of the file system and of the host, against the running exporter.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::harness::{
+    exporter::{Exporter, Home, command},
+    program,
+    wait::{SOON, wait_until},
+};
+
+/// A poll interval that no test waits for: what is seen, a notification brought.
+const NEVER: [&str; 2] = ["--poll-interval", "1h"];
+
+fn line(seq: u64) -> String {
+    line_of("w", seq)
+}
+
+fn line_of(writer: &str, seq: u64) -> String {
+    format!(
+        "{{\"v\":1,\"writer\":\"{writer}\",\"seq\":{seq},\"time\":\"2026-01-01T00:00:00.000Z\",\
+         \"event\":\"command\",\"id\":\"a\",\"mode\":\"check\",\"error\":false,\"source\":\"s\"}}\n"
+    )
+}
+
+const COMMANDS: &[(&str, &str)] = &[
+    ("error", "0"),
+    ("id", "a"),
+    ("mode", "check"),
+    ("parent_id", ""),
+    ("public_key", ""),
+    ("remote_addr", ""),
+    ("source", "s"),
+];
+
+fn count(exporter: &Exporter) -> Option<f64> {
+    exporter.scrape().value("etcha_commands_total", COMMANDS)
+}
+
+fn wait_for_count(exporter: &Exporter, wanted: f64) {
+    wait_until(SOON, &format!("{wanted} lines to be counted"), || count(exporter) == Some(wanted));
+}
+
+#[test]
+fn a_notification_alone_brings_a_line_to_the_endpoint() {
+    let home = Home::new();
+    home.append(line(1));
+    let exporter = home.start(&NEVER);
+    exporter.wait_until_ready();
+    assert_eq!(exporter.scrape().value("etcha_exporter_journal_watched", &[]), Some(1.0));
+    let mut slowest = Duration::ZERO;
+    for seq in 2..20 {
+        let appended = Instant::now();
+        home.append(line(seq));
+        wait_for_count(&exporter, seq as f64);
+        slowest = slowest.max(appended.elapsed());
+    }
+    // Scrapes over a new connection each are part of it. The wait helper looks every few milliseconds.
+    println!("slowest of 18 lines visible after {slowest:?}");
+}
+
+#[test]
+fn without_notifications_polling_brings_a_line_and_a_metric_says_so() {
+    let Some(unshare) = program::find("unshare") else { return };
+    // A user namespace of its own, in which no inotify instance may be made.
+    let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$@\"";
+    let mut shell = Command::new(unshare);
+    shell.args(["--user", "--map-root-user", "sh", "-c", script, "sh"]);
+    let mut trial = Command::new(shell.get_program());
+    trial.args(shell.get_args()).arg("true").stderr(Stdio::null());
+    if !trial.status().unwrap().success() {
+        program::leave_out("user namespaces are not allowed here");
+        return;
+    }
+    shell.arg(command().get_program());
+    let home = Home::new();
+    home.append(line(1));
+    let exporter = home.start_by(shell, &["--poll-interval", "50ms"]);
+    exporter.wait_until_ready();
+    home.append(line(2));
+    wait_for_count(&exporter, 2.0);
+    assert_eq!(exporter.scrape().value("etcha_exporter_journal_watched", &[]), Some(0.0));
+    assert!(exporter.process.log().contains("polling alone"), "{}", exporter.process.log());
+}
+
+#[test]
+fn a_journal_that_appears_vanishes_and_comes_back_is_followed() {
+    let home = Home::new();
+    let exporter = home.start(&["--poll-interval", "50ms"]);
+    exporter.wait_until_ready();
+    assert_eq!(exporter.scrape().value("etcha_exporter_journal_readable", &[]), Some(0.0));
+    home.append(line(1));
+    wait_for_count(&exporter, 1.0);
+    fs::remove_file(home.journal()).unwrap();
+    wait_until(SOON, "the loss to show", || {
+        exporter.scrape().value("etcha_exporter_journal_readable", &[]) == Some(0.0)
+    });
+    assert_eq!(count(&exporter), Some(1.0), "what was counted stays");
+    home.append(line_of("x", 1));
+    wait_for_count(&exporter, 2.0);
+}
+
+#[test]
+fn a_directory_that_is_removed_and_made_again_and_one_that_is_renamed_are_followed() {
+    let home = Home::with_journal("logs/journal.jsonl");
+    let journal = home.journal();
+    let directory = journal.parent().unwrap();
+    fs::create_dir(directory).unwrap();
+    fs::write(&journal, line(1)).unwrap();
+    let exporter = home.start(&["--poll-interval", "50ms"]);
+    wait_for_count(&exporter, 1.0);
+    fs::remove_dir_all(directory).unwrap();
+    fs::create_dir(directory).unwrap();
+    fs::write(&journal, line_of("x", 1)).unwrap();
+    wait_for_count(&exporter, 2.0);
+    fs::rename(directory, directory.with_extension("old")).unwrap();
+    fs::create_dir(directory).unwrap();
+    fs::write(&journal, line_of("y", 1)).unwrap();
+    wait_for_count(&exporter, 3.0);
+    // The watch is on the new directory by now, or will be at the next poll: lines keep coming.
+    fs::write(&journal, line_of("y", 1) + &line_of("y", 2)).unwrap();
+    wait_for_count(&exporter, 4.0);
+}
+
+#[test]
+fn a_symbolic_link_that_is_pointed_elsewhere_is_followed() {
+    let home = Home::new();
+    let other = |name: &str| home.journal().with_file_name(name);
+    fs::write(other("a"), line_of("a", 1)).unwrap();
+    fs::write(other("b"), line_of("b", 1)).unwrap();
+    symlink(other("a"), home.journal()).unwrap();
+    let exporter = home.start(&["--poll-interval", "50ms"]);
+    wait_for_count(&exporter, 1.0);
+    symlink(other("b"), other("new")).unwrap();
+    fs::rename(other("new"), home.journal()).unwrap();
+    wait_for_count(&exporter, 2.0);
+}
+
+#[test]
+fn an_exporter_that_was_stopped_while_the_journal_rotated_catches_up() {
+    let home = Home::new();
+    home.append(line(1));
+    let exporter = home.start(&["--poll-interval", "50ms"]);
+    wait_for_count(&exporter, 1.0);
+    exporter.process.signal(Signal::STOP);
+    for rotation in 0..5 {
+        home.append(line(2 * rotation + 2));
+        fs::rename(home.journal(), home.journal().with_extension(format!("jsonl.{rotation}"))).unwrap();
+        home.append(line(2 * rotation + 3));
+    }
+    exporter.process.signal(Signal::CONT);
+    wait_for_count(&exporter, 11.0);
+    assert_eq!(exporter.scrape().value("etcha_exporter_lines_missing", &[]), Some(0.0));
+}
+
+#[test]
+fn a_second_exporter_on_a_state_directory_stops_and_names_the_first() {
+    let home = Home::new();
+    let _first = home.start(&[]);
+    let second = command()
+        .arg("--journal")
+        .arg(home.journal())
+        .arg("--state-dir")
+        .arg(home.state())
+        .args(["--listen-address", "127.0.0.1:0"])
+        .env("ETCHA_EXPORTER_METRICS_KEY", "k")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another exporter (process ") && said.contains("--state-dir"), "{said}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_set_aside_and_the_journal_is_counted_anew() {
+    let home = Home::new();
+    home.append(line(1) + &line(2));
+    let mut exporter = home.start(&[]);
+    wait_for_count(&exporter, 2.0);
+    assert!(exporter.process.terminate().success());
+    for name in ["checkpoint", "checkpoint.previous"] {
+        if home.state().join(name).exists() {
+            fs::write(home.state().join(name), [0; 5000]).unwrap();
+        }
+    }
+    let exporter = home.start(&[]);
+    wait_for_count(&exporter, 2.0);
+    assert!(home.state().join("checkpoint.damaged").exists());
+    assert!(exporter.process.log().contains("set aside"), "{}", exporter.process.log());
+}
+
+#[test]
+fn a_restart_goes_on_from_the_checkpoint_though_the_journal_is_gone() {
+    let home = Home::new();
+    home.append(line(1) + &line(2));
+    let mut exporter = home.start(&[]);
+    wait_for_count(&exporter, 2.0);
+    assert!(exporter.process.terminate().success());
+    fs::remove_file(home.journal()).unwrap();
+    let exporter = home.start(&[]);
+    wait_for_count(&exporter, 2.0);
+    let restored = [("origin", "current")];
+    assert_eq!(exporter.scrape().value("etcha_exporter_checkpoint_restored", &restored), Some(1.0));
+}

@@ -1,0 +1,159 @@
+//! The formats of the exposition, read back by others: Prometheus itself for all three, the OpenMetrics parser of
+//! Prometheus' Python client for that one. Whatever the format, the same series have the same values.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::harness::{
+    exporter::{Exporter, Home, SCRAPE},
+    exposition::{Exposition, Samples, Series},
+    program,
+    prometheus::{Prometheus, Target},
+    recording::Recording,
+    stub::Stub,
+    wait::{SOON, wait_until},
+};
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROTOBUF: &str =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+/// A recording with every odd name there is, NUL bytes among them, and one with shells and their durations.
+const RECORDINGS: [&str; 2] = ["edges", "shells"];
+
+/// The bodies of one exporter in the three formats, with their types.
+fn bodies(exporter: &Exporter) -> [(&'static str, Vec<u8>); 3] {
+    [TEXT, OPENMETRICS, PROTOBUF].map(|kind| {
+        let response = exporter.get(SCRAPE, &[("Accept", kind)]);
+        assert_eq!((response.status, response.header("content-type")), (200, Some(kind)));
+        (kind, response.body)
+    })
+}
+
+/// The samples of families that come from the journal alone, and so are the same in every scrape.
+fn counted(samples: &Samples) -> Samples {
+    let counted = |series: &&Series| {
+        let name = series.name.as_str();
+        name.starts_with("etcha_") && !name.starts_with("etcha_exporter_") && !name.ends_with("_created")
+    };
+    samples
+        .iter()
+        .filter(|(series, _)| counted(series))
+        .map(|(series, value)| (series.clone(), *value))
+        .collect()
+}
+
+/// As Prometheus stores series: an empty label is an absent one.
+fn without_empty_labels(samples: &Samples) -> Samples {
+    let strip = |series: &Series| {
+        let mut series = series.clone();
+        series.labels.retain(|_, value| !value.is_empty());
+        series
+    };
+    samples.iter().map(|(series, value)| (strip(series), *value)).collect()
+}
+
+#[test]
+fn prometheus_reads_the_same_series_and_values_out_of_every_format() {
+    let Some(program) = program::find("prometheus") else { return };
+    for name in RECORDINGS {
+        let home = Home::new();
+        home.append(Recording::load(name).journal);
+        let exporter = home.start(&["--max-label-bytes", "65536"]);
+        exporter.wait_until_ready();
+        let bodies = bodies(&exporter);
+        let text: Exposition = str::from_utf8(&bodies[0].1).unwrap().parse().unwrap();
+        let expected = without_empty_labels(&counted(&text.samples));
+        assert!(expected.len() > 30, "{name} has series");
+        // The same bytes again and again: what differs is the format alone.
+        let stubs = bodies.map(|(kind, body)| Stub::start(kind, body));
+        let targets: Vec<_> = ["text", "openmetrics", "protobuf"]
+            .iter()
+            .zip(&stubs)
+            .map(|(job, stub)| Target::plain(job, stub.address))
+            .collect();
+        let prometheus = Prometheus::start(&program, &targets, &["--enable-feature=native-histograms"]);
+        for job in ["text", "openmetrics", "protobuf"] {
+            let stored = format!("{{job=\"{job}\",__name__=~\"etcha_.*\"}}");
+            let mut found = Samples::new();
+            wait_until(SOON, &format!("Prometheus to hold {name} as {job}"), || {
+                found = without_empty_labels(&counted(&prometheus.query(&stored).samples));
+                found.len() >= expected.len()
+            });
+            assert!(found == expected, "{name} as {job}:\n{found:#?}\n{expected:#?}");
+        }
+    }
+}
+
+#[test]
+fn prometheus_is_given_the_format_that_it_asks_for_first() {
+    let Some(program) = program::find("prometheus") else { return };
+    let home = Home::new();
+    home.append(Recording::load("tour").journal);
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let expected = counted(&exporter.scrape().samples).len();
+    // OpenMetrics by itself; protobuf once it looks for native histograms.
+    for (arguments, has_created) in [(&[] as &[&str], 1), (&["--enable-feature=native-histograms"], 0)] {
+        let target = Target::exporter("etcha", &exporter, &home.certificate());
+        let prometheus = Prometheus::start(&program, &[target], arguments);
+        wait_until(SOON, "Prometheus to hold what was scraped", || {
+            counted(&prometheus.query("{__name__=~\"etcha_.*\"}").samples).len() == expected
+        });
+        let created = prometheus.query("count({__name__=\"etcha_commands_created\"}) > 0").samples.len();
+        assert_eq!(created, has_created, "{arguments:?}");
+    }
+}
+
+/// Prints each sample that Prometheus' own OpenMetrics parser finds as `[name, labels, value]`.
+const PARSE: &str = "
+import json, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+text = sys.stdin.buffer.read().decode('utf-8')
+for family in text_string_to_metric_families(text):
+    for sample in family.samples:
+        print(json.dumps([sample.name, sample.labels, sample.value]))
+";
+
+#[test]
+fn an_openmetrics_parser_reads_the_values_of_the_text_format_and_when_series_were_born() {
+    let Some(python) = program::find_python("prometheus_client") else { return };
+    for name in RECORDINGS {
+        let home = Home::new();
+        home.append(Recording::load(name).journal);
+        let exporter = home.start(&["--max-label-bytes", "65536"]);
+        exporter.wait_until_ready();
+        let [(_, text), (_, openmetrics), _] = bodies(&exporter);
+        let mut command = Command::new(&python);
+        command.args(["-c", PARSE]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(&openmetrics).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&openmetrics));
+        let mut found = Samples::new();
+        let mut created = 0;
+        for line in str::from_utf8(&output.stdout).unwrap().lines() {
+            let sample: Value = serde_json::from_str(line).unwrap();
+            let labels: Vec<_> = sample[1].as_object().unwrap().iter().collect();
+            let labels: Vec<_> =
+                labels.iter().map(|(name, value)| (name.as_str(), value.as_str().unwrap())).collect();
+            let series = Series::new(sample[0].as_str().unwrap(), &labels);
+            created += usize::from(series.name.ends_with("_created"));
+            found.insert(series, sample[2].as_f64().unwrap_or(f64::NAN));
+        }
+        let text: Exposition = str::from_utf8(&text).unwrap().parse().unwrap();
+        assert_eq!(counted(&found), counted(&text.samples), "{name}");
+        let counters = text.samples.keys().filter(|series| {
+            let name = series.name.as_str();
+            !name.starts_with("etcha_exporter_")
+                && (name.ends_with("_total") || name.ends_with("_seconds_count"))
+                && name.starts_with("etcha_")
+        });
+        assert_eq!(created, counters.count(), "{name}: each counter and histogram says when it was born");
+    }
+}

@@ -1,0 +1,89 @@
+//! The real logrotate at work on a journal under load, in each way that people set it up.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+
+use journal_schema::{Options, Sync};
+
+use crate::harness::{
+    appender::{Appender, counted},
+    exporter::{Exporter, Home},
+    program,
+    wait::{SOON, pause, wait_until},
+};
+
+/// Rotations under load.
+const ROTATIONS: usize = 12;
+
+/// Runs logrotate on the journal of a new home, with `directives`, while a writer appends and the exporter follows.
+/// Returns when all is quiet: the exporter, and what was written of each id.
+fn rotate(logrotate: &Path, directives: &str) -> (Home, Exporter, std::collections::BTreeMap<String, u64>) {
+    let home = Home::with_journal("log/journal.jsonl");
+    let directory = home.journal().parent().unwrap().to_owned();
+    fs::create_dir(&directory).unwrap();
+    // logrotate refuses directories that others may write.
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = directory.with_file_name("logrotate.conf");
+    let text = format!("{} {{\n rotate 100\n missingok\n{directives}\n}}\n", home.journal().display());
+    fs::write(&config, text).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+
+    let exporter = home.start(&["--poll-interval", "50ms"]);
+    // Rotation is logrotate's: the writer finds another file under the path, or a shorter one.
+    let options = Options { max_bytes: 0, sync: Sync::Never, ..Options::default() };
+    let appender = Appender::start(home.journal(), options);
+    for _ in 0..ROTATIONS {
+        pause(Duration::from_millis(100));
+        let mut command = Command::new(logrotate);
+        command.arg("--force").arg("--state").arg(directory.with_file_name("logrotate.state")).arg(&config);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let written = appender.stop();
+    (home, exporter, written)
+}
+
+fn every_line_counts_once(directives: &str) {
+    let Some(logrotate) = program::find("logrotate") else { return };
+    let (home, exporter, written) = rotate(&logrotate, directives);
+    wait_until(SOON, "every line to be counted", || counted(&exporter.scrape()) == written);
+    drop(exporter);
+    // And the same again for one that comes when everything is over.
+    fs::remove_dir_all(home.state()).unwrap();
+    let late = home.start(&[]);
+    wait_until(SOON, "every line to be counted from what is left", || counted(&late.scrape()) == written);
+    assert_eq!(late.scrape().value("etcha_exporter_lines_missing", &[]), Some(0.0));
+}
+
+#[test]
+fn logrotate_with_create_costs_no_line() {
+    every_line_counts_once("create 0640");
+}
+
+#[test]
+fn logrotate_with_compress_and_delaycompress_costs_no_line() {
+    every_line_counts_once("create 0640\n compress\n delaycompress");
+}
+
+#[test]
+fn logrotate_with_compress_at_once_costs_no_line_of_a_writer_that_looks_before_it_writes() {
+    every_line_counts_once("create 0640\n compress");
+}
+
+#[test]
+fn what_logrotate_loses_with_copytruncate_is_counted_as_missing() {
+    let Some(logrotate) = program::find("logrotate") else { return };
+    let (_home, exporter, written) = rotate(&logrotate, "copytruncate");
+    let written: u64 = written.values().sum();
+    wait_until(SOON, "every line to be counted or missing", || {
+        let scrape = exporter.scrape();
+        let counted: u64 = counted(&scrape).values().sum();
+        assert!(counted <= written, "{counted} counted of {written}");
+        let torn = [("reason", "torn")];
+        let missing = scrape.value("etcha_exporter_lines_missing", &[]).unwrap();
+        println!(
+            "{counted} + {missing} of {written}, torn {:?}",
+            scrape.value("etcha_exporter_lines_rejected_total", &torn)
+        );
+        (written - counted) as f64 == missing
+    });
+}
