@@ -1,12 +1,12 @@
 //! Integration tests: one binary that links once. Each scenario is a file, the harness does their work.
 #![allow(clippy::unwrap_used)]
 
-mod engine;
 mod harness;
 
 mod checkpoint;
 mod content;
 mod crash;
+mod engine;
 mod following;
 mod formats;
 mod logrotate;
