@@ -7,6 +7,7 @@ mod browser;
 mod checkpoint;
 mod content;
 mod crash;
+mod engine;
 mod following;
 mod formats;
 mod hostile;

@@ -1,0 +1,7 @@
+//! The program `etcha-engine`: reads what it is asked to do, and has it done.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    etcha_exporter::engine::cli::main()
+}

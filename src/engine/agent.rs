@@ -1,0 +1,141 @@
+//! The engine as a process: Sources are restored, each runs once, and then on its schedule until the end is asked for.
+//!
+//! One thread for each Source with a schedule. They mostly sleep, and a run is a sequence of processes to wait for.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::config::Config;
+use super::record::{Journal, Trigger};
+use super::source::{Outcome, Sources};
+use super::state::StateDir;
+use super::stop::{self, Stop, Stopper};
+
+/// Why the engine could not start.
+#[derive(Debug)]
+pub enum AgentError {
+    /// The state directory cannot be had.
+    State(PathBuf, io::Error),
+    /// The system gives no pipe, no signal, no thread or no randomness.
+    System(io::Error),
+    /// There is nothing that it could ever do.
+    NoSources,
+}
+
+impl fmt::Display for AgentError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AgentError::State(path, error) => {
+                write!(out, "{}: state directory: {error}; set `run_stateDir`", path.display())
+            }
+            AgentError::System(error) => write!(out, "the operating system refuses: {error}"),
+            AgentError::NoSources => {
+                write!(out, "there is nothing to run; add `sources` to the configuration")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AgentError {}
+
+/// Runs every Source once and, unless `once`, goes on until SIGTERM or SIGINT. Whether all first runs went well.
+///
+/// # Errors
+///
+/// It cannot start. Once it runs, a signal ends it, or a Command that fires `exit`.
+pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
+    if config.sources.is_empty() {
+        return Err(AgentError::NoSources);
+    }
+    let state = StateDir::open(&config.state_dir)
+        .map_err(|error| AgentError::State(config.state_dir.clone(), error))?;
+    let (stopper, stop) = on_signals().map_err(AgentError::System)?;
+    let journal = match config.journal.take() {
+        Some(journal) => Journal::new(journal.path, journal.options),
+        None => {
+            tracing::warn!("no `journal` in the configuration: runs are not recorded");
+            Journal::none()
+        }
+    };
+    journal.engine_started();
+    let sources = Sources::new(config, journal, state, stop.clone(), stopper);
+    let mut well = true;
+    for name in sources.config().sources.keys() {
+        if stop.is_asked() {
+            break;
+        }
+        well &= sources.run(name, Trigger::Init) != Outcome::Failed;
+    }
+    let scheduled = if once { Ok(()) } else { follow_schedules(&sources, &stop) };
+    sources.journal().engine_stopped();
+    scheduled.map(|()| well).map_err(AgentError::System)
+}
+
+/// Waits for the end, and runs Sources whenever it is time.
+fn follow_schedules(sources: &Sources, stop: &Stop) -> io::Result<()> {
+    let delay = random_delay(sources.config().randomized_start_delay)?;
+    if stop.wait(delay) {
+        return Ok(());
+    }
+    let scheduled = sources.config().sources.iter();
+    let scheduled: Vec<_> =
+        scheduled.filter_map(|(name, source)| source.run_frequency.map(|every| (name, every))).collect();
+    tracing::info!(scheduled = scheduled.len(), "started");
+    thread::scope(|scope| {
+        for (name, every) in scheduled {
+            let thread = thread::Builder::new().name(format!("source {name}"));
+            thread.spawn_scoped(scope, move || follow_schedule(sources, name, every, stop))?;
+        }
+        while !stop.wait(Duration::from_secs(3600)) {}
+        tracing::info!("stopping");
+        Ok(())
+    })
+}
+
+/// Runs that would have begun while another one still ran are left out.
+fn follow_schedule(sources: &Sources, name: &str, every: Duration, stop: &Stop) {
+    let mut next = Instant::now() + every;
+    while !stop.wait(next.saturating_duration_since(Instant::now())) {
+        sources.run(name, Trigger::Pull);
+        next = (next + every).max(Instant::now());
+    }
+}
+
+/// Less than `below`, in whole seconds.
+fn random_delay(below: Duration) -> io::Result<Duration> {
+    match getrandom::u64().map_err(io::Error::from)?.checked_rem(below.as_secs()) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => Ok(Duration::ZERO),
+    }
+}
+
+/// A wish to stop that comes with the first SIGTERM or SIGINT, or with whoever else asks.
+///
+/// # Errors
+///
+/// The system gives no pipe, thread or signal.
+pub fn on_signals() -> io::Result<(Stopper, Stop)> {
+    let (stopper, stop) = stop::pair()?;
+    let by_signal = stopper.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let signals = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let (mut terminate, mut interrupt) = signals;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        by_signal.ask();
+    })?;
+    Ok((stopper, stop))
+}

@@ -1,0 +1,258 @@
+//! The command line of `etcha-engine`: what is asked for is read here and done elsewhere.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use regex::Regex;
+use serde_json::{Map, json};
+
+use super::agent;
+use super::build;
+use super::config::Config;
+use super::config::layers::Layers;
+use super::exec::process::Limits;
+use super::key::{self, Algorithm, VerifyKey};
+use super::local::{self, Local};
+use super::program::{self, View};
+use super::report;
+use super::state;
+use super::token;
+
+/// Shown below the list of commands.
+const EXAMPLES: &str = "\
+Examples:
+  Run a command on this host, if its check says that it is needed:
+    etcha-engine local \"{id: 'motd', check: 'grep -q hi /etc/motd', change: 'echo hi > /etc/motd'}\"
+
+  Look at what a pattern renders to, then run it, then undo it:
+    etcha-engine render web.jsonnet
+    etcha-engine local web.jsonnet
+    etcha-engine local -r web.jsonnet
+
+  Make a key pair, and sign a pattern with it:
+    etcha-engine generate-keys web > keys.json
+    etcha-engine -x build_signingKey=\"$(jq -r .privateKey keys.json)\" build web.jsonnet web.jwt
+
+  Run the sources of a configuration once, then on their schedules:
+    etcha-engine -c etcha.jsonnet run --once
+    etcha-engine -c etcha.jsonnet run
+
+Configuration: a JSON or Jsonnet file; variables such as ETCHA_run_stateDir=/var/lib/etcha over it; -x over both.
+Every run of a source is recorded in the file that `journal_path` names.";
+
+/// An agent that keeps hosts as their patterns describe, compatible with Etcha
+#[derive(Debug, Parser)]
+#[command(name = "etcha-engine", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Arguments {
+    /// Configuration file; without a directory it is looked for here and above [default: etcha.jsonnet, if there is one]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A setting over those of the file, parts of its key joined by _, such as run_stateDir=/tmp
+    #[arg(short = 'x', global = true, value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// How much is logged to standard error
+    #[arg(short, long, global = true, value_name = "LEVEL", default_value = "info")]
+    log: LogLevel,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLevel {
+    None,
+    Error,
+    Info,
+    Debug,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run every source, then go on with their schedules until the end is asked for
+    Run {
+        /// Stop after the first run of every source; fail if one of them did
+        #[arg(short, long)]
+        once: bool,
+    },
+    /// Run a pattern, or commands given as text, on this host and say what changed
+    Local {
+        /// A pattern file, or one or more commands in Jsonnet
+        #[arg(value_name = "PATH or TEXT")]
+        argument: String,
+        /// Only commands whose parents (source > group > …) match this regular expression
+        #[arg(short, long, value_name = "REGEX")]
+        filter: Option<Regex>,
+        /// Remove, in reverse order, instead of change
+        #[arg(short, long)]
+        remove: bool,
+        /// The source whose settings and variables hold
+        #[arg(short, long, value_name = "NAME", default_value = "local")]
+        source: String,
+    },
+    /// Print what a pattern renders to, as JSON
+    Render {
+        /// A pattern file, a signed pattern (.jwt), or one or more commands in Jsonnet
+        #[arg(value_name = "PATH or TEXT")]
+        argument: String,
+        /// The source whose settings and variables hold
+        #[arg(short, long, value_name = "NAME", default_value = "local")]
+        source: String,
+    },
+    /// Run the build commands of a pattern, sign it with `build_signingKey` and write the token
+    Build {
+        /// A pattern file
+        path: PathBuf,
+        /// Where the token goes [default: `buildOutput` of the pattern, etcha.jwt]
+        destination: Option<PathBuf>,
+    },
+    /// Verify a signed pattern with the configured keys and print what it says
+    Jwt {
+        /// A file with a token
+        path: PathBuf,
+    },
+    /// Make a key pair and print it as JSON; the private half signs, the public half goes into `verifyKeys`
+    GenerateKeys {
+        /// Id of the key, which becomes the label `public_key` [default: ten random characters]
+        name: Option<String>,
+        /// Ed25519, or ECDSA on P-256
+        #[arg(short, long, default_value = "ed25519")]
+        algorithm: KeyKind,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KeyKind {
+    Ed25519,
+    Ecp256,
+}
+
+/// What went wrong, as it is printed.
+type Said = String;
+
+/// Reads the arguments of the process and does what they ask for.
+pub fn main() -> ExitCode {
+    // clap prints its own errors, help and version, and ends the process.
+    let arguments = Arguments::parse();
+    log_to_stderr(arguments.log);
+    match perform(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(said) => {
+            eprintln!("etcha-engine: {said}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(arguments: &Arguments) -> Result<bool, Said> {
+    if let Task::GenerateKeys { name, algorithm } = &arguments.task {
+        return generate_keys(name.as_deref(), *algorithm);
+    }
+    let layers = Layers {
+        file: arguments.config.clone(),
+        environment: environment(),
+        settings: arguments.settings.clone(),
+    };
+    let config = layers.read().map_err(said)?;
+    match &arguments.task {
+        Task::Run { once } => agent::run(config, *once).map_err(said),
+        Task::Local { argument, filter, remove, source } => {
+            let local = Local { argument, filter: filter.as_ref(), remove: *remove, source };
+            local::local(&config, &local, &limits()?, &mut io::stdout().lock()).map_err(said)
+        }
+        Task::Render { argument, source } => render(&config, argument, source),
+        Task::Build { path, destination } => {
+            let mut stdout = io::stdout().lock();
+            let mut report = |step: &super::run::Step<'_>| {
+                // Whether anybody reads it does not matter to the build.
+                let _ = report::step(&mut stdout, step, false);
+            };
+            let written = build::build(&config, path, destination.as_deref(), &limits()?, &mut report);
+            drop(stdout);
+            print(&format!("wrote {}\n", written.map_err(said)?.display()))
+        }
+        Task::Jwt { path } => {
+            let (_, verified) = verified(&config, path)?;
+            let claims = serde_json::to_value(&verified.claims).map_err(said)?;
+            print_json(&json!({ "claims": claims, "publicKey": verified.key_id }))
+        }
+        // Done above, without a configuration.
+        Task::GenerateKeys { .. } => Ok(true),
+    }
+}
+
+fn render(config: &Config, argument: &str, source: &str) -> Result<bool, Said> {
+    let is_token = Path::new(argument).extension().is_some_and(|ending| ending == "jwt");
+    let pattern = if is_token {
+        let (text, verified) = verified(config, Path::new(argument))?;
+        program::of_claims(config, source, &verified.claims, text.trim()).map_err(said)?
+    } else {
+        let imports = program::of_argument(argument).map_err(said)?;
+        View::new(config, source, &Map::new()).render(&imports).map_err(said)?
+    };
+    print_json(&pattern.rendered)
+}
+
+/// A token that one of the configured keys verifies, whatever Source it is for.
+fn verified(config: &Config, path: &Path) -> Result<(String, token::Verified), Said> {
+    let text = state::read_token(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let of_sources = config.sources.values().flat_map(|source| &source.verify_keys);
+    let keys: Vec<VerifyKey> = config.verify_keys.iter().chain(of_sources).cloned().collect();
+    match token::verify(&text, &keys, program::now()) {
+        Ok(verified) => Ok((text, verified)),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+fn generate_keys(name: Option<&str>, kind: KeyKind) -> Result<bool, Said> {
+    let algorithm = match kind {
+        KeyKind::Ed25519 => Algorithm::Ed25519,
+        KeyKind::Ecp256 => Algorithm::P256,
+    };
+    let made = key::generate(algorithm, name).map_err(|why| format!("the key {why}"))?;
+    print_json(&json!({ "privateKey": made.private, "publicKey": made.public }))
+}
+
+fn print_json(value: &serde_json::Value) -> Result<bool, Said> {
+    print(&format!("{value:#}\n"))
+}
+
+fn print(text: &str) -> Result<bool, Said> {
+    io::stdout().write_all(text.as_bytes()).map_err(|error| format!("output: {error}"))?;
+    Ok(true)
+}
+
+/// For work that ends by itself, or with Ctrl-C.
+fn limits() -> Result<Limits, Said> {
+    // The signals' own stopper lives as long as they are waited for.
+    let (_, stop) = agent::on_signals().map_err(said)?;
+    Ok(Limits { deadline: None, stop })
+}
+
+/// Variables whose names and values are text; no other can be about the configuration.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn said(error: impl std::fmt::Display) -> Said {
+    error.to_string()
+}
+
+fn log_to_stderr(level: LogLevel) {
+    let level = match level {
+        LogLevel::None => return,
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+    };
+    let ansi = io::IsTerminal::is_terminal(&io::stderr());
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .init();
+}

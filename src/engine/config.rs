@@ -1,0 +1,292 @@
+//! The configuration: one file, the environment and `-x`, as one [`Config`] whose every value is right. How the three
+//! are laid over each other is [`layers`]'s matter.
+//!
+//! The shape is Etcha's newest documented one, with an object `journal` added. A key of Etcha that this engine does not
+//! have is an error, because a setting that is silently not there may be the one that somebody relies on.
+
+pub mod layers;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use journal_schema::{Options, Sync};
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use super::exec::{Exec, Overrides};
+use super::fields::{Fields, Wrong};
+use super::jsonnet::JsonnetError;
+use super::key::{SigningKey, VerifyKey};
+use super::pattern::Pattern;
+use super::pull::Place;
+
+/// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
+const MIN_FREQUENCY: Duration = Duration::from_millis(100);
+
+/// Keys of sections that Etcha has beside these.
+const OTHER_SECTIONS: [&str; 6] = ["cli", "httpClient", "httpServer", "licenseKey", "lint", "targets"];
+const OTHER_RUN: [&str; 8] = [
+    "jwtRule",
+    "systemMetricsKey",
+    "systemMetricsSecret",
+    "timeoutPush",
+    "timeoutShell",
+    "timeoutWebhook",
+    "verifyCommands",
+    "verifyExec",
+];
+const OTHER_BUILD: [&str; 5] =
+    ["pushDomainSuffix", "pushMaxWorkers", "signingCommands", "signingExec", "signingKeyPath"];
+const OTHER_SOURCE: [&str; 7] =
+    ["allowPush", "jwtRule", "shell", "verifyCommands", "verifyExec", "webhookPaths", "eventsReceiveExit"];
+
+/// What the engine is set up to do.
+#[derive(Debug)]
+pub struct Config {
+    /// How scripts run, where nothing nearer says otherwise.
+    pub exec: Exec,
+    /// Variables for Patterns.
+    pub vars: Map<String, Value>,
+    /// The directory for what has to outlive a restart.
+    pub state_dir: PathBuf,
+    /// Upper bound of the random delay before the schedules begin.
+    pub randomized_start_delay: Duration,
+    /// Keys whose Patterns every Source takes.
+    pub verify_keys: Vec<VerifyKey>,
+    /// The key that signs what is built.
+    pub signing_key: Option<SigningKey>,
+    /// By name.
+    pub sources: BTreeMap<String, Source>,
+    /// Where runs are recorded; nowhere if absent.
+    pub journal: Option<JournalConfig>,
+}
+
+/// One Source.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// Ask, but do not act.
+    pub check_only: bool,
+    /// What it runs until a Pattern comes, or always.
+    pub commands: Option<Pattern>,
+    /// Names of events that run it.
+    pub events_receive: Vec<String>,
+    /// Events of its Commands that others may receive; none if absent.
+    pub events_send: Option<Regex>,
+    /// How its scripts run.
+    pub exec: Overrides,
+    /// A new Pattern removes nothing of the old one.
+    pub no_remove: bool,
+    /// Nothing of it outlives a restart.
+    pub no_restore: bool,
+    /// A new version alone makes no new Pattern.
+    pub pull_ignore_version: bool,
+    /// Where signed Patterns are fetched, in order of preference.
+    pub pull_paths: Vec<Place>,
+    /// Time between two runs on its schedule; without it there are none.
+    pub run_frequency: Option<Duration>,
+    /// Runs need not wait for each other.
+    pub run_multi: bool,
+    /// It runs only when an event asks for it.
+    pub trigger_only: bool,
+    /// Variables for its Patterns, over those of the configuration.
+    pub vars: Map<String, Value>,
+    /// Keys for this Source, after those for all.
+    pub verify_keys: Vec<VerifyKey>,
+}
+
+/// The journal and how it is written.
+#[derive(Debug)]
+pub struct JournalConfig {
+    /// The active file.
+    pub path: PathBuf,
+    /// Rotation and durability.
+    pub options: Options,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be rendered.
+    Jsonnet(JsonnetError),
+    /// Something in it, or in what was laid over it, is wrong.
+    Wrong(Wrong),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Jsonnet(error) => write!(out, "configuration {error}"),
+            ConfigError::Wrong(wrong) if wrong.place.is_empty() => {
+                write!(out, "configuration: {}", wrong.what)
+            }
+            ConfigError::Wrong(wrong) => write!(out, "configuration, {wrong}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads the members of the outermost object.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn read(value: Value) -> Result<Config, Wrong> {
+        let mut fields = Fields::new("", value)?;
+        fields.not_covered(&OTHER_SECTIONS)?;
+        let exec = Exec::default().with(&Overrides::read(fields.section("exec")?)?);
+        let vars = fields.map("vars")?.unwrap_or_default();
+        let signing_key = build(fields.section("build")?)?;
+        let (state_dir, randomized_start_delay, verify_keys) = run(fields.section("run")?)?;
+        let mut sources = BTreeMap::new();
+        for (name, value) in fields.map("sources")?.unwrap_or_default() {
+            let place = format!("sources, `{name}`");
+            if !is_source_name(&name) {
+                return Err(Wrong::new(place, "names of sources have no `/` and are not empty, `.` or `..`"));
+            }
+            sources.insert(name, Source::read(Fields::new(place, value)?)?);
+        }
+        let journal = match fields.map("journal")? {
+            None => None,
+            Some(members) => Some(journal(Fields::new("journal", Value::Object(members))?)?),
+        };
+        fields.end()?;
+        let config = Config {
+            exec,
+            vars,
+            state_dir,
+            randomized_start_delay,
+            verify_keys,
+            signing_key,
+            sources,
+            journal,
+        };
+        config.check_keys()?;
+        Ok(config)
+    }
+
+    /// Keys by which Patterns of a Source are verified, in the order in which they are tried.
+    pub fn keys_of(&self, source: &Source) -> Vec<VerifyKey> {
+        self.verify_keys.iter().chain(&source.verify_keys).cloned().collect()
+    }
+
+    /// What is fetched has to be verified.
+    fn check_keys(&self) -> Result<(), Wrong> {
+        let keyless = |source: &Source| source.verify_keys.is_empty() && self.verify_keys.is_empty();
+        match self.sources.iter().find(|(_, source)| !source.pull_paths.is_empty() && keyless(source)) {
+            None => Ok(()),
+            Some((name, _)) => Err(Wrong::new(
+                format!("sources, `{name}`"),
+                "`pullPaths` needs a key to verify with; give `verifyKeys` here or in `run`",
+            )),
+        }
+    }
+}
+
+impl Source {
+    fn read(mut fields: Fields) -> Result<Source, Wrong> {
+        fields.not_covered(&OTHER_SOURCE)?;
+        let place = fields.place().to_owned();
+        let commands = fields.value("commands").map(Pattern::of_commands).transpose();
+        let source = Source {
+            check_only: fields.flag("checkOnly")?.unwrap_or(false),
+            commands: commands
+                .map_err(|wrong| Wrong::new(format!("{place}, {}", wrong.place), wrong.what))?,
+            events_receive: fields.strings("eventsReceive")?,
+            events_send: regex(&mut fields, "eventsSend")?,
+            exec: Overrides::read(fields.section("exec")?)?,
+            no_remove: fields.flag("noRemove")?.unwrap_or(false),
+            no_restore: fields.flag("noRestore")?.unwrap_or(false),
+            pull_ignore_version: fields.flag("pullIgnoreVersion")?.unwrap_or(false),
+            pull_paths: pull_paths(&mut fields)?,
+            run_frequency: fields.duration("runFrequency")?.filter(|frequency| !frequency.is_zero()),
+            run_multi: fields.flag("runMulti")?.unwrap_or(false),
+            trigger_only: fields.flag("triggerOnly")?.unwrap_or(false),
+            vars: fields.map("vars")?.unwrap_or_default(),
+            verify_keys: verify_keys(&mut fields)?,
+        };
+        if source.run_frequency.is_some_and(|frequency| frequency < MIN_FREQUENCY) {
+            return Err(fields.wrong("runFrequency", "is shorter than 100ms"));
+        }
+        fields.end()?;
+        Ok(source)
+    }
+}
+
+/// Names become names of files in the state directory.
+fn is_source_name(name: &str) -> bool {
+    !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
+}
+
+fn pull_paths(fields: &mut Fields) -> Result<Vec<Place>, Wrong> {
+    let paths = fields.strings("pullPaths")?;
+    paths.iter().map(|path| Place::read(path).map_err(|why| fields.wrong("pullPaths", why))).collect()
+}
+
+fn build(mut fields: Fields) -> Result<Option<SigningKey>, Wrong> {
+    fields.not_covered(&OTHER_BUILD)?;
+    let key = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
+        None => None,
+        Some(text) => Some(SigningKey::read(&text).map_err(|why| fields.wrong("signingKey", why))?),
+    };
+    fields.end()?;
+    Ok(key)
+}
+
+fn run(mut fields: Fields) -> Result<(PathBuf, Duration, Vec<VerifyKey>), Wrong> {
+    fields.not_covered(&OTHER_RUN)?;
+    let state_dir = fields.string("stateDir")?.filter(|path| !path.is_empty()).unwrap_or(".".to_owned());
+    let delay = Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0));
+    let keys = verify_keys(&mut fields)?;
+    fields.end()?;
+    Ok((PathBuf::from(state_dir), delay, keys))
+}
+
+fn verify_keys(fields: &mut Fields) -> Result<Vec<VerifyKey>, Wrong> {
+    let texts = fields.strings("verifyKeys")?;
+    texts.iter().map(|text| VerifyKey::read(text).map_err(|why| fields.wrong("verifyKeys", why))).collect()
+}
+
+fn regex(fields: &mut Fields, key: &'static str) -> Result<Option<Regex>, Wrong> {
+    match fields.string(key)?.filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => match Regex::new(&text) {
+            Ok(regex) => Ok(Some(regex)),
+            Err(_) => Err(fields.wrong(key, format_args!("is `{text}`, which is no regular expression"))),
+        },
+    }
+}
+
+fn journal(mut fields: Fields) -> Result<JournalConfig, Wrong> {
+    let mut options = Options::default();
+    let Some(path) = fields.string("path")?.filter(|path| !path.is_empty()) else {
+        return Err(fields.wrong("path", "is missing; name the file that the exporter follows"));
+    };
+    options.max_bytes = fields.number("maxBytes")?.unwrap_or(options.max_bytes);
+    if let Some(keep) = fields.number("keep")? {
+        options.keep = match usize::try_from(keep) {
+            Ok(keep) if keep > 0 => keep,
+            _ => return Err(fields.wrong("keep", "has to be at least 1")),
+        };
+    }
+    options.sync = match fields.value("sync") {
+        None => options.sync,
+        Some(Value::String(text)) if text == "never" => Sync::Never,
+        Some(Value::String(text)) if text == "always" => Sync::Always,
+        Some(value) => {
+            let interval = Fields::new("", serde_json::json!({ "sync": value }))?.duration("sync");
+            match interval {
+                Ok(Some(interval)) if !interval.is_zero() => Sync::Interval(interval),
+                _ => return Err(fields.wrong("sync", "has to be never, always or a duration such as 1s")),
+            }
+        }
+    };
+    fields.end()?;
+    Ok(JournalConfig { path: PathBuf::from(path), options })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! What a configuration may say, and what it is told otherwise.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use serde_json::json;
+
+use super::layers::Layers;
+use super::*;
+
+fn wrong(value: Value) -> String {
+    ConfigError::Wrong(Config::read(value).unwrap_err()).to_string()
+}
+
+#[test]
+fn nothing_at_all_is_a_configuration() {
+    let config = Config::read(json!({})).unwrap();
+    assert_eq!(config.exec, Exec::default());
+    assert!(config.sources.is_empty() && config.journal.is_none());
+}
+
+#[test]
+fn a_whole_configuration_is_read() {
+    let config = Config::read(json!({
+        "exec": {"env": {"A": 1}},
+        "journal": {"path": "/j", "maxBytes": 1000, "keep": 3, "sync": "500ms"},
+        "run": {"stateDir": "/s", "randomizedStartDelaySec": 7},
+        "sources": {"web": {
+            "commands": [{"id": "a", "check": "true"}], "runFrequency": "1m",
+            "checkOnly": true, "eventsSend": "^a", "eventsReceive": "b", "vars": {"x": 1}
+        }},
+        "vars": {"y": 2}
+    }))
+    .unwrap();
+    let (journal, web) = (config.journal.unwrap(), &config.sources["web"]);
+    assert_eq!((journal.options.max_bytes, journal.options.keep), (1000, 3));
+    assert!(matches!(journal.options.sync, Sync::Interval(interval) if interval.as_millis() == 500));
+    assert_eq!(config.exec.env["A"], "1");
+    assert_eq!(web.run_frequency, Some(Duration::from_secs(60)));
+    assert_eq!(web.commands.as_ref().unwrap().run.len(), 1);
+    assert_eq!(config.randomized_start_delay, Duration::from_secs(7));
+}
+
+#[test]
+fn what_cannot_be_is_told_with_its_place() {
+    let cases = [
+        (
+            json!({"httpServer": {}}),
+            "configuration: `httpServer` is a key of Etcha that this engine does not have; remove it",
+        ),
+        (json!({"sorces": {}}), "configuration: `sorces` is no known key; is `sources` meant?"),
+        (
+            json!({"run": {"stateDirectory": "x"}}),
+            "configuration, run: `stateDirectory` is no known key; is `stateDir` meant?",
+        ),
+        (
+            json!({"sources": {"a/b": {}}}),
+            "configuration, sources, `a/b`: names of sources have no `/` and are not empty, `.` or `..`",
+        ),
+        (
+            json!({"sources": {"a": {"commands": [{"id": ""}]}}}),
+            "configuration, sources, `a`, run, command 1: `id` is missing; every command needs one",
+        ),
+        (
+            json!({"sources": {"a": {"webhookPaths": ["/x"]}}}),
+            "configuration, sources, `a`: `webhookPaths` is a key of Etcha that this engine does not have; remove it",
+        ),
+        (
+            json!({"sources": {"a": {"pullPaths": ["/x.jwt"]}}}),
+            "configuration, sources, `a`: `pullPaths` needs a key to verify with; give `verifyKeys` here or in `run`",
+        ),
+        (
+            json!({"sources": {"a": {"runFrequency": "1ms"}}}),
+            "configuration, sources, `a`: `runFrequency` is shorter than 100ms",
+        ),
+        (
+            json!({"journal": {}}),
+            "configuration, journal: `path` is missing; name the file that the exporter follows",
+        ),
+        (
+            json!({"journal": {"path": "x", "sync": 5}}),
+            "configuration, journal: `sync` has to be never, always or a duration such as 1s",
+        ),
+        (json!({"journal": {"path": "x", "keep": 0}}), "configuration, journal: `keep` has to be at least 1"),
+    ];
+    for (value, expected) in cases {
+        assert_eq!(wrong(value), expected);
+    }
+}
+
+#[test]
+fn environment_wins_over_the_file_and_settings_over_both() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("c.jsonnet");
+    fs::write(&file, "{vars: {a: 'file', b: 'file', c: 'file'}}").unwrap();
+    let environment =
+        [("etcha_vars_b", "env"), ("ETCHA_vars_c", "env"), ("ETCHA_EVENT_NAME", "x"), ("HOME", "x")];
+    let layers = Layers {
+        file: Some(file),
+        environment: environment.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec(),
+        settings: vec!["vars_c=[1,{\"d\":null}]".to_owned(), "run_randomizedStartDelaySec=3".to_owned()],
+    };
+    let config = layers.read().unwrap();
+    assert_eq!(Value::Object(config.vars), json!({"a": "file", "b": "env", "c": [1, {"d": null}]}));
+    assert_eq!(config.randomized_start_delay.as_secs(), 3);
+}
+
+#[test]
+fn what_is_laid_over_is_told_with_its_name() {
+    let read = |name: &str, text: &str, setting: &str| {
+        let layers = Layers {
+            environment: vec![(name.to_owned(), text.to_owned())],
+            settings: Some(setting.to_owned()).into_iter().filter(|text| !text.is_empty()).collect(),
+            ..Layers::default()
+        };
+        layers.read().unwrap_err().to_string()
+    };
+    assert_eq!(
+        read("ETCHA_RUN_STATEDIR", "x", ""),
+        "configuration, ETCHA_RUN_STATEDIR: keys are written as in the file, so it has to begin with ETCHA_run_"
+    );
+    assert_eq!(read("etcha_config", "x", ""), "configuration, etcha_config: holds no JSON object");
+    assert_eq!(read("A", "x", "vars"), "configuration, -x vars: is no key=value");
+    assert!(read("A", "x", "vars_a=[").starts_with("configuration, -x vars_a: the value is no JSON"));
+}
+
+#[test]
+fn a_named_file_has_to_be_there() {
+    let layers = Layers { file: Some("/no/such.jsonnet".into()), ..Layers::default() };
+    assert!(layers.read().unwrap_err().to_string().contains("/no/such.jsonnet: cannot be read"));
+}

@@ -1,0 +1,171 @@
+//! Real processes: what they get, what they leave, how they end.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use super::*;
+use crate::engine::exec::Overrides;
+use crate::engine::fields::Fields;
+use crate::engine::stop;
+
+fn unlimited() -> (stop::Stopper, Limits) {
+    let (stopper, stop) = stop::pair().unwrap();
+    (stopper, Limits { deadline: None, stop })
+}
+
+fn exec(value: serde_json::Value) -> Exec {
+    Exec::default().with(&Overrides::read(Fields::new("exec", value).unwrap()).unwrap())
+}
+
+fn script(exec: &Exec, script: &str, stdin: Option<&str>) -> Finished {
+    let (_stopper, limits) = unlimited();
+    run(exec, script, stdin, &BTreeMap::new(), &limits)
+}
+
+/// Whether this process number is still somebody's. A zombie counts.
+fn exists(pid: &str) -> bool {
+    fs::exists(format!("/proc/{pid}")).unwrap()
+}
+
+/// Waits until a process is gone: whoever adopted it reaps it a moment later.
+#[expect(clippy::disallowed_methods, reason = "the pause between two looks")]
+fn wait_until_gone(pid: &str) {
+    let begin = Instant::now();
+    while exists(pid) && !fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default().contains(") Z ")
+    {
+        assert!(begin.elapsed() < Duration::from_secs(30), "process {pid} is still there");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn both_streams_are_one_output_in_order() {
+    let finished = script(&Exec::default(), "echo a; echo b >&2; echo c", None);
+    assert_eq!((finished.ending, finished.output.text.as_str()), (Ending::Exit(0), "a\nb\nc"));
+}
+
+#[test]
+fn the_default_shell_stops_at_a_failure_within_a_pipe() {
+    let finished = script(&Exec::default(), "false | true; echo reached", None);
+    assert_eq!((finished.ending, finished.output.text.as_str()), (Ending::Exit(1), ""));
+}
+
+#[test]
+fn the_end_by_a_signal_is_told_from_a_status() {
+    assert_eq!(script(&Exec::default(), "kill -9 $$", None).ending, Ending::Signal(9));
+    assert_eq!(script(&Exec::default(), "exit 7", None).ending, Ending::Exit(7));
+}
+
+#[test]
+fn input_larger_than_a_pipe_goes_in_while_output_comes_out() {
+    let text = "x".repeat(300_000);
+    let finished = script(&Exec::default(), "cat; echo end", Some(&text));
+    assert_eq!(finished.output.text.len(), text.len() + "end".len());
+    // Who does not read it, does not have to.
+    assert!(script(&Exec::default(), "exec 0<&-; true", Some(&text)).ending.is_success());
+}
+
+#[test]
+fn without_input_a_script_reads_nothing_at_once() {
+    assert_eq!(script(&Exec::default(), "cat; echo end", None).output.text, "end");
+}
+
+#[test]
+fn more_output_than_is_kept_is_cut_and_told() {
+    let finished = script(&Exec::default(), "head -c 3000000 /dev/zero | tr '\\0' x", None);
+    assert_eq!(finished.output.text.len(), MAX_OUTPUT_BYTES);
+    assert_eq!(finished.output.cut_bytes, 3_000_000 - MAX_OUTPUT_BYTES as u64);
+    assert!(finished.ending.is_success());
+}
+
+#[test]
+fn variables_of_the_run_win_and_the_environment_can_be_closed() {
+    let (_stopper, limits) = unlimited();
+    let exec = exec(serde_json::json!({"env": {"A": "exec", "B": "exec"}, "envInherit": false}));
+    let variables = BTreeMap::from([("B".to_owned(), "run".to_owned())]);
+    let finished = run(&exec, "echo $A $B ${HOME:-none} ${CARGO:-none}", None, &variables, &limits);
+    assert_eq!(finished.output.text, "exec run none none");
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    let missing = script(&exec(serde_json::json!({"command": "/no/such/program"})), "x", None);
+    assert!(matches!(&missing.ending, Ending::NotStarted(why) if why.starts_with("/no/such/program: ")));
+    let nowhere = script(&exec(serde_json::json!({"workDir": "/no/such"})), "true", None);
+    assert_eq!(nowhere.ending, Ending::NotStarted("`workDir` /no/such is no directory".to_owned()));
+    let nobody = script(&exec(serde_json::json!({"user": "no-such-user"})), "true", None);
+    assert!(matches!(&nobody.ending, Ending::NotStarted(why) if why.contains("give its number")));
+}
+
+#[test]
+fn the_directory_is_the_one_given() {
+    assert_eq!(script(&exec(serde_json::json!({"workDir": "/"})), "pwd", None).output.text, "/");
+}
+
+#[test]
+fn another_user_takes_its_own_group_along_and_no_other() {
+    let finished = script(&exec(serde_json::json!({"user": "nobody"})), "id -un; id -G", None);
+    if geteuid().is_root() {
+        let (_, group) = account::user("nobody").unwrap();
+        assert_eq!(finished.output.text, format!("nobody\n{}", group.unwrap()));
+    } else {
+        assert!(matches!(&finished.ending, Ending::NotStarted(why) if why.contains("only root")));
+    }
+}
+
+#[test]
+fn a_deadline_ends_the_whole_group_also_what_ignores_the_first_signal() {
+    let (_stopper, mut limits) = unlimited();
+    limits.deadline = Some(Instant::now() + Duration::from_millis(300));
+    let finished = run(
+        &Exec::default(),
+        "sleep 1000 & echo $!; bash -c 'trap \"\" TERM; sleep 1000; sleep 1000' & echo $!; trap '' TERM; wait; wait",
+        None,
+        &BTreeMap::new(),
+        &limits,
+    );
+    assert_eq!(finished.ending, Ending::TimedOut);
+    assert!(finished.duration < Duration::from_secs(20), "{:?}", finished.duration);
+    let pids: Vec<_> = finished.output.text.lines().collect();
+    assert_eq!(pids.len(), 2, "{}", finished.output.text);
+    pids.into_iter().for_each(wait_until_gone);
+}
+
+#[test]
+fn a_stop_ends_a_script_and_lets_no_other_start() {
+    let (stopper, limits) = unlimited();
+    let waiting = std::thread::spawn(move || {
+        let first = run(&Exec::default(), "sleep 1000", None, &BTreeMap::new(), &limits);
+        (first, run(&Exec::default(), "echo started", None, &BTreeMap::new(), &limits))
+    });
+    drop(stopper);
+    let (first, second) = waiting.join().unwrap();
+    assert_eq!((first.ending, second.ending), (Ending::Stopped, Ending::Stopped));
+    assert_eq!(second.output.text, "");
+}
+
+#[test]
+fn a_process_left_in_the_background_does_not_hold_up_the_run() {
+    let finished = script(&Exec::default(), "sleep 1000 & echo $!", None);
+    assert!(finished.ending.is_success());
+    assert!(finished.duration < Duration::from_secs(20));
+    let pid = finished.output.text;
+    assert!(exists(&pid));
+    kill_process_group_of(&pid);
+    wait_until_gone(&pid);
+}
+
+/// Ends the only process that the test before left running.
+fn kill_process_group_of(pid: &str) {
+    let pid = Pid::from_raw(pid.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_script_that_never_stops_writing_meets_its_deadline() {
+    let (_stopper, mut limits) = unlimited();
+    limits.deadline = Some(Instant::now() + Duration::from_millis(200));
+    let finished = run(&Exec::default(), "yes", None, &BTreeMap::new(), &limits);
+    assert_eq!(finished.ending, Ending::TimedOut);
+    assert!(finished.output.cut_bytes > 0);
+}

@@ -1,0 +1,373 @@
+//! Keys in Etcha's text form, `ALGORITHM:BASE64[:ID]`: Ed25519 and P-256. An id is a name for people and labels; it
+//! does not come from the key. RSA keys are told that they are not covered.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, UnparsedPublicKey,
+};
+
+/// Everything before the 32 bytes of a private Ed25519 key in PKCS#8, version 1 (RFC 8410).
+const ED25519_PRIVATE: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+/// Everything before the 32 bytes of a public Ed25519 key in its SubjectPublicKeyInfo.
+const ED25519_PUBLIC: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+
+/// Everything before the 65 bytes of an uncompressed point on P-256 in its SubjectPublicKeyInfo (RFC 5480).
+const P256_PUBLIC: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3,
+    1, 7, 3, 0x42, 0,
+];
+
+/// Characters of a made id, and how many it has: 59 bits, so that no two keys of an installation share one.
+const ID_CHARACTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const ID_LENGTH: usize = 10;
+
+/// Longest id in bytes: it becomes a label.
+const MAX_ID_BYTES: usize = 128;
+
+/// What a key signs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Ed25519.
+    Ed25519,
+    /// ECDSA on P-256 with SHA-256.
+    P256,
+}
+
+impl Algorithm {
+    /// Its name in the header of a token.
+    pub fn token_name(self) -> &'static str {
+        match self {
+            Algorithm::Ed25519 => "EdDSA",
+            Algorithm::P256 => "ES256",
+        }
+    }
+
+    fn text_name(self) -> &'static str {
+        match self {
+            Algorithm::Ed25519 => "ed25519",
+            Algorithm::P256 => "ecp256",
+        }
+    }
+}
+
+/// A public key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifyKey {
+    algorithm: Algorithm,
+    /// The 32 bytes of Ed25519, or the uncompressed point.
+    bytes: Vec<u8>,
+    id: String,
+}
+
+/// A private key. Says nothing of itself but its algorithm and id.
+#[derive(Clone)]
+pub struct SigningKey {
+    pair: Pair,
+    id: String,
+}
+
+#[derive(Clone)]
+enum Pair {
+    Ed25519(Arc<Ed25519KeyPair>),
+    P256(Arc<EcdsaKeyPair>),
+}
+
+/// Both halves as texts.
+#[derive(Debug)]
+pub struct Generated {
+    /// The private half.
+    pub private: String,
+    /// The public half.
+    pub public: String,
+}
+
+impl VerifyKey {
+    /// Reads the text of a public key.
+    ///
+    /// # Errors
+    ///
+    /// It is none. Says why, and never what was given: it may be a secret in the wrong place.
+    pub fn read(text: &str) -> Result<VerifyKey, String> {
+        let (name, der, id) = parts(text)?;
+        let (algorithm, bytes) = match (name, der.len()) {
+            ("ed25519public", 32) => (Algorithm::Ed25519, der),
+            ("ed25519public", _) => (Algorithm::Ed25519, after(&ED25519_PUBLIC, 32, &der)?),
+            ("ecp256public", _) => (Algorithm::P256, after(&P256_PUBLIC, 65, &der)?),
+            _ => return Err(unfit(name, "public")),
+        };
+        Ok(VerifyKey { algorithm, bytes, id })
+    }
+
+    /// Its algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Its id; empty if it has none.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether `signature` of `message` was made with the private half.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self.algorithm {
+            Algorithm::Ed25519 => UnparsedPublicKey::new(&ED25519, &self.bytes).verify(message, signature),
+            Algorithm::P256 => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.bytes).verify(message, signature)
+            }
+        }
+        .is_ok()
+    }
+
+    /// The key in its text form.
+    pub fn to_text(&self) -> String {
+        let prefix: &[u8] = match self.algorithm {
+            Algorithm::Ed25519 => &ED25519_PUBLIC,
+            Algorithm::P256 => &P256_PUBLIC,
+        };
+        text(self.algorithm, "public", &[prefix, &self.bytes].concat(), &self.id)
+    }
+}
+
+impl fmt::Debug for VerifyKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "VerifyKey({}, {})", self.algorithm.text_name(), self.id)
+    }
+}
+
+impl SigningKey {
+    /// Reads the text of a private key.
+    ///
+    /// # Errors
+    ///
+    /// It is none. Says why, and never what was given.
+    pub fn read(text: &str) -> Result<SigningKey, String> {
+        let (name, der, id) = parts(text)?;
+        let unusable = |_| "holds no usable private key".to_owned();
+        let pair = match (name, der.len()) {
+            // The seed and the public half.
+            ("ed25519private", 64) => {
+                let pair =
+                    Ed25519KeyPair::from_seed_and_public_key(&der[..32], &der[32..]).map_err(unusable)?;
+                Pair::Ed25519(Arc::new(pair))
+            }
+            ("ed25519private", _) => {
+                // Without the public half inside there is nothing to compare with.
+                Pair::Ed25519(Arc::new(Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(unusable)?))
+            }
+            ("ecp256private", _) => {
+                let random = SystemRandom::new();
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random);
+                Pair::P256(Arc::new(pair.map_err(unusable)?))
+            }
+            _ => return Err(unfit(name, "private")),
+        };
+        Ok(SigningKey { pair, id })
+    }
+
+    /// Its algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        match self.pair {
+            Pair::Ed25519(_) => Algorithm::Ed25519,
+            Pair::P256(_) => Algorithm::P256,
+        }
+    }
+
+    /// Its id; empty if it has none.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The signature of `message`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no randomness.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        match &self.pair {
+            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Pair::P256(pair) => pair
+                .sign(&SystemRandom::new(), message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| "the system gives no randomness".to_owned()),
+        }
+    }
+
+    /// The public half.
+    pub fn public(&self) -> VerifyKey {
+        let bytes = match &self.pair {
+            Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
+            Pair::P256(pair) => pair.public_key().as_ref().to_vec(),
+        };
+        VerifyKey { algorithm: self.algorithm(), bytes, id: self.id.clone() }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "SigningKey({}, {})", self.algorithm().text_name(), self.id)
+    }
+}
+
+/// Makes a key. Without a name it gets a random id.
+///
+/// # Errors
+///
+/// The name cannot be an id, or the system gives no randomness.
+pub fn generate(algorithm: Algorithm, name: Option<&str>) -> Result<Generated, String> {
+    let random = SystemRandom::new();
+    let no_random = |_| "the system gives no randomness".to_owned();
+    let id = match name {
+        Some(name) => checked_id(name)?,
+        None => random_id(&random)?,
+    };
+    let der = match algorithm {
+        Algorithm::Ed25519 => {
+            let mut seed = [0; 32];
+            random.fill(&mut seed).map_err(no_random)?;
+            [ED25519_PRIVATE.as_slice(), &seed].concat()
+        }
+        Algorithm::P256 => {
+            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+            made.map_err(no_random)?.as_ref().to_vec()
+        }
+    };
+    let private = text(algorithm, "private", &der, &id);
+    let public = SigningKey::read(&private)?.public().to_text();
+    Ok(Generated { private, public })
+}
+
+fn random_id(random: &SystemRandom) -> Result<String, String> {
+    let mut id = String::new();
+    while id.len() < ID_LENGTH {
+        let mut byte = [0];
+        random.fill(&mut byte).map_err(|_| "the system gives no randomness".to_owned())?;
+        // 62 times 4 is the part of a byte in which all characters are as likely.
+        if byte[0] < 248 {
+            id.push(char::from(ID_CHARACTERS[usize::from(byte[0] % 62)]));
+        }
+    }
+    Ok(id)
+}
+
+fn checked_id(id: &str) -> Result<String, String> {
+    if id.len() > MAX_ID_BYTES || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(format!("has an id that is longer than {MAX_ID_BYTES} bytes or has spaces"));
+    }
+    Ok(id.to_owned())
+}
+
+fn parts(text: &str) -> Result<(&str, Vec<u8>, String), String> {
+    let mut parts = text.trim().splitn(3, ':');
+    let (Some(name), Some(base64)) = (parts.next(), parts.next()) else {
+        return Err("holds no key of the form ALGORITHM:BASE64[:ID]".to_owned());
+    };
+    let id = checked_id(parts.next().unwrap_or_default())?;
+    match STANDARD.decode(base64) {
+        Ok(der) => Ok((name, der, id)),
+        Err(_) => Err("holds a key that is no base64".to_owned()),
+    }
+}
+
+fn after(prefix: &[u8], length: usize, der: &[u8]) -> Result<Vec<u8>, String> {
+    match der.strip_prefix(prefix) {
+        Some(bytes) if bytes.len() == length => Ok(bytes.to_vec()),
+        _ => Err("holds no usable public key".to_owned()),
+    }
+}
+
+fn unfit(name: &str, half: &str) -> String {
+    match name {
+        "rsa2048private" | "rsa2048public" => {
+            "holds an RSA key, which this engine does not have; use ed25519".to_owned()
+        }
+        "ed25519private" | "ecp256private" => "holds a private key, but has to hold a public one".to_owned(),
+        "ed25519public" | "ecp256public" => "holds a public key, but has to hold a private one".to_owned(),
+        _ => format!("holds no key that begins with ed25519{half}: or ecp256{half}:"),
+    }
+}
+
+fn text(algorithm: Algorithm, half: &str, der: &[u8], id: &str) -> String {
+    let mut text = format!("{}{half}:{}", algorithm.text_name(), STANDARD.encode(der));
+    if !id.is_empty() {
+        text.push(':');
+        text.push_str(id);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// The first test vector of RFC 8032, section 7.1, in the text form.
+    const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    const PUBLIC: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    const SIGNATURE: &str = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let digits: Vec<_> = text.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
+        digits.chunks(2).map(|pair| pair[0] * 16 + pair[1]).collect()
+    }
+
+    #[test]
+    fn the_vector_of_the_standard_signs_as_it_says_in_every_form() {
+        let der = [ED25519_PRIVATE.as_slice(), &unhex(SEED)].concat();
+        let raw = [unhex(SEED), unhex(PUBLIC)].concat();
+        for bytes in [der, raw] {
+            let key = SigningKey::read(&text(Algorithm::Ed25519, "private", &bytes, "v1")).unwrap();
+            assert_eq!(key.sign(b"").unwrap(), unhex(SIGNATURE));
+            assert_eq!(key.public().bytes, unhex(PUBLIC));
+            assert_eq!(key.id(), "v1");
+        }
+        let raw = VerifyKey::read(&text(Algorithm::Ed25519, "public", &unhex(PUBLIC), "")).unwrap();
+        assert!(raw.verifies(b"", &unhex(SIGNATURE)) && !raw.verifies(b"x", &unhex(SIGNATURE)));
+        assert_eq!(raw.id(), "");
+    }
+
+    #[test]
+    fn a_made_pair_belongs_together_and_survives_its_text() {
+        for algorithm in [Algorithm::Ed25519, Algorithm::P256] {
+            let made = generate(algorithm, None).unwrap();
+            let (private, public) =
+                (SigningKey::read(&made.private).unwrap(), VerifyKey::read(&made.public).unwrap());
+            assert_eq!(public.to_text(), made.public);
+            assert_eq!((private.id(), private.id().len()), (public.id(), ID_LENGTH));
+            assert_eq!(private.algorithm(), algorithm);
+            assert!(public.verifies(b"message", &private.sign(b"message").unwrap()));
+            let other = VerifyKey::read(&generate(algorithm, None).unwrap().public).unwrap();
+            assert!(!other.verifies(b"message", &private.sign(b"message").unwrap()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_says_why_and_not_what_it_was() {
+        let made = generate(Algorithm::Ed25519, Some("name")).unwrap();
+        let cases = [
+            ("", "form"),
+            ("secret", "form"),
+            ("ed25519public:?", "base64"),
+            ("ed25519public:AAAA", "no usable public key"),
+            ("rsa2048public:AAAA", "RSA"),
+            ("other:AAAA", "begins with ed25519public:"),
+            (made.private.as_str(), "has to hold a public one"),
+            ("ed25519public:AAAA:a b", "has spaces"),
+        ];
+        for (text, expected) in cases {
+            let why = VerifyKey::read(text).unwrap_err();
+            assert!(why.contains(expected), "{text}: {why}");
+        }
+        assert!(SigningKey::read(&made.public).unwrap_err().contains("has to hold a private one"));
+        let key = SigningKey::read(&made.private).unwrap();
+        assert_eq!(format!("{key:?}"), "SigningKey(ed25519, name)");
+    }
+}

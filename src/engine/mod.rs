@@ -1,0 +1,70 @@
+//! The engine: runs the Commands of Patterns.
+//!
+//! # Layout
+//!
+//! * [`cli`]: what is asked for. It is done by [`agent`], the engine as a process; [`local`], a run for a person;
+//!   [`build`], a signed token.
+//! * [`config`]: file, environment and flags, as one configuration.
+//! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
+//! * [`pull`]: where signed Patterns are fetched.
+//! * [`token`], [`key`]: signed Patterns, and the keys they are verified with.
+//! * [`program`], [`jsonnet`]: how a program is rendered and what it sees.
+//! * [`pattern`], [`command`]: what is to be done, decoded from JSON by [`fields`] and checked.
+//! * [`run`]: lists of Commands, one step after the other; [`diff`]: what a new Pattern takes away.
+//! * [`exec`]: how a script becomes a process, and how that ends.
+//! * [`record`]: what was done, as events in the journal, the only file that names them; [`report`]: the same for people.
+//! * [`stop`]: the wish that all work ends.
+//!
+//! # What was decided
+//!
+//! Where Etcha's documents leave a choice, or its last public source does what nobody would expect, this engine does as
+//! follows.
+//!
+//! *Runs.* A trigger that was not consumed because the run failed keeps its turn for the next run of the same Pattern;
+//! asking only does not use it up. A Command never sets itself off, and a group cannot be set off. A group fires its own
+//! `onChange` and `onRemove`. A check that is cut off by a deadline or the end of the engine counts as nothing and ends the
+//! run; after the end no script starts, after a deadline what `onFail` sets off has a minute. Groups beside each other do
+//! not see each other's ids. A Pattern of groups alone runs. A Command whose change failed counts as changed. In the remove
+//! phases Commands are out of their groups, so a filter sees the Source alone.
+//!
+//! *Scripts.* No input is an empty input, never the terminal. A user without a group gets its primary one, and no others. An
+//! override changes what it says and no more; where none is allowed it is left out and logged. Quotes join words of
+//! `command` only, and `${NAME}` is the shell's matter. A process that a script leaves in the background lives on, but delays
+//! the run by 0.2 s at most unless it closes its output. A script that is cut off gets SIGTERM with all of its process group,
+//! and SIGKILL two seconds later. A process that leaves its group, as a daemon does, is not found. Output is kept up to
+//! 1 MiB for a script and 8 MiB for a run, and a variable holds 96 KiB.
+//!
+//! *Patterns.* An unknown key is an error. `getConfig().vars` holds `source` and `test`, and `jwt` in a run from a token;
+//! facts about the host (`sysinfo`) are not there. All imports of a program have to exist, also those that it may not
+//! evaluate.
+//!
+//! *Sources.* A run counts once; one that finds nothing to run does not count. One that fetched a Pattern only to store it
+//! (`triggerOnly`) counts without numbers of changes. Event runs wait for their turn as all others do, fire nothing
+//! themselves and never reach the Source that fired; `exit` needs no `eventsSend`, and ends the engine as a signal does. Tokens are kept with mode 0600. A pull remembers `ETag` and
+//! `Last-Modified` in memory and does not follow redirects. `local` records nothing in the journal: it is no run of the
+//! engine.
+//!
+//! *Configuration.* `-c` with a file that is not there is an error; the default file may be missing. Variables in the
+//! environment that begin with no section's name are left alone.
+
+pub mod agent;
+pub mod build;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod diff;
+pub mod exec;
+pub mod fields;
+pub mod jsonnet;
+pub mod key;
+pub mod local;
+pub mod pattern;
+pub mod program;
+pub mod pull;
+pub mod record;
+pub mod report;
+pub mod run;
+pub mod source;
+pub mod state;
+pub mod stop;
+pub mod token;

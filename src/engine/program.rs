@@ -1,0 +1,119 @@
+//! From a Jsonnet program to a Pattern: what the program sees, and what a Source adds to it.
+
+use std::fmt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::config::Config;
+use super::exec::Exec;
+use super::fields::Wrong;
+use super::jsonnet::{self, Imports, JsonnetError, Natives};
+use super::pattern::Pattern;
+use super::token::Claims;
+
+/// Why there is no Pattern.
+#[derive(Debug)]
+pub enum ProgramError {
+    /// The program does not render.
+    Jsonnet(JsonnetError),
+    /// What it renders to is no Pattern.
+    Wrong(Wrong),
+    /// The token holds no program.
+    Empty,
+}
+
+impl fmt::Display for ProgramError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProgramError::Jsonnet(error) => error.fmt(out),
+            ProgramError::Wrong(wrong) => wrong.fmt(out),
+            ProgramError::Empty => write!(out, "the token holds no pattern"),
+        }
+    }
+}
+
+impl std::error::Error for ProgramError {}
+
+/// What a program sees of the engine.
+#[derive(Clone, Debug)]
+pub struct View {
+    exec: Exec,
+    vars: Map<String, Value>,
+}
+
+impl View {
+    /// For a Pattern of the Source `name`, which need not be in the configuration. Variables: `run_vars` come first,
+    /// then those of the configuration, then those of the Source; a later one wins. `source` and `test` are always set.
+    pub fn new(config: &Config, name: &str, run_vars: &Map<String, Value>) -> View {
+        let source = config.sources.get(name);
+        let mut vars = run_vars.clone();
+        let later = [Some(&config.vars), source.map(|source| &source.vars)];
+        for (key, value) in later.into_iter().flatten().flatten() {
+            vars.insert(key.clone(), value.clone());
+        }
+        vars.insert("source".to_owned(), name.into());
+        vars.insert("test".to_owned(), false.into());
+        let exec = source.map_or_else(|| config.exec.clone(), |source| config.exec.with(&source.exec));
+        View { exec, vars }
+    }
+
+    /// The same with one more variable.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> View {
+        self.vars.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// How scripts of the Source run.
+    pub fn exec(&self) -> &Exec {
+        &self.exec
+    }
+
+    /// Renders and decodes.
+    ///
+    /// # Errors
+    ///
+    /// The program does not render, or not to a Pattern.
+    pub fn render(&self, imports: &Imports) -> Result<Pattern, ProgramError> {
+        let config = json!({ "exec": self.exec.to_json(), "vars": self.vars });
+        let value =
+            jsonnet::render(imports, &Natives::new(config, &self.exec)).map_err(ProgramError::Jsonnet)?;
+        Pattern::read(value).map_err(ProgramError::Wrong)
+    }
+}
+
+/// The Pattern in a verified token, for the Source `name`. `text` is the token itself.
+///
+/// # Errors
+///
+/// There is no program in it, or it does not render to a Pattern.
+pub fn of_claims(config: &Config, name: &str, claims: &Claims, text: &str) -> Result<Pattern, ProgramError> {
+    let imports = claims.pattern.as_ref().ok_or(ProgramError::Empty)?;
+    let none = Map::new();
+    let run_vars = claims.run_vars.as_ref().unwrap_or(&none);
+    View::new(config, name, run_vars).with("jwt", text).render(imports)
+}
+
+/// The program that somebody named: a file if there is one, else the text itself as Commands to run.
+///
+/// # Errors
+///
+/// It is a file, but it or what it imports cannot be read.
+pub fn of_argument(argument: &str) -> Result<Imports, JsonnetError> {
+    let path = Path::new(argument);
+    let has_ending =
+        path.extension().is_some_and(|ending| ["jsonnet", "json"].contains(&&*ending.to_string_lossy()));
+    if path.is_file() || (has_ending && !argument.contains(['{', '['])) {
+        Imports::of_path(path)
+    } else {
+        Ok(Imports::of_text(&format!("{{ run: [{argument}] }}")))
+    }
+}
+
+/// Seconds since 1970, for the times of tokens.
+pub fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}

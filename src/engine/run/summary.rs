@@ -1,0 +1,116 @@
+//! What came of a run: what each Command that had to act did, and why the run ended early if it did.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Parents;
+use crate::engine::command::Command;
+use crate::engine::exec::process::{Ending, Finished};
+
+/// Output of scripts that one run keeps, in bytes: ten thousand Commands that talk must not fill the memory.
+pub(super) const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Output in an error message, in bytes: its end, where scripts say what went wrong.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024;
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Summary {
+    /// Commands that had to act, in the order in which they did. Those with nothing to do are left out.
+    pub outputs: Vec<Output>,
+    /// Why it ended early.
+    pub failure: Option<Failure>,
+    /// How long it took, by a clock that never jumps.
+    pub duration: Duration,
+}
+
+impl Summary {
+    /// Commands that were changed. One whose change failed is among them: nobody knows how far it came.
+    pub fn changed(&self) -> impl Iterator<Item = &Output> {
+        self.outputs.iter().filter(|output| output.changed)
+    }
+
+    /// Commands that were removed, in the same sense.
+    pub fn removed(&self) -> impl Iterator<Item = &Output> {
+        self.outputs.iter().filter(|output| output.removed)
+    }
+}
+
+/// What a Command did that had to act, or would have had to.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Id of the Command.
+    pub id: String,
+    /// Its number in the Pattern.
+    pub(super) number: usize,
+    /// Source, groups and id, as people see them.
+    pub display: String,
+    /// Action was needed, or forced.
+    pub needed: bool,
+    /// The change script ran.
+    pub changed: bool,
+    /// The remove script ran.
+    pub removed: bool,
+    /// It ran and failed.
+    pub failed: bool,
+    /// What the check said.
+    pub check_output: String,
+    /// What the change or remove script said.
+    pub output: String,
+    /// Events that it fired, in order.
+    pub events: Vec<String>,
+}
+
+impl Output {
+    pub(super) fn new(command: &Command, parents: &Parents) -> Output {
+        Output {
+            id: command.id.clone(),
+            number: command.number,
+            display: parents.display(&command.id),
+            needed: false,
+            changed: false,
+            removed: false,
+            failed: false,
+            check_output: String::new(),
+            output: String::new(),
+            events: Vec::new(),
+        }
+    }
+}
+
+/// Why a run ended early.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What was being done, such as `changing`.
+    doing: &'static str,
+    /// Source, groups and id of the Command.
+    display: String,
+    /// How its script ended.
+    pub ending: Ending,
+    /// What the script said.
+    output: String,
+}
+
+impl Failure {
+    pub(super) fn new(doing: &'static str, id: &str, parents: &Parents, finished: &Finished) -> Failure {
+        let text = &finished.output.text;
+        let begin = text.ceil_char_boundary(text.len().saturating_sub(MAX_MESSAGE_BYTES));
+        let cut = if begin > 0 { "[…] " } else { "" };
+        Failure {
+            doing,
+            display: parents.display(id),
+            ending: finished.ending.clone(),
+            output: format!("{cut}{}", &text[begin..]),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { doing, display, ending, output } = self;
+        write!(out, "{doing} {display}: {ending}")?;
+        if output.is_empty() { Ok(()) } else { write!(out, ": {output}") }
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,254 @@
+//! The program `etcha-engine` as a person and a service manager see it: its output, its files, its end.
+
+mod scraped;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::{Value, json};
+
+use crate::harness::{
+    process::Process,
+    wait::{SOON, wait_until},
+};
+
+/// A directory in which engines run.
+struct Home {
+    directory: tempfile::TempDir,
+}
+
+impl Home {
+    fn new() -> Home {
+        Home { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcha-engine"));
+        // Settings of the person who runs the tests are none of theirs.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().to_ascii_lowercase().starts_with("etcha_") {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(&self.directory).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Standard output of a run that has to go well.
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path("journal.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The text without durations, which differ each time.
+fn timeless(text: &str) -> String {
+    let mut words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+    for word in &mut words {
+        let digits = word.trim_start_matches('[');
+        if digits.parse::<f64>().is_ok() && digits.contains('.') {
+            *word = word.replace(digits, "N");
+        }
+    }
+    words.join(" ")
+}
+
+#[test]
+fn local_says_what_changed_and_how_long_it_took() {
+    let home = Home::new();
+    home.write(
+        "web.jsonnet",
+        "{run: [{id: 'conf', check: 'test -e conf', change: 'echo made; touch conf', remove: 'rm conf', onChange: 'reload'},
+          {id: 'g', commands: [{id: 'fine', check: 'true'}]},
+          {id: 'reload', check: 'true', change: 'true'}]}",
+    );
+    let said = home.says(&["local", "web.jsonnet"]);
+    assert_eq!(
+        timeless(&said),
+        "changed  local > conf [N s]\n         | made\nchanged  local > reload (set off by conf) [N s]\n\
+         2 changed, 0 removed in N s\n"
+    );
+    assert_eq!(timeless(&home.says(&["local", "web.jsonnet"])), "nothing to do, checked in N s\n");
+    let said = home.says(&["local", "-r", "-s", "web", "web.jsonnet"]);
+    assert_eq!(timeless(&said), "removed  web > conf [N s]\n0 changed, 1 removed in N s\n");
+    assert!(!home.path("conf").exists() && !home.path("journal.jsonl").exists());
+}
+
+#[test]
+fn local_takes_text_and_fails_with_what_failed() {
+    let home = Home::new();
+    let output = home.run(&["local", "{id: 'a', always: true, change: 'echo no; exit 3'}, {id: 'b'}"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        timeless(&text(&output.stdout)),
+        "failed   local > a [N s]\n         exit status 3\n         | no\n\
+         1 changed, 0 removed, then it failed in N s: changing local > a: exit status 3: no\n"
+    );
+}
+
+#[test]
+fn local_passes_over_what_the_filter_leaves_out() {
+    let home = Home::new();
+    let commands = "[{id: g, commands: [{id: 'a', always: true, change: 'true'}]} for g in ['x', 'y']]";
+    let said = home.says(&["local", "-f", "x$", commands]);
+    assert_eq!(timeless(&said), "changed  local > x > a [N s]\n1 changed, 0 removed in N s\n");
+}
+
+#[test]
+fn render_sees_the_variables_of_the_configuration_and_of_the_source() {
+    let home = Home::new();
+    home.write("etcha.jsonnet", "{vars: {a: 'config', b: 'config'}, sources: {web: {vars: {b: 'source'}}}}");
+    home.write(
+        "p.jsonnet",
+        "local vars = std.native('getConfig')().vars; {run: [{id: '%(a)s %(b)s %(source)s' % vars}]}",
+    );
+    let rendered: Value = serde_json::from_str(&home.says(&["render", "-s", "web", "p.jsonnet"])).unwrap();
+    assert_eq!(rendered, json!({"run": [{"id": "config source web"}]}));
+}
+
+#[test]
+fn errors_are_one_line_that_names_the_place() {
+    let home = Home::new();
+    home.write("p.jsonnet", "{run: [{id: 'a', onChange: 'b'}]}");
+    let cases: [(&[&str], &str); 4] = [
+        (
+            &["local", "p.jsonnet"],
+            "etcha-engine: run, command `a`: `onChange` has the target `b`, which matches no id in the same list\n",
+        ),
+        (&["local", "{id: }"], "etcha-engine: /main.jsonnet:1:14: something else is expected here\n"),
+        (
+            &["-x", "httpServer_listenAddress=:1", "run"],
+            "etcha-engine: configuration: `httpServer` is a key of Etcha that this engine does not have; remove it\n",
+        ),
+        (&["run"], "etcha-engine: there is nothing to run; add `sources` to the configuration\n"),
+    ];
+    for (arguments, expected) in cases {
+        let output = home.run(arguments);
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), expected));
+    }
+}
+
+#[test]
+fn what_is_built_is_verified_rendered_and_pulled() {
+    let home = Home::new();
+    let keys: Value = serde_json::from_str(&home.says(&["generate-keys", "release"])).unwrap();
+    home.write(
+        "etcha.jsonnet",
+        &json!({
+            "build": {"signingKey": keys["privateKey"]},
+            "journal": {"path": "journal.jsonl"},
+            "run": {"stateDir": "state", "verifyKeys": [keys["publicKey"]]},
+            "sources": {"web": {"pullPaths": ["web.jwt"]}}
+        })
+        .to_string(),
+    );
+    home.write(
+        "web.jsonnet",
+        "local vars = std.native('getConfig')().vars;
+         {build: [{id: 'v', always: true, change: 'echo 1.2', onChange: ['etcha:runVar_version', 'etcha:buildManifest']}],
+          run: [{id: 'a', check: 'test -e made', change: 'echo ' + std.get(vars, 'version', 'none') + ' > made'}]}",
+    );
+    assert!(home.says(&["build", "web.jsonnet", "web.jwt"]).ends_with("wrote web.jwt\n"));
+    let said: Value = serde_json::from_str(&home.says(&["jwt", "web.jwt"])).unwrap();
+    assert_eq!(said["publicKey"], "release");
+    assert_eq!(said["claims"]["etchaRunVars"], json!({"version": "1.2"}));
+    assert_eq!(said["claims"]["etchaBuildManifest"], "1.2\n");
+    let rendered: Value = serde_json::from_str(&home.says(&["render", "web.jwt"])).unwrap();
+    assert_eq!(rendered["run"][0]["change"], "echo 1.2 > made");
+    home.says(&["run", "--once"]);
+    assert_eq!(fs::read_to_string(home.path("made")).unwrap(), "1.2\n");
+    let events: Vec<_> = home.lines().iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(events, ["engine", "command", "command", "source", "engine"]);
+    let source = &home.lines()[3];
+    assert_eq!((&source["public_key"], &source["trigger"]), (&json!("release"), &json!("init")));
+    // Another key signs nothing that runs here.
+    let stranger: Value = serde_json::from_str(&home.says(&["generate-keys", "-a", "ecp256"])).unwrap();
+    let setting = format!("build_signingKey={}", stranger["privateKey"].as_str().unwrap());
+    home.says(&["-x", &setting, "build", "web.jsonnet", "evil.jwt"]);
+    let output = home.run(&["jwt", "evil.jwt"]);
+    assert_eq!(text(&output.stderr), "etcha-engine: evil.jwt: was signed by none of the configured keys\n");
+}
+
+#[test]
+fn once_fails_if_a_source_fails() {
+    let home = Home::new();
+    home.write("etcha.jsonnet", "{sources: {a: {commands: [{id: 'x', always: true, change: 'false'}]}}}");
+    let output = home.run(&["run", "--once"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("changing a > x: exit status 1"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_schedule_goes_on_until_the_end_is_asked_for() {
+    let home = Home::new();
+    home.write(
+        "etcha.jsonnet",
+        "{journal: {path: 'journal.jsonl'}, sources: {
+          often: {runFrequency: '100ms', commands: [{id: 'a', check: 'true'}]},
+          long: {commands: [{id: 'b'}], runFrequency: '1h'}}}",
+    );
+    let mut engine = Process::start(&mut home.command(&["run"]));
+    let runs = |trigger: &str| {
+        let lines = home.lines();
+        lines.iter().filter(|line| line["event"] == "source" && line["trigger"] == trigger).count()
+    };
+    wait_until(SOON, "three runs on schedule", || runs("pull") >= 3);
+    assert_eq!(runs("init"), 2);
+    assert!(engine.terminate().success());
+    let lines = home.lines();
+    assert_eq!(
+        (&lines[0]["state"], &lines[lines.len() - 1]["state"]),
+        (&json!("started"), &json!("stopped"))
+    );
+}
+
+#[test]
+fn the_end_ends_a_script_that_runs() {
+    let home = Home::new();
+    home.write(
+        "etcha.jsonnet",
+        "{journal: {path: 'journal.jsonl'}, sources: {
+          a: {commands: [{id: 'long', always: true, change: 'echo $$ > pid; sleep 1000'}]}}}",
+    );
+    let mut engine = Process::start(&mut home.command(&["run"]));
+    let pid = || fs::read_to_string(home.path("pid")).unwrap_or_default().trim().to_owned();
+    wait_until(SOON, "the script to run", || !pid().is_empty());
+    assert!(engine.terminate().code() == Some(1) || !Path::new("/proc").join(pid()).exists());
+    assert!(!Path::new("/proc").join(pid()).exists());
+    let lines = home.lines();
+    assert_eq!(lines[lines.len() - 2]["error"], json!(true));
+    assert_eq!(lines[lines.len() - 1]["state"], json!("stopped"));
+}
+
+#[test]
+fn help_speaks_of_every_task() {
+    let said = Home::new().says(&["--help"]);
+    for word in ["run", "local", "render", "build", "jwt", "generate-keys", "Examples:", "journal_path"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}
