@@ -35,6 +35,7 @@ fn killed_at_any_moment_under_load_it_counts_each_line_once_and_never_shows_less
     let appender = Appender::start(
         home.journal(),
         Options { max_bytes: 64 * 1024, keep: 10_000, sync: Sync::Never, ..Options::default() },
+        5_000,
     );
     let mut shown = BTreeMap::new();
     for _ in 0..kills {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::harness::{
     exporter::{Exporter, Home, SCRAPE},
     exposition::{Exposition, Samples, Series},
+    http::Response,
     program,
     prometheus::{Prometheus, Target},
     recording::Recording,
@@ -150,10 +151,72 @@ fn an_openmetrics_parser_reads_the_values_of_the_text_format_and_when_series_wer
         assert_eq!(counted(&found), counted(&text.samples), "{name}");
         let counters = text.samples.keys().filter(|series| {
             let name = series.name.as_str();
+            // These two are made anew in each process and know no birth.
             !name.starts_with("etcha_exporter_")
+                && !name.starts_with("etcha_engine_")
                 && (name.ends_with("_total") || name.ends_with("_seconds_count"))
                 && name.starts_with("etcha_")
         });
         assert_eq!(created, counters.count(), "{name}: each counter and histogram says when it was born");
+    }
+}
+
+/// A body, decoded from whatever coding its headers name.
+fn decoded(response: &Response) -> (&str, Vec<u8>) {
+    use std::io::Read as _;
+    let mut body = Vec::new();
+    let coding = response.header("content-encoding").unwrap_or("identity");
+    match coding {
+        "gzip" => {
+            flate2::read::GzDecoder::new(&response.body[..]).read_to_end(&mut body).unwrap();
+        }
+        "zstd" => body = zstd::decode_all(&response.body[..]).unwrap(),
+        _ => body.clone_from(&response.body),
+    }
+    (coding, body)
+}
+
+#[test]
+fn whatever_a_scraper_accepts_it_gets_a_right_type_and_coding() {
+    let home = Home::new();
+    home.append(Recording::load("shells").journal);
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    // Accept, Accept-Encoding; type and coding of the answer.
+    let rows: [(Option<&str>, Option<&str>, &str, &str); 16] = [
+        (None, None, TEXT, "identity"),
+        (Some("*/*"), Some("identity"), TEXT, "identity"),
+        (Some("text/*"), Some("gzip"), TEXT, "gzip"),
+        (Some(""), Some(""), TEXT, "identity"),
+        (Some("image/png"), Some("br"), TEXT, "identity"),
+        (Some("application/json, */*;q=0.1"), Some("deflate, gzip;q=0.5"), TEXT, "gzip"),
+        (Some("application/openmetrics-text; version=1.0.0"), Some("zstd"), OPENMETRICS, "zstd"),
+        (
+            Some("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"),
+            None,
+            OPENMETRICS,
+            "identity",
+        ),
+        (Some("application/openmetrics-text;q=0"), Some("gzip"), TEXT, "gzip"),
+        (Some("application/openmetrics-text;q=0.1, text/plain;q=0.9"), None, TEXT, "identity"),
+        (Some(PROTOBUF), Some("gzip, zstd;q=0"), PROTOBUF, "gzip"),
+        (Some("application/vnd.google.protobuf;proto=x;encoding=delimited"), None, TEXT, "identity"),
+        (Some("text/plain;q=0"), Some("gzip;q=0"), TEXT, "identity"),
+        (Some("q=0;;,"), Some(";;q=x"), TEXT, "identity"),
+        (None, Some("gzip;q=0"), TEXT, "identity"),
+        (None, Some("*;q=0, gzip"), TEXT, "gzip"),
+    ];
+    for (accept, encoding, kind, coding) in rows {
+        let mut headers = Vec::new();
+        headers.extend(accept.map(|accept| ("Accept", accept)));
+        headers.extend(encoding.map(|encoding| ("Accept-Encoding", encoding)));
+        let response = exporter.get(SCRAPE, &headers);
+        let what = format!("{accept:?} {encoding:?}");
+        assert_eq!(response.status, 200, "{what}");
+        let (got, body) = decoded(&response);
+        assert_eq!((response.header("content-type"), got), (Some(kind), coding), "{what}");
+        let holds = |text: &str| body.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(holds("etcha_sources_shells"), "{what}");
+        assert_eq!(body.ends_with(b"# EOF\n"), kind == OPENMETRICS, "{what}");
     }
 }

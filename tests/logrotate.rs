@@ -30,7 +30,8 @@ fn rotate(logrotate: &Path, directives: &str) -> (Home, Exporter, std::collectio
     let exporter = home.start(&["--poll-interval", "50ms"]);
     // Rotation is logrotate's: the writer finds another file under the path, or a shorter one.
     let options = Options { max_bytes: 0, sync: Sync::Never, ..Options::default() };
-    let appender = Appender::start(home.journal(), options);
+    // One writer, so that whatever is lost before its last line shows as a gap in its numbers.
+    let appender = Appender::start(home.journal(), options, usize::MAX);
     for _ in 0..ROTATIONS {
         pause(Duration::from_millis(100));
         let mut command = Command::new(logrotate);
@@ -38,6 +39,7 @@ fn rotate(logrotate: &Path, directives: &str) -> (Home, Exporter, std::collectio
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+    pause(Duration::from_millis(200));
     let written = appender.stop();
     (home, exporter, written)
 }

@@ -18,4 +18,5 @@ mod readme;
 mod recordings;
 mod renewal;
 mod serving;
+mod supervisor;
 mod textfile;

@@ -9,6 +9,7 @@
 //! * [`checkpoint`]: positions and values in one file; [`checkpointer`] writes it, [`state_dir`] holds it.
 //! * [`publisher`]: what the follower shows becomes a [`published`] state, the one place where the counting side
 //!   meets the serving side. [`agent`]: whether the agent runs.
+//! * [`supervisor`]: what the service manager is told of it.
 //! * [`exposition`]: a published state as text for a scraper; [`own`]: the exporter's metrics about itself.
 //! * [`serve`]: routes, keys, shared bodies; [`textfile`]: the same for who may not open a port.
 //! * [`renewal`]: keys and certificates that change while the process runs.
@@ -39,5 +40,6 @@ pub mod renewal;
 pub mod run;
 pub mod serve;
 pub mod state_dir;
+pub mod supervisor;
 pub mod task;
 pub mod textfile;

@@ -17,6 +17,7 @@ use super::metrics::Tables;
 use super::own;
 use super::progress::Progress;
 use super::published::{Published, Snapshot};
+use super::supervisor::Supervisor;
 
 /// How often the process looks at itself. Reading `/proc` costs more than all else that an idle second holds.
 const PROCESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -34,12 +35,18 @@ pub struct Publisher {
     /// When a checkpoint was last offered, and the positions it had.
     offered: Option<(Instant, FollowRecord)>,
     progress: Option<Progress>,
+    supervisor: Supervisor,
 }
 
 impl Publisher {
-    /// Publishes to `published`, offers checkpoints to `checkpointer`. `restored` says where the state came from
-    /// that the follower began with.
-    pub fn new(published: Published, checkpointer: Arc<Checkpointer>, restored: Option<Origin>) -> Publisher {
+    /// Publishes to `published`, offers checkpoints to `checkpointer`, tells `supervisor`. `restored` says where the
+    /// state came from that the follower began with.
+    pub fn new(
+        published: Published,
+        checkpointer: Arc<Checkpointer>,
+        restored: Option<Origin>,
+        supervisor: Supervisor,
+    ) -> Publisher {
         Publisher {
             published,
             checkpointer,
@@ -51,6 +58,7 @@ impl Publisher {
             restored,
             offered: None,
             progress: Some(Progress::new("reading the journal")),
+            supervisor,
         }
     }
 
@@ -116,6 +124,7 @@ impl Show for Publisher {
         } else if let Some(progress) = &mut self.progress {
             progress.show(&snapshot.tally, snapshot.journal.behind);
         }
+        self.supervisor.show(&snapshot, moment);
         self.published.publish(snapshot);
     }
 }

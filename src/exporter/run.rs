@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
@@ -28,6 +29,7 @@ use super::publisher::Publisher;
 use super::renewal::{self, Health, Renewal};
 use super::serve::{Connections, Gate, Site, routes};
 use super::state_dir::{StateDir, StateDirError};
+use super::supervisor::Supervisor;
 use super::textfile::{Textfile, write_again_and_again};
 use crate::https::{self, Counters, Tls, certificate, listener, self_signed};
 
@@ -96,10 +98,12 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
     let published = Published::default();
     let checkpointer =
         Arc::new(Checkpointer::start(state, config.checkpoint_interval).map_err(RunError::System)?);
-    let mut publisher = Publisher::new(published.clone(), Arc::clone(&checkpointer), restored);
-    // Before anybody can ask: a scrape that comes first sees what the checkpoint held, not a host without series.
+    let supervisor = Supervisor::of_process();
+    let poll_interval = config.poll_interval.min(supervisor.interval().unwrap_or(Duration::MAX));
+    let mut publisher = Publisher::new(published.clone(), Arc::clone(&checkpointer), restored, supervisor);
+    // Before anybody can ask: also the first scrape tells of the exporter itself.
     publisher.show(&follower, Moment::FIRST);
-    let tail = Tail::start(follower, config.poll_interval, Box::new(publisher)).map_err(RunError::System)?;
+    let tail = Tail::start(follower, poll_interval, Box::new(publisher)).map_err(RunError::System)?;
 
     let registry = Registry::new();
     let counters = Arc::new(Counters::default());

@@ -26,8 +26,8 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// Starts appending to `journal`, as one run of an agent after the other.
-    pub(crate) fn start(journal: PathBuf, options: Options) -> Self {
+    /// Starts appending to `journal`, as one run of an agent after the other, each of `lines` lines.
+    pub(crate) fn start(journal: PathBuf, options: Options, lines: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
@@ -36,7 +36,7 @@ impl Appender {
             while !stopped.load(Ordering::Relaxed) {
                 // Each run of the agent is a writer of its own.
                 let mut writer = Writer::open(&journal, options.clone()).unwrap();
-                for _ in 0..5_000 {
+                for _ in 0..lines {
                     if stopped.load(Ordering::Relaxed) {
                         break;
                     }

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 
-use super::wait::SOON;
+use super::{secrets, wait::SOON};
 
 /// An answer, its body decoded from whatever transfer coding it came in.
 #[derive(Debug)]
@@ -88,6 +88,7 @@ fn exchange(mut stream: impl Read + Write, host: &str, target: &str, headers: &[
 }
 
 pub(crate) fn parse(answer: &[u8]) -> Response {
+    secrets::assert_none(&String::from_utf8_lossy(answer));
     let (head, rest) = cut(answer, b"\r\n\r\n");
     let head = str::from_utf8(head).unwrap();
     let mut lines = head.split("\r\n");

@@ -10,6 +10,7 @@
 //! * [`recording`]: what a real agent wrote, and what it said of itself.
 //! * [`chromium`]: a real browser without a window.
 //! * [`comparison`]: whether we say the same.
+//! * [`secrets`]: the key stays out of logs and answers.
 //! * [`wait`]: waits for a condition, never for a time.
 
 pub(crate) mod appender;
@@ -22,5 +23,6 @@ pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod recording;
+pub(crate) mod secrets;
 pub(crate) mod stub;
 pub(crate) mod wait;

@@ -10,7 +10,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::wait::{SOON, wait_for};
+use super::{
+    secrets,
+    wait::{SOON, wait_for},
+};
 
 /// A running program. Dropping it kills and reaps it.
 pub(crate) struct Process {
@@ -78,6 +81,10 @@ impl Drop for Process {
         // Both fail only when it has ended and was reaped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // No test of the suite may see a secret in a log, whatever it is about.
+        if !thread::panicking() {
+            secrets::assert_none(&self.log());
+        }
     }
 }
 
