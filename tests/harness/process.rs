@@ -81,8 +81,8 @@ impl Drop for Process {
         // Both fail only when it has ended and was reaped already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // No test of the suite may see a secret in a log, whatever it is about.
-        if !thread::panicking() {
+        // No test of the suite may see a secret in a log of ours, whatever the test is about.
+        if self.name.contains("etcha-exporter") && !thread::panicking() {
             secrets::assert_none(&self.log());
         }
     }

@@ -249,14 +249,15 @@ pub(super) struct StateArgs {
 pub(super) struct LimitArgs {
     /// Series per family [default: 100000]
     ///
-    /// What comes beyond is summed up in one series and counted. 1 to 10000000.
+    /// What comes beyond is summed up in one series and counted. 1 to 4000000000.
     #[arg(long, value_name = "N", value_parser = value::max_series,
           help_heading = "Limits")]
     pub(super) max_series: Option<usize>,
 
     /// Bytes of a label value [default: 1024]
     ///
-    /// A longer one is cut, and a digest keeps it distinct. 64 to 65536.
+    /// A longer one is cut, and a digest keeps it distinct. 64 to 1000000000; from 65536 on
+    /// nothing is cut.
     #[arg(long, value_name = "N", value_parser = value::max_label_bytes,
           help_heading = "Limits")]
     pub(super) max_label_bytes: Option<usize>,

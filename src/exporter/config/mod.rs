@@ -184,9 +184,9 @@ impl Default for Connections {
 /// Limits on what is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Series that one family may have, 1 to 10,000,000.
+    /// Series that one family may have, 1 to 4,000,000,000.
     pub max_series: usize,
-    /// Bytes that a label value may have, 64 to 65,536.
+    /// Bytes that a label value may have, 64 to 1,000,000,000.
     pub max_label_bytes: usize,
 }
 

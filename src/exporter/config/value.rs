@@ -17,11 +17,11 @@ const POLL_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Dur
 const CHECKPOINT_INTERVALS: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(24 * 3600);
 
-/// The upper end is what a scrape can still carry within its time limit.
-const MAX_SERIES: RangeInclusive<u64> = 1..=10_000_000;
+/// The upper end is what the number of a series can hold. How much a scraper takes is the operator's to know.
+const MAX_SERIES: RangeInclusive<u64> = 1..=4_000_000_000;
 
-/// Below, little but the digest would be left of a value; above, it could not have come from a line.
-const MAX_LABEL_BYTES: RangeInclusive<u64> = MIN_MAX_LABEL_BYTES as u64..=65_536;
+/// Below, little but the digest would be left of a value. What is above the length of a line lifts the limit.
+const MAX_LABEL_BYTES: RangeInclusive<u64> = MIN_MAX_LABEL_BYTES as u64..=1_000_000_000;
 
 /// Two: with one, a client that merely connects could hold off a scraper for ever.
 const MAX_CONNECTIONS: RangeInclusive<u64> = 2..=65_536;
@@ -145,10 +145,10 @@ mod tests {
     #[test]
     fn counts_keep_their_bounds() {
         assert_eq!(max_series("100000").unwrap(), DEFAULT_MAX_SERIES);
-        for bad in ["", "0", "-1", "1.5", "1e3", "10000001", "99999999999999999999"] {
+        for bad in ["", "0", "-1", "1.5", "1e3", "4000000001", "99999999999999999999"] {
             assert!(max_series(bad).is_err(), "{bad}");
         }
-        assert_eq!(max_label_bytes("63").unwrap_err(), "not a whole number between 64 and 65536");
+        assert_eq!(max_label_bytes("63").unwrap_err(), "not a whole number between 64 and 1000000000");
         assert!(speed("NaN").is_err() && speed("0").is_err() && speed("inf").is_err());
         assert!((speed("2.5").unwrap() - 2.5).abs() < f64::EPSILON);
     }

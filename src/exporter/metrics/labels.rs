@@ -40,7 +40,7 @@ impl LabelLimit {
             return Cow::Borrowed(value);
         }
         let keep = value.floor_char_boundary(self.0 - MARK.len() - DIGEST_CHARS);
-        let mut short = String::with_capacity(self.0);
+        let mut short = String::with_capacity(keep + MARK.len() + DIGEST_CHARS);
         short.push_str(&value[..keep]);
         short.push_str(MARK);
         for byte in &Sha256::digest(value.as_bytes())[..DIGEST_CHARS / 2] {
