@@ -66,6 +66,19 @@ fn a_notification_alone_brings_a_line_to_the_endpoint() {
 }
 
 #[test]
+fn it_is_ready_at_once_where_there_is_nothing_new_to_read() {
+    let home = Home::new();
+    home.start(&NEVER).wait_until_ready();
+    home.append(line(1));
+    let mut exporter = home.start(&NEVER);
+    exporter.wait_until_ready();
+    assert!(exporter.process.terminate().success());
+    let again = home.start(&NEVER);
+    again.wait_until_ready();
+    assert_eq!(count(&again), Some(1.0));
+}
+
+#[test]
 fn without_notifications_polling_brings_a_line_and_a_metric_says_so() {
     let Some(unshare) = program::find("unshare") else { return };
     // A user namespace of its own, in which no inotify instance may be made.

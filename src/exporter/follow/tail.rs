@@ -93,10 +93,12 @@ impl Run {
         while !self.stop.load(Ordering::Relaxed) {
             let started = Instant::now();
             let round = self.round(moment);
+            // That it has caught up is news, also where there was nothing to read.
+            let news = round.changed || !moment.caught_up;
             moment.caught_up |= !round.stopped;
             moment.watching = watch.is_active();
             let due = polled.elapsed() >= self.poll_interval;
-            if round.changed || due || !moment.caught_up {
+            if news || due {
                 self.show.show(&self.follower, moment);
             }
             if due {
