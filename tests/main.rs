@@ -13,6 +13,7 @@ mod formats;
 mod hostile;
 mod logrotate;
 mod model;
+mod packaging;
 mod prometheus;
 mod readme;
 mod recordings;

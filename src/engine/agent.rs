@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::Config;
@@ -63,6 +64,8 @@ pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
         }
     };
     journal.engine_started();
+    // Not after the first runs: they may take as long as an installation does, and others may wait for this.
+    tell(NotifyState::Ready);
     let sources = Sources::new(config, journal, state, stop.clone(), stopper);
     let mut well = true;
     for name in sources.config().sources.keys() {
@@ -72,6 +75,7 @@ pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
         well &= sources.run(name, Trigger::Init) != Outcome::Failed;
     }
     let scheduled = if once { Ok(()) } else { follow_schedules(&sources, &stop) };
+    tell(NotifyState::Stopping);
     sources.journal().engine_stopped();
     scheduled.map(|()| well).map_err(AgentError::System)
 }
@@ -103,6 +107,13 @@ fn follow_schedule(sources: &Sources, name: &str, every: Duration, stop: &Stop) 
     while !stop.wait(next.saturating_duration_since(Instant::now())) {
         sources.run(name, Trigger::Pull);
         next = (next + every).max(Instant::now());
+    }
+}
+
+/// Tells the service manager, if there is one.
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "the service manager does not listen");
     }
 }
 
