@@ -64,7 +64,7 @@ fn the_exporter_takes_its_units_configuration_and_credential() {
     let unit = read("systemd/etcha-exporter.service");
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    fs::write(file("config.json"), read("deb/etcha-exporter.json")).unwrap();
+    fs::write(file("config.json"), read("deb/config.json")).unwrap();
     let (credential, _) = values(&unit, "LoadCredential")[0].split_once(':').unwrap();
     fs::write(file(credential), KEY).unwrap();
     fs::set_permissions(file(credential), fs::Permissions::from_mode(0o400)).unwrap();
@@ -92,7 +92,7 @@ fn the_exporter_takes_its_units_configuration_and_credential() {
 fn the_engine_takes_its_configuration_and_asks_for_sources() {
     let output = Command::new(env!("CARGO_BIN_EXE_etcha-engine"))
         .arg("--config")
-        .arg(packaged("deb/etcha-engine.jsonnet"))
+        .arg(packaged("deb/etcha.jsonnet"))
         .arg("run")
         .output()
         .unwrap();
@@ -105,7 +105,7 @@ fn the_engine_takes_its_configuration_and_asks_for_sources() {
 #[test]
 fn the_engines_example_source_is_one() {
     // What stands behind `// ` below `sources`, without it.
-    let text = read("deb/etcha-engine.jsonnet");
+    let text = read("deb/etcha.jsonnet");
     let (before, example) = text.split_once("  sources: {\n").unwrap();
     let example: String = example.lines().map(|line| line.replacen("// ", "", 1) + "\n").collect();
     let directory = tempfile::tempdir().unwrap();

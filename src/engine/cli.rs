@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use serde_json::{Map, json};
 
@@ -19,6 +19,7 @@ use super::program::{self, View};
 use super::report;
 use super::state;
 use super::token;
+use crate::documents;
 
 /// Shown below the list of commands.
 const EXAMPLES: &str = "\
@@ -119,6 +120,13 @@ enum Task {
         #[arg(short, long, default_value = "ed25519")]
         algorithm: KeyKind,
     },
+    /// Write man pages and shell completions into a directory, for packages
+    #[command(hide = true)]
+    Documents {
+        /// Where they go; has to exist
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -149,6 +157,10 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
     if let Task::GenerateKeys { name, algorithm } = &arguments.task {
         return generate_keys(name.as_deref(), *algorithm);
     }
+    if let Task::Documents { directory } = &arguments.task {
+        let written = documents::write(Arguments::command(), directory);
+        return written.map(|()| true).map_err(|error| format!("{}: {error}", directory.display()));
+    }
     let layers = Layers {
         file: arguments.config.clone(),
         environment: environment(),
@@ -178,7 +190,7 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
             print_json(&json!({ "claims": claims, "publicKey": verified.key_id }))
         }
         // Done above, without a configuration.
-        Task::GenerateKeys { .. } => Ok(true),
+        Task::GenerateKeys { .. } | Task::Documents { .. } => Ok(true),
     }
 }
 

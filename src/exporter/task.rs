@@ -9,6 +9,7 @@ use super::metrics::Limits;
 use super::metrics::labels::LabelLimit;
 use super::render::{Render, RenderError};
 use super::{checkpoint_view, demo, log, run};
+use crate::documents;
 
 /// Does it, and says how the process shall exit.
 pub fn run(invocation: Invocation) -> ExitCode {
@@ -28,6 +29,10 @@ pub fn run(invocation: Invocation) -> ExitCode {
         }
         Task::Demo { listen, speed } => ended(demo::demo(listen, speed, log)),
         Task::ShowCheckpoint { state_dir } => ended(checkpoint_view::show(&state_dir, &mut io::stdout())),
+        Task::Documents { command, directory } => ended(
+            documents::write(*command, &directory)
+                .map_err(|error| format!("{}: {error}", directory.display())),
+        ),
         Task::ResetCheckpoint { state_dir } => ended(checkpoint_view::reset(&state_dir, &mut io::stdout())),
     }
 }

@@ -55,7 +55,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration.";
 pub(super) fn command() -> clap::Command {
     Cli::command().mut_args(with_variable).mut_subcommands(|subcommand| match subcommand.get_name() {
         // A demonstration is the same on every host.
-        "demo" => subcommand,
+        "demo" | "documents" => subcommand,
         _ => subcommand.mut_args(with_variable).mut_subcommands(|nested| nested.mut_args(with_variable)),
     })
 }
@@ -106,6 +106,9 @@ pub(super) enum Command {
     /// Look at the saved state, or start over
     #[command(subcommand)]
     Checkpoint(CheckpointCommand),
+    /// Write man pages and shell completions into a directory, for packages
+    #[command(hide = true)]
+    Documents(DocumentsArgs),
 }
 
 #[derive(Args)]
@@ -293,6 +296,13 @@ pub(super) struct DemoArgs {
     /// How many times faster than recorded
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = value::speed)]
     pub(super) speed: f64,
+}
+
+#[derive(Args)]
+pub(super) struct DocumentsArgs {
+    /// Where they go; has to exist
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 #[derive(Subcommand)]

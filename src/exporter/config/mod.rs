@@ -104,6 +104,13 @@ pub enum Task {
         /// Where it is.
         state_dir: PathBuf,
     },
+    /// Write man pages and completions.
+    Documents {
+        /// The command line that they tell of.
+        command: Box<clap::Command>,
+        /// Where they go.
+        directory: PathBuf,
+    },
 }
 
 /// How to log.
@@ -292,6 +299,9 @@ where
         }
         Some(Command::Checkpoint(CheckpointCommand::Reset(args))) => {
             Task::ResetCheckpoint { state_dir: state_dir_of(args, None, around) }
+        }
+        Some(Command::Documents(args)) => {
+            Task::Documents { command: Box::new(args::command()), directory: args.directory }
         }
     };
     Ok(Invocation { log, task })
