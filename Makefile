@@ -1,7 +1,7 @@
 # Shortcuts. Everything here can be done with cargo alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help programs test check soak
+.PHONY: help programs test check soak packages static host
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -18,3 +18,14 @@ check: ## all that CI checks: formatting, clippy, docs, tests, dependencies
 soak: ## a few minutes of scrapes under wrk with hostile clients beside them (needs wrk, not part of CI)
 	cargo build --release --locked --bin etcha-exporter
 	@python3 .ci/soak
+
+packages: ## the Debian packages, in target/debian
+	@bash .ci/packages
+
+static: ## the exporter and etcha-journal as programs that need no library, in target/static
+	@bash .ci/static
+
+host: ## the packages on a booted Debian: install, work, die, upgrade, remove, purge (needs root)
+	@PROFILE=dev REVISION=1 OUTPUT=target/host/packages/1 bash .ci/packages
+	@PROFILE=dev REVISION=2 OUTPUT=target/host/packages/2 bash .ci/packages
+	@python3 .ci/host target/host/packages/1 target/host/packages/2
