@@ -115,7 +115,7 @@ pub(super) struct ServeArgs {
     /// Keys as Etcha names them: httpServer.listenAddress, httpServer.tlsCertificatePath, httpServer.tlsKeyPath,
     /// run.stateDir, run.systemMetricsKey (or systemMetricsSecret). The exporter's own stand under "exporter": journal,
     /// metricsKeyFile, refuseQueryKeys, tlsClientCAPath, webConfigFile, textfile, noListener, pollInterval,
-    /// checkpointInterval, maxSeries, maxLabelBytes, maxWriters, maxSegments, maxConnections, maxConnectionsPerClient,
+    /// checkpointInterval, maxSeries, maxLabelBytes, maxLineBytes, maxWriters, maxSegments, maxConnections, maxConnectionsPerClient,
     /// logFormat, logLevel. Relative paths start at the file's directory. After a SIGHUP it is read again: keys,
     /// certificates and the log level change at once, the rest with the next start.
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
@@ -261,6 +261,14 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = value::max_label_bytes,
           help_heading = "Limits")]
     pub(super) max_label_bytes: Option<usize>,
+
+    /// Bytes of a line with its line feed [default: 65536]
+    ///
+    /// A longer one is passed over and counted. The journal's format allows no more than the
+    /// default. 1024 to 65536.
+    #[arg(long, value_name = "N", value_parser = value::max_line_bytes,
+          help_heading = "Limits")]
+    pub(super) max_line_bytes: Option<usize>,
 }
 
 #[derive(Args)]

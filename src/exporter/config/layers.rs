@@ -9,9 +9,9 @@ use super::file::Written;
 use super::keys::{self, Gathered};
 use super::web;
 use super::{
-    ClientAuth, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_JOURNAL, DEFAULT_LISTEN,
+    Bounds, ClientAuth, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_JOURNAL, DEFAULT_LISTEN,
     DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES, DEFAULT_POLL_INTERVAL, Invocation, Limits, ListenAddress,
-    Log, Memory, Problem, Reread, Surroundings, Task, TlsFiles, TlsVersion,
+    Log, Problem, Reread, Surroundings, Task, TlsFiles, TlsVersion,
 };
 use crate::exporter::log;
 use crate::exporter::serve::{Access, Users};
@@ -62,7 +62,7 @@ pub(super) fn serve(
             .or(written.checkpoint_interval)
             .unwrap_or(DEFAULT_CHECKPOINT_INTERVAL),
         limits: limits_of(&args.limits, &written),
-        memory: memory_of(&args, &written),
+        bounds: bounds_of(&args, &written),
         log,
         warnings: gathered.warnings,
         journal: args.journal.or(written.journal).unwrap_or_else(|| DEFAULT_JOURNAL.into()),
@@ -209,9 +209,10 @@ fn connections_of(args: &ServeArgs, written: &Written) -> Connections {
     }
 }
 
-fn memory_of(args: &ServeArgs, written: &Written) -> Memory {
-    let default = Memory::default();
-    Memory {
+fn bounds_of(args: &ServeArgs, written: &Written) -> Bounds {
+    let default = Bounds::default();
+    Bounds {
+        line_bytes: line_bytes_of(&args.limits, written),
         writers: args.max_writers.or(written.max_writers).unwrap_or(default.writers),
         segments: args.max_segments.or(written.max_segments).unwrap_or(default.segments),
     }
@@ -226,6 +227,10 @@ pub(super) fn limits_of(args: &LimitArgs, written: &Written) -> Limits {
         max_series: args.max_series.or(written.max_series).unwrap_or(DEFAULT_MAX_SERIES),
         max_label_bytes: args.max_label_bytes.or(written.max_label_bytes).unwrap_or(DEFAULT_MAX_LABEL_BYTES),
     }
+}
+
+pub(super) fn line_bytes_of(args: &LimitArgs, written: &Written) -> usize {
+    args.max_line_bytes.or(written.max_line_bytes).unwrap_or(Bounds::default().line_bytes)
 }
 
 pub(super) fn log_of(args: &LogArgs, written: &Written, around: &Surroundings) -> Log {
