@@ -184,8 +184,9 @@ pub(super) struct ServeArgs {
     /// Refuse keys in the query
     ///
     /// URLs end up in logs of proxies. Then a key counts as a bearer token or as a password only.
-    #[arg(long, help_heading = "HTTPS")]
-    pub(super) refuse_query_keys: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          help_heading = "HTTPS")]
+    pub(super) refuse_query_keys: Option<bool>,
 
     /// Write the metrics to this file, too, for node_exporter's textfile collector
     ///
@@ -197,8 +198,9 @@ pub(super) struct ServeArgs {
     /// Open no port; needs --textfile
     ///
     /// No key is needed then, and no certificate is made.
-    #[arg(long, conflicts_with = "listen_address", help_heading = "HTTPS")]
-    pub(super) no_listener: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          help_heading = "HTTPS")]
+    pub(super) no_listener: Option<bool>,
 
     /// Open connections [default: 512]
     ///

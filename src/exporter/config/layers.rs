@@ -27,8 +27,15 @@ pub(super) fn serve(
     let written = args.config.as_deref().map(Written::read).transpose()?.unwrap_or_default();
     let gathered = gather(&args, key_files_typed, &written, around);
     let mut problems = gathered.problems;
-    let listens =
-        !(args.no_listener || written.no_listener.unwrap_or(false) && args.listen_address.is_empty());
+    // An address that was typed says enough against a file.
+    let listens = match (args.no_listener, args.listen_address.is_empty()) {
+        (Some(no_listener), _) => !no_listener,
+        (None, true) => !written.no_listener.unwrap_or(false),
+        (None, false) => true,
+    };
+    if !listens && !args.listen_address.is_empty() {
+        problems.push(Problem::new("--no-listener", "contradicts --listen-address; leave one of them out"));
+    }
     let textfile = args.textfile.clone().or_else(|| written.textfile.clone());
     if !listens && textfile.is_none() {
         problems
@@ -48,7 +55,7 @@ pub(super) fn serve(
         access: Access {
             keys: gathered.keys,
             users,
-            refuse_query_keys: args.refuse_query_keys || written.refuse_query_keys.unwrap_or(false),
+            refuse_query_keys: args.refuse_query_keys.or(written.refuse_query_keys).unwrap_or(false),
         },
         key_sources: gathered.sources,
         tls,

@@ -200,6 +200,19 @@ fn the_state_directory_of_the_unit_is_the_default() {
 }
 
 #[test]
+fn a_flag_that_is_there_or_not_can_take_back_what_the_file_says() {
+    let file = directory().join("surface.good.json");
+    let refuses = |words: &[&str]| {
+        let words = [&["--config", file.to_str().unwrap()], words].concat();
+        config(&words, &with_key()).unwrap().access.refuse_query_keys
+    };
+    assert!(refuses(&[]) && refuses(&["--refuse-query-keys"]) && !refuses(&["--refuse-query-keys=false"]));
+    let listens = |words: &[&str]| !config(words, &with_key()).unwrap().listen.is_empty();
+    assert!(!listens(&["--no-listener", "--textfile", "a.prom"]));
+    assert!(listens(&["--no-listener=false", "--textfile", "a.prom"]));
+}
+
+#[test]
 fn wrong_usage_names_the_flag() {
     for (words, flag) in [
         (&["--tls-certificate", "x"] as &[&str], "--tls-key"),
