@@ -8,7 +8,7 @@
 //! * [`names`]: what this host is called, for their subject names.
 //! * [`tls`]: the setup that is served now, replaceable while running.
 //! * [`limits`], [`counters`]: what is allowed and what happened.
-//! * [`peer`]: what a route learns of its client.
+//! * [`peer`]: what a route learns of its client; [`attempts`]: how often one may be wrong.
 //! * `places`: who is connected, and who makes room for whom.
 //! * `connection`: one connection from its first byte to its end.
 //! * `plain_http`: the answer to clients that forgot the `s`.
@@ -24,6 +24,7 @@
 //! places of its own address alone. There it can push out a newcomer too, if within the time of a handshake it
 //! connects as often as that address has places; a client that was vouched for before keeps its connection.
 
+pub mod attempts;
 pub mod certificate;
 mod connection;
 pub mod counters;
