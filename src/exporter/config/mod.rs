@@ -53,7 +53,7 @@ pub use self::value::DEFAULT_POLL_INTERVAL;
 pub use super::checkpointer::DEFAULT_CHECKPOINT_INTERVAL;
 pub use super::metrics::DEFAULT_MAX_SERIES;
 pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
-pub use crate::https::tls::Version as TlsVersion;
+pub use crate::https::certificate::Version as TlsVersion;
 
 /// The journal that is followed unless told otherwise.
 pub const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
