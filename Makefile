@@ -26,6 +26,4 @@ static: ## the exporter and etcha-journal as programs that need no library, in t
 	@bash .ci/static
 
 host: ## the packages on a booted Debian: install, work, die, upgrade, remove, purge (needs root)
-	@PROFILE=dev REVISION=1 OUTPUT=target/host/packages/1 bash .ci/packages
-	@PROFILE=dev REVISION=2 OUTPUT=target/host/packages/2 bash .ci/packages
-	@python3 .ci/host target/host/packages/1 target/host/packages/2
+	@python3 .ci/host
