@@ -17,6 +17,7 @@ mod prometheus;
 mod readme;
 mod recordings;
 mod renewal;
+mod rules;
 mod serving;
 mod supervisor;
 mod textfile;
