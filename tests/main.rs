@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod alerts;
 mod browser;
 mod checkpoint;
 mod content;

@@ -5,14 +5,16 @@
 //! * [`exporter`]: the built exporter, started and scraped.
 //! * [`http`]: as much of an HTTP client as a scrape needs, plain or over verified TLS.
 //! * [`exposition`]: a strict parser of the text format.
-//! * [`prometheus`]: the real Prometheus; [`stub`]: bodies for it to read.
-//! * [`appender`]: a writer at work.
+//! * [`prometheus`]: the real Prometheus; [`stub`]: bodies for it to read; [`webhook`]: hears what Alertmanager sends.
+//! * [`shipped`]: files of `packaging`, put in place for a test.
+//! * [`appender`]: a writer at work; [`agent`]: one that writes what it is told.
 //! * [`recording`]: what a real agent wrote, and what it said of itself.
 //! * [`chromium`]: a real browser without a window.
 //! * [`comparison`]: whether we say the same.
 //! * [`secrets`]: the key stays out of logs and answers.
 //! * [`wait`]: waits for a condition, never for a time.
 
+pub(crate) mod agent;
 pub(crate) mod appender;
 pub(crate) mod chromium;
 pub(crate) mod comparison;
@@ -24,5 +26,7 @@ pub(crate) mod program;
 pub(crate) mod prometheus;
 pub(crate) mod recording;
 pub(crate) mod secrets;
+pub(crate) mod shipped;
 pub(crate) mod stub;
 pub(crate) mod wait;
+pub(crate) mod webhook;
