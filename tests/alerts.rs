@@ -12,8 +12,8 @@ use journal_schema::{ShellState, Trigger};
 use serde_json::Value;
 
 use crate::harness::{
-    agent::Agent,
-    exporter::{Exporter, Home, listening},
+    exporter::{Home, listening},
+    fleet::Fleet,
     process::Process,
     program,
     prometheus::Prometheus,
@@ -38,28 +38,6 @@ fn alertmanager(program: &Path, home: &Home, webhook: &Webhook) -> (Process, Str
     let mut process = Process::start(&mut command);
     let address = process.wait_for_log("where it is listening", listening);
     (process, address.to_string())
-}
-
-/// Starts Prometheus, which knows the host of `exporter` for ten minutes already and sends alerts to `alertmanager`.
-fn prometheus(program: &Path, home: &Home, exporter: &Exporter, alertmanager: &str) -> Prometheus {
-    let target = format!("localhost:{}", exporter.address.port());
-    let targets = home.place("targets.yml", format!("- targets: ['{target}']"));
-    let config = shipped::with(
-        "prometheus/prometheus.yml",
-        &[
-            ("scrape_interval: 30s", "scrape_interval: 500ms"),
-            ("evaluation_interval: 30s", "evaluation_interval: 500ms"),
-            (
-                "/etc/prometheus/etcha*.rules.yml",
-                shipped::path("prometheus/etcha*.rules.yml").to_str().unwrap(),
-            ),
-            ("localhost:9093", alertmanager),
-            ("/etc/prometheus/etcha-key", home.key_file().to_str().unwrap()),
-            ("/etc/prometheus/etcha-certificates.pem", home.certificate().to_str().unwrap()),
-            ("/etc/prometheus/etcha-targets.yml", &targets),
-        ],
-    );
-    Prometheus::remembering(program, &config, &past(&target))
 }
 
 /// Ten minutes in which `target` was scraped and the key `known` had pushed.
@@ -92,13 +70,13 @@ fn arrived(webhook: &Webhook, name: &str, key: &str, status: &str) -> Option<Val
 fn a_shell_and_a_first_push_arrive_at_the_receiver_of_alerts() {
     let Some(prometheus_program) = program::find("prometheus") else { return };
     let Some(alertmanager_program) = program::find("prometheus-alertmanager") else { return };
-    let (home, webhook) = (Home::new(), Webhook::start());
-    let mut agent = Agent::start(&home.journal());
+    let webhook = Webhook::start();
+    let (fleet, mut agents) = Fleet::start(1);
+    let (agent, instance) = (&mut agents[0], fleet.instance(0));
     agent.run("web", Trigger::Push, "known", false);
-    let exporter = home.start(&["--poll-interval", "50ms"]);
-    exporter.wait_until_ready();
-    let (mut alertmanager, address) = alertmanager(&alertmanager_program, &home, &webhook);
-    let mut prometheus = prometheus(&prometheus_program, &home, &exporter, &address);
+    let (mut alertmanager, address) = alertmanager(&alertmanager_program, &fleet.homes[0], &webhook);
+    let config = fleet.prometheus_yml(&address, &[]);
+    let mut prometheus = Prometheus::remembering(&prometheus_program, &config, &past(&instance));
     let wait = |name: &str, key: &str, status: &str| {
         wait_for(SOON, &format!("{name} of {key}, {status}"), || arrived(&webhook, name, key, status))
     };
@@ -106,7 +84,6 @@ fn a_shell_and_a_first_push_arrive_at_the_receiver_of_alerts() {
     agent.shell("ops", ShellState::Opened);
     let alert = wait("EtchaShellSessionStarts", "ops", "firing");
     let annotations = &alert["annotations"];
-    let instance = format!("localhost:{}", exporter.address.port());
     assert_eq!(annotations["summary"], format!("{instance}: a shell of web is open"));
     assert_eq!((&annotations["source"], &annotations["remote_addr"]), (&"web".into(), &"192.0.2.7".into()));
     agent.shell("ops", ShellState::Closed);

@@ -20,8 +20,10 @@ impl Agent {
         agent
     }
 
-    fn write(&mut self, event: &Event<'_>) {
-        self.writer.append(event).unwrap();
+    /// Its end, in good order.
+    pub(crate) fn stop(&mut self) {
+        let (state, pid) = (EngineState::Stopped, None);
+        self.write(&Event::Engine(Engine { state, version: "1.2.3".into(), pid }));
     }
 
     /// A shell of the Source `web`, whose session is named after its key.
@@ -65,5 +67,9 @@ impl Agent {
             duration_seconds: Some(0.5),
         };
         self.write(&Event::Source(run));
+    }
+
+    fn write(&mut self, event: &Event<'_>) {
+        self.writer.append(event).unwrap();
     }
 }

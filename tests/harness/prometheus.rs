@@ -58,18 +58,22 @@ impl Prometheus {
         Self { process, address, _directory: directory }
     }
 
-    /// The samples that `query` yields now, without the labels that Prometheus adds. Empty while it is not ready.
-    pub(crate) fn query(&self, query: &str) -> Exposition {
-        let target = format!("/api/v1/query?query={}", percent_encoded(query));
-        let response = http::get_plain(self.address, &target);
-        if response.status == 503 {
-            return Exposition::default();
-        }
-        let answer: Value = serde_json::from_slice(&response.body).unwrap();
-        assert_eq!(answer["status"], "success", "{answer}");
-        let samples = answer["data"]["result"].as_array().unwrap().iter().map(sample).collect();
-        Exposition { samples, ..Exposition::default() }
+    /// What [`query`] says of it.
+    pub(crate) fn query(&self, expression: &str) -> Exposition {
+        query(self.address, expression)
     }
+}
+
+/// The samples that an expression yields now, without the labels that Prometheus adds. Empty while it is not ready.
+pub(crate) fn query(address: SocketAddr, expression: &str) -> Exposition {
+    let response = http::get_plain(address, &format!("/api/v1/query?query={}", percent_encoded(expression)));
+    if response.status == 503 {
+        return Exposition::default();
+    }
+    let answer: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(answer["status"], "success", "{answer}");
+    let samples = answer["data"]["result"].as_array().unwrap().iter().map(sample).collect();
+    Exposition { samples, ..Exposition::default() }
 }
 
 /// Makes blocks of storage in `data` that hold `past`.
