@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     harness::{
-        exporter::{Home, command},
+        exporter::{Home, SCRAPE, command},
         recording::Recording,
         wait::{SOON, wait_until},
     },
@@ -143,4 +143,30 @@ fn the_table_of_alerts_and_the_rules_name_the_same_alerts() {
         .map(|rule| (rule.name().to_owned(), rule.labels["severity"].clone()))
         .collect();
     assert_eq!(documented, shipped);
+}
+
+#[test]
+fn the_numbers_of_one_host_are_those_of_a_scrape() {
+    let home = Home::new();
+    for name in ["tour", "shells"] {
+        home.append(Recording::load(name).journal);
+    }
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let scrape = exporter.scrape();
+    let own = scrape
+        .samples
+        .keys()
+        .filter(|series| series.name.starts_with("etcha_exporter_") || series.name.starts_with("process_"));
+    let asked = [
+        ("Accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"),
+        ("Accept-Encoding", "gzip"),
+    ];
+    let bytes = exporter.get(SCRAPE, &asked).body.len();
+    let measured = [scrape.samples.len(), own.count(), bytes];
+    for ((what, documented, _), measured) in table("one scrape").into_iter().zip(measured) {
+        let documented: usize = documented.replace(',', "").parse().unwrap();
+        // Round numbers: a family more does not make them wrong.
+        assert!(measured.abs_diff(documented) * 10 <= documented, "{what}: {measured}, not {documented}");
+    }
 }

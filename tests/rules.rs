@@ -164,7 +164,7 @@ fn promtool_finds_every_case_as_expected() {
 }
 
 #[test]
-fn promtool_and_amtool_take_what_is_shipped() {
+fn the_programs_that_will_read_it_take_what_is_shipped() {
     let Some(promtool) = program::find("promtool") else { return };
     said(
         &promtool,
@@ -175,6 +175,10 @@ fn promtool_and_amtool_take_what_is_shipped() {
     said(&promtool, &["check", "config", "--syntax-only"], &configs);
     let agent = [directory("packaging/prometheus/agent.yml")];
     said(&promtool, &["check", "config", "--syntax-only", "--agent"], &agent);
+    if let Some(vmalert) = program::find("vmalert") {
+        let rules = format!("-rule={}", directory("packaging/prometheus/*.rules.yml").display());
+        said(&vmalert, &["-dryRun", &rules], &[]);
+    }
     let Some(amtool) = program::find("amtool") else { return };
     said(&amtool, &["check-config"], &[directory("packaging/prometheus/alertmanager.yml")]);
 }
