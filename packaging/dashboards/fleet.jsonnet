@@ -5,7 +5,7 @@ local g = import 'grafana.libsonnet';
 local job = 'job=~"$job"';
 local name = job + ',name=~"$source"';
 local host = [
-  ['instance', 'Show this host', '/d/etcha-host?var-job=${__data.fields.job}&var-instance=${__data.fields.instance}&${__url_time_range}'],
+  ['instance', 'Show this host', '/d/etcha-host?var-job=${__data.fields.job}&var-instance=${__data.fields.instance}&${datasource:queryparam}&${__url_time_range}'],
 ];
 
 local glance = [

@@ -6,7 +6,7 @@
 //! * [`http`]: as much of an HTTP client as a scrape needs, plain or over verified TLS.
 //! * [`exposition`]: a strict parser of the text format.
 //! * [`prometheus`]: the real Prometheus; [`stub`]: bodies for it to read; [`webhook`]: hears what Alertmanager
-//!   sends; [`victoria`]: the real VictoriaMetrics.
+//!   sends; [`victoria`]: the real VictoriaMetrics; [`alerting`]: all that an alert goes through.
 //! * [`shipped`]: files of `packaging`, put in place for a test; [`fleet`]: hosts that these scrape.
 //! * [`appender`]: a writer at work; [`agent`]: one that writes what it is told.
 //! * [`recording`]: what a real agent wrote, and what it said of itself.
@@ -16,6 +16,7 @@
 //! * [`wait`]: waits for a condition, never for a time.
 
 pub(crate) mod agent;
+pub(crate) mod alerting;
 pub(crate) mod appender;
 pub(crate) mod chromium;
 pub(crate) mod comparison;
