@@ -25,22 +25,24 @@ use super::pull::Place;
 /// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
 const MIN_FREQUENCY: Duration = Duration::from_millis(100);
 
+/// How long a shell may be open, unless the configuration says otherwise.
+const DEFAULT_TIMEOUT_SHELL: Duration = Duration::from_secs(10 * 60);
+
 /// Keys of sections that Etcha has beside these.
 const OTHER_SECTIONS: [&str; 6] = ["cli", "httpClient", "httpServer", "licenseKey", "lint", "targets"];
-const OTHER_RUN: [&str; 8] = [
+const OTHER_RUN: [&str; 7] = [
     "jwtRule",
     "systemMetricsKey",
     "systemMetricsSecret",
     "timeoutPush",
-    "timeoutShell",
     "timeoutWebhook",
     "verifyCommands",
     "verifyExec",
 ];
 const OTHER_BUILD: [&str; 5] =
     ["pushDomainSuffix", "pushMaxWorkers", "signingCommands", "signingExec", "signingKeyPath"];
-const OTHER_SOURCE: [&str; 7] =
-    ["allowPush", "jwtRule", "shell", "verifyCommands", "verifyExec", "webhookPaths", "eventsReceiveExit"];
+const OTHER_SOURCE: [&str; 6] =
+    ["allowPush", "jwtRule", "verifyCommands", "verifyExec", "webhookPaths", "eventsReceiveExit"];
 
 /// What the engine is set up to do.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Upper bound of the random delay before the schedules begin.
     pub randomized_start_delay: Duration,
+    /// How long a shell may be open.
+    pub timeout_shell: Duration,
     /// Keys whose Patterns every Source takes.
     pub verify_keys: Vec<VerifyKey>,
     /// The key that signs what is built.
@@ -88,6 +92,8 @@ pub struct Source {
     pub run_frequency: Option<Duration>,
     /// Runs need not wait for each other.
     pub run_multi: bool,
+    /// How its shells are run, with a command; none may be opened if absent.
+    pub shell: Option<Overrides>,
     /// It runs only when an event asks for it.
     pub trigger_only: bool,
     /// Variables for its Patterns, over those of the configuration.
@@ -140,7 +146,7 @@ impl Config {
         let exec = Exec::default().with(&Overrides::read(fields.section("exec")?)?);
         let vars = fields.map("vars")?.unwrap_or_default();
         let signing_key = build(fields.section("build")?)?;
-        let (state_dir, randomized_start_delay, verify_keys) = run(fields.section("run")?)?;
+        let (state_dir, randomized_start_delay, timeout_shell, verify_keys) = run(fields.section("run")?)?;
         let mut sources = BTreeMap::new();
         for (name, value) in fields.map("sources")?.unwrap_or_default() {
             let place = format!("sources, `{name}`");
@@ -159,12 +165,14 @@ impl Config {
             vars,
             state_dir,
             randomized_start_delay,
+            timeout_shell,
             verify_keys,
             signing_key,
             sources,
             journal,
         };
         config.check_keys()?;
+        config.check_shells()?;
         Ok(config)
     }
 
@@ -186,6 +194,23 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Who opens a shell has to hold a key, and gets the shell that its Source says.
+    fn check_shells(&self) -> Result<(), Wrong> {
+        for (name, source) in &self.sources {
+            let Some(shell) = &source.shell else { continue };
+            let wrong = |what: &str| Err(Wrong::new(format!("sources, `{name}`"), what));
+            if self.keys_of(source).is_empty() {
+                return wrong("`shell` needs a key to verify with; give `verifyKeys` here or in `run`");
+            }
+            if self.exec.with(&source.exec).refuses(shell) {
+                return wrong("`shell` has no effect, because `allowOverride` is off in `exec`");
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Source {
     fn read(mut fields: Fields) -> Result<Source, Wrong> {
         fields.not_covered(&OTHER_SOURCE)?;
@@ -204,6 +229,7 @@ impl Source {
             pull_paths: pull_paths(&mut fields)?,
             run_frequency: fields.duration("runFrequency")?.filter(|frequency| !frequency.is_zero()),
             run_multi: fields.flag("runMulti")?.unwrap_or(false),
+            shell: shell(&mut fields)?,
             trigger_only: fields.flag("triggerOnly")?.unwrap_or(false),
             vars: fields.map("vars")?.unwrap_or_default(),
             verify_keys: verify_keys(&mut fields)?,
@@ -226,6 +252,17 @@ fn pull_paths(fields: &mut Fields) -> Result<Vec<Place>, Wrong> {
     paths.iter().map(|path| Place::read(path).map_err(|why| fields.wrong("pullPaths", why))).collect()
 }
 
+fn shell(fields: &mut Fields) -> Result<Option<Overrides>, Wrong> {
+    let Some(members) = fields.map("shell")? else { return Ok(None) };
+    let shell = Fields::new(format!("{}, shell", fields.place()), Value::Object(members))?;
+    let place = shell.place().to_owned();
+    let shell = Overrides::read(shell)?;
+    if shell.has_command() {
+        return Ok(Some(shell));
+    }
+    Err(Wrong::new(place, "`command` is missing; name the program that a shell runs, such as /bin/bash -l"))
+}
+
 fn build(mut fields: Fields) -> Result<Option<SigningKey>, Wrong> {
     fields.not_covered(&OTHER_BUILD)?;
     let key = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
@@ -236,13 +273,17 @@ fn build(mut fields: Fields) -> Result<Option<SigningKey>, Wrong> {
     Ok(key)
 }
 
-fn run(mut fields: Fields) -> Result<(PathBuf, Duration, Vec<VerifyKey>), Wrong> {
+fn run(mut fields: Fields) -> Result<(PathBuf, Duration, Duration, Vec<VerifyKey>), Wrong> {
     fields.not_covered(&OTHER_RUN)?;
     let state_dir = fields.string("stateDir")?.filter(|path| !path.is_empty()).unwrap_or(".".to_owned());
     let delay = Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0));
+    let timeout_shell = fields.duration("timeoutShell")?.unwrap_or(DEFAULT_TIMEOUT_SHELL);
+    if timeout_shell.is_zero() {
+        return Err(fields.wrong("timeoutShell", "has to be longer than nothing"));
+    }
     let keys = verify_keys(&mut fields)?;
     fields.end()?;
-    Ok((PathBuf::from(state_dir), delay, keys))
+    Ok((PathBuf::from(state_dir), delay, timeout_shell, keys))
 }
 
 fn verify_keys(fields: &mut Fields) -> Result<Vec<VerifyKey>, Wrong> {

@@ -64,6 +64,7 @@ pub mod pull;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod shell;
 pub mod source;
 pub mod state;
 pub mod stop;
