@@ -5,6 +5,7 @@
 //! have is an error, because a setting that is silently not there may be the one that somebody relies on.
 
 pub mod layers;
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,28 +22,27 @@ use super::jsonnet::JsonnetError;
 use super::key::{SigningKey, VerifyKey};
 use super::pattern::Pattern;
 use super::pull::Place;
+pub use server::ServerConfig;
 
 /// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
 const MIN_FREQUENCY: Duration = Duration::from_millis(100);
 
-/// How long a shell may be open, unless the configuration says otherwise.
-const DEFAULT_TIMEOUT_SHELL: Duration = Duration::from_secs(10 * 60);
-
 /// Keys of sections that Etcha has beside these.
-const OTHER_SECTIONS: [&str; 6] = ["cli", "httpClient", "httpServer", "licenseKey", "lint", "targets"];
-const OTHER_RUN: [&str; 7] = [
-    "jwtRule",
-    "systemMetricsKey",
-    "systemMetricsSecret",
-    "timeoutPush",
-    "timeoutWebhook",
-    "verifyCommands",
-    "verifyExec",
-];
+const OTHER_SECTIONS: [&str; 5] = ["cli", "httpClient", "licenseKey", "lint", "targets"];
+const OTHER_RUN: [&str; 5] =
+    ["jwtRule", "systemMetricsKey", "systemMetricsSecret", "verifyCommands", "verifyExec"];
 const OTHER_BUILD: [&str; 5] =
     ["pushDomainSuffix", "pushMaxWorkers", "signingCommands", "signingExec", "signingKeyPath"];
-const OTHER_SOURCE: [&str; 6] =
-    ["allowPush", "jwtRule", "verifyCommands", "verifyExec", "webhookPaths", "eventsReceiveExit"];
+const OTHER_SOURCE: [&str; 4] = ["jwtRule", "verifyCommands", "verifyExec", "eventsReceiveExit"];
+
+/// How long what was asked for over the network may run, unless told otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The longest such time: a day of waiting is no request any more.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Paths that are the engine's own.
+const OWN_PATHS: &str = "/etcha";
 
 /// What the engine is set up to do.
 #[derive(Debug)]
@@ -55,12 +55,18 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Upper bound of the random delay before the schedules begin.
     pub randomized_start_delay: Duration,
+    /// How long a pushed Pattern may run.
+    pub timeout_push: Duration,
     /// How long a shell may be open.
     pub timeout_shell: Duration,
+    /// How long a webhook may run.
+    pub timeout_webhook: Duration,
     /// Keys whose Patterns every Source takes.
     pub verify_keys: Vec<VerifyKey>,
     /// The key that signs what is built.
     pub signing_key: Option<SigningKey>,
+    /// Where the engine listens.
+    pub server: ServerConfig,
     /// By name.
     pub sources: BTreeMap<String, Source>,
     /// Where runs are recorded; nowhere if absent.
@@ -70,6 +76,8 @@ pub struct Config {
 /// One Source.
 #[derive(Debug, Default)]
 pub struct Source {
+    /// Patterns may be pushed to it.
+    pub allow_push: bool,
     /// Ask, but do not act.
     pub check_only: bool,
     /// What it runs until a Pattern comes, or always.
@@ -100,6 +108,8 @@ pub struct Source {
     pub vars: Map<String, Value>,
     /// Keys for this Source, after those for all.
     pub verify_keys: Vec<VerifyKey>,
+    /// Requests to these paths run it.
+    pub webhook_paths: Vec<String>,
 }
 
 /// The journal and how it is written.
@@ -146,7 +156,8 @@ impl Config {
         let exec = Exec::default().with(&Overrides::read(fields.section("exec")?)?);
         let vars = fields.map("vars")?.unwrap_or_default();
         let signing_key = build(fields.section("build")?)?;
-        let (state_dir, randomized_start_delay, timeout_shell, verify_keys) = run(fields.section("run")?)?;
+        let server = ServerConfig::read(fields.section("httpServer")?)?;
+        let run = run(fields.section("run")?)?;
         let mut sources = BTreeMap::new();
         for (name, value) in fields.map("sources")?.unwrap_or_default() {
             let place = format!("sources, `{name}`");
@@ -163,11 +174,14 @@ impl Config {
         let config = Config {
             exec,
             vars,
-            state_dir,
-            randomized_start_delay,
-            timeout_shell,
-            verify_keys,
+            state_dir: run.state_dir,
+            randomized_start_delay: run.randomized_start_delay,
+            timeout_push: run.timeout_push,
+            timeout_shell: run.timeout_shell,
+            timeout_webhook: run.timeout_webhook,
+            verify_keys: run.verify_keys,
             signing_key,
+            server,
             sources,
             journal,
         };
@@ -181,30 +195,35 @@ impl Config {
         self.verify_keys.iter().chain(&source.verify_keys).cloned().collect()
     }
 
-    /// What is fetched has to be verified.
-    fn check_keys(&self) -> Result<(), Wrong> {
-        let keyless = |source: &Source| source.verify_keys.is_empty() && self.verify_keys.is_empty();
-        match self.sources.iter().find(|(_, source)| !source.pull_paths.is_empty() && keyless(source)) {
-            None => Ok(()),
-            Some((name, _)) => Err(Wrong::new(
-                format!("sources, `{name}`"),
-                "`pullPaths` needs a key to verify with; give `verifyKeys` here or in `run`",
-            )),
-        }
-    }
-}
-
-impl Config {
-    /// Who opens a shell has to hold a key, and gets the shell that its Source says.
+    /// A shell is run as its Source says.
     fn check_shells(&self) -> Result<(), Wrong> {
         for (name, source) in &self.sources {
-            let Some(shell) = &source.shell else { continue };
-            let wrong = |what: &str| Err(Wrong::new(format!("sources, `{name}`"), what));
-            if self.keys_of(source).is_empty() {
-                return wrong("`shell` needs a key to verify with; give `verifyKeys` here or in `run`");
+            if source.shell.as_ref().is_some_and(|shell| self.exec.with(&source.exec).refuses(shell)) {
+                return Err(Wrong::new(
+                    format!("sources, `{name}`"),
+                    "`shell` has no effect, because `allowOverride` is off in `exec`",
+                ));
             }
-            if self.exec.with(&source.exec).refuses(shell) {
-                return wrong("`shell` has no effect, because `allowOverride` is off in `exec`");
+        }
+        Ok(())
+    }
+
+    /// What is fetched, pushed or typed has to be verified.
+    fn check_keys(&self) -> Result<(), Wrong> {
+        for (name, source) in &self.sources {
+            if !source.verify_keys.is_empty() || !self.verify_keys.is_empty() {
+                continue;
+            }
+            let wanting = [
+                ("pullPaths", !source.pull_paths.is_empty()),
+                ("allowPush", source.allow_push),
+                ("shell", source.shell.is_some()),
+            ];
+            if let Some((key, _)) = wanting.iter().find(|(_, is_given)| *is_given) {
+                return Err(Wrong::new(
+                    format!("sources, `{name}`"),
+                    format!("`{key}` needs a key to verify with; give `verifyKeys` here or in `run`"),
+                ));
             }
         }
         Ok(())
@@ -217,6 +236,7 @@ impl Source {
         let place = fields.place().to_owned();
         let commands = fields.value("commands").map(Pattern::of_commands).transpose();
         let source = Source {
+            allow_push: fields.flag("allowPush")?.unwrap_or(false),
             check_only: fields.flag("checkOnly")?.unwrap_or(false),
             commands: commands
                 .map_err(|wrong| Wrong::new(format!("{place}, {}", wrong.place), wrong.what))?,
@@ -233,6 +253,7 @@ impl Source {
             trigger_only: fields.flag("triggerOnly")?.unwrap_or(false),
             vars: fields.map("vars")?.unwrap_or_default(),
             verify_keys: verify_keys(&mut fields)?,
+            webhook_paths: webhook_paths(&mut fields)?,
         };
         if source.run_frequency.is_some_and(|frequency| frequency < MIN_FREQUENCY) {
             return Err(fields.wrong("runFrequency", "is shorter than 100ms"));
@@ -254,13 +275,30 @@ fn pull_paths(fields: &mut Fields) -> Result<Vec<Place>, Wrong> {
 
 fn shell(fields: &mut Fields) -> Result<Option<Overrides>, Wrong> {
     let Some(members) = fields.map("shell")? else { return Ok(None) };
-    let shell = Fields::new(format!("{}, shell", fields.place()), Value::Object(members))?;
-    let place = shell.place().to_owned();
-    let shell = Overrides::read(shell)?;
-    if shell.has_command() {
-        return Ok(Some(shell));
+    let place = format!("{}, shell", fields.place());
+    let shell = Overrides::read(Fields::new(place.clone(), Value::Object(members))?)?;
+    if !shell.has_command() {
+        let what = "`command` is missing; name the program that a shell runs, such as /bin/bash -l";
+        return Err(Wrong::new(place, what));
     }
-    Err(Wrong::new(place, "`command` is missing; name the program that a shell runs, such as /bin/bash -l"))
+    Ok(Some(shell))
+}
+
+fn webhook_paths(fields: &mut Fields) -> Result<Vec<String>, Wrong> {
+    let paths = fields.strings("webhookPaths")?;
+    for path in &paths {
+        if path.starts_with(OWN_PATHS) {
+            return Err(fields
+                .wrong("webhookPaths", format_args!("holds `{path}`; {OWN_PATHS}… is the engine's own")));
+        }
+        if !path.starts_with('/') || path.contains(['?', '#']) {
+            return Err(fields.wrong(
+                "webhookPaths",
+                format_args!("holds `{path}`, but a path begins with / and has no ?"),
+            ));
+        }
+    }
+    Ok(paths)
 }
 
 fn build(mut fields: Fields) -> Result<Option<SigningKey>, Wrong> {
@@ -273,17 +311,38 @@ fn build(mut fields: Fields) -> Result<Option<SigningKey>, Wrong> {
     Ok(key)
 }
 
-fn run(mut fields: Fields) -> Result<(PathBuf, Duration, Duration, Vec<VerifyKey>), Wrong> {
+/// The members of `run`.
+struct Run {
+    state_dir: PathBuf,
+    randomized_start_delay: Duration,
+    timeout_push: Duration,
+    timeout_shell: Duration,
+    timeout_webhook: Duration,
+    verify_keys: Vec<VerifyKey>,
+}
+
+fn run(mut fields: Fields) -> Result<Run, Wrong> {
     fields.not_covered(&OTHER_RUN)?;
     let state_dir = fields.string("stateDir")?.filter(|path| !path.is_empty()).unwrap_or(".".to_owned());
-    let delay = Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0));
-    let timeout_shell = fields.duration("timeoutShell")?.unwrap_or(DEFAULT_TIMEOUT_SHELL);
-    if timeout_shell.is_zero() {
-        return Err(fields.wrong("timeoutShell", "has to be longer than nothing"));
-    }
-    let keys = verify_keys(&mut fields)?;
+    let run = Run {
+        state_dir: PathBuf::from(state_dir),
+        randomized_start_delay: Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0)),
+        timeout_push: timeout(&mut fields, "timeoutPush")?,
+        timeout_shell: timeout(&mut fields, "timeoutShell")?,
+        timeout_webhook: timeout(&mut fields, "timeoutWebhook")?,
+        verify_keys: verify_keys(&mut fields)?,
+    };
     fields.end()?;
-    Ok((PathBuf::from(state_dir), delay, timeout_shell, keys))
+    Ok(run)
+}
+
+/// A time limit; without end there would be no end of what hangs.
+fn timeout(fields: &mut Fields, key: &'static str) -> Result<Duration, Wrong> {
+    let timeout = fields.duration(key)?.unwrap_or(DEFAULT_TIMEOUT);
+    if timeout.is_zero() || timeout > MAX_TIMEOUT {
+        return Err(fields.wrong(key, "has to be longer than nothing and at most 24h"));
+    }
+    Ok(timeout)
 }
 
 fn verify_keys(fields: &mut Fields) -> Result<Vec<VerifyKey>, Wrong> {

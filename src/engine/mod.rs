@@ -6,6 +6,7 @@
 //!   [`build`], a signed token.
 //! * [`config`]: file, environment and flags, as one configuration.
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
+//! * [`listen`]: what others may ask for over HTTPS.
 //! * [`pull`]: where signed Patterns are fetched.
 //! * [`token`], [`key`]: signed Patterns, and the keys they are verified with.
 //! * [`program`], [`jsonnet`]: how a program is rendered and what it sees.
@@ -57,6 +58,7 @@ pub mod exec;
 pub mod fields;
 pub mod jsonnet;
 pub mod key;
+pub mod listen;
 pub mod local;
 pub mod pattern;
 pub mod program;

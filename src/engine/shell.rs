@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use self::request::Request;
@@ -35,6 +35,7 @@ use super::key::VerifyKey;
 use super::program;
 use super::record::Visit;
 use super::source::Sources;
+use super::source::events::{Cause, System};
 
 /// Sessions at once. Each holds a terminal, a thread, a task and the memory of its processes.
 pub const MAX_SESSIONS: usize = 64;
@@ -42,11 +43,16 @@ pub const MAX_SESSIONS: usize = 64;
 /// Sessions at once from one address, so that nobody takes them all.
 pub const MAX_SESSIONS_PER_ADDRESS: usize = 16;
 
+/// Openings whose events run at once. Each needs a thread, for as long as those who receive them run.
+const EVENTS: usize = 4;
+
 /// The shells of an engine. Clones are the same.
 #[derive(Clone)]
 pub struct Shells {
     sources: Arc<Sources>,
     state: Arc<watch::Sender<State>>,
+    /// Held while an event runs.
+    events: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -152,7 +158,7 @@ impl Body for Lines {
 impl Shells {
     /// The shells that `sources` allow. None is open.
     pub fn new(sources: Arc<Sources>) -> Shells {
-        Shells { sources, state: Arc::new(watch::Sender::default()) }
+        Shells { sources, state: Arc::default(), events: Arc::new(Semaphore::new(EVENTS)) }
     }
 
     /// Does what is asked for, from `address`. Needs a tokio runtime with time and I/O.
@@ -169,9 +175,13 @@ impl Shells {
         }
     }
 
-    /// Ends all sessions and opens no further one. Completes when they are in the journal as closed.
-    pub async fn end(&self) {
+    /// Ends all sessions and opens no further one.
+    pub fn stop(&self) {
         self.state.send_modify(|state| state.stopping = true);
+    }
+
+    /// Completes when no session is left and all are in the journal as closed. After [`Shells::stop`] that is soon.
+    pub async fn ended(&self) {
         // It fails only without a sender, and here is one.
         let _ = self.state.subscribe().wait_for(|state| state.places.is_empty()).await;
     }
@@ -238,6 +248,7 @@ impl Shells {
             session = visit.session,
             "shell opened"
         );
+        let event = tokio::spawn(self.clone().send_event(Arc::clone(&visit)));
         // If whoever asked is gone already, so are the lines, and the session ends at once.
         let _ = tell.send(Ok(Lines(lines)));
         let mut state = self.state.subscribe();
@@ -250,7 +261,26 @@ impl Shells {
         });
         tracing::info!(source = visit.source, session = visit.session, ?reason, "shell closed");
         self.record(&visit, Some(reason)).await;
+        // So there are never more events under way than places.
+        let _ = event.await;
         drop(place);
+    }
+
+    /// Runs the Sources that receive the event of an opened shell.
+    async fn send_event(self, visit: Arc<Visit>) {
+        let Ok(_one) = self.events.acquire().await else { return };
+        let sources = Arc::clone(&self.sources);
+        let sent = spawn_blocking(move || {
+            let cause = Cause {
+                source: &visit.source,
+                public_key: &visit.public_key,
+                remote_addr: &visit.remote_addr,
+            };
+            sources.send_system(System::Shell, cause, "");
+        });
+        if sent.await.is_err() {
+            tracing::error!("the event of a shell was not sent");
+        }
     }
 
     /// Records the opening, or the end. A line about a shell is synced, which may take a while.

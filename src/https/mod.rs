@@ -8,7 +8,7 @@
 //! * [`names`]: what this host is called, for their subject names.
 //! * [`tls`]: the setup that is served now, replaceable while running.
 //! * [`limits`], [`counters`]: what is allowed and what happened.
-//! * [`peer`]: what a route learns of its client.
+//! * [`peer`]: what a route learns of its client; [`attempts`]: how often one may be wrong.
 //! * `places`: who is connected, and who makes room for whom.
 //! * `connection`: one connection from its first byte to its end.
 //! * `plain_http`: the answer to clients that forgot the `s`.
@@ -22,6 +22,7 @@
 //! that a route has vouched for ([`Peer::vouch`]) go last, and never while an answer to them is under way. The
 //! same rule holds among the connections of one client, so no client takes more than its share.
 
+pub mod attempts;
 pub mod certificate;
 mod connection;
 pub mod counters;

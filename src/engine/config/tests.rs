@@ -42,11 +42,20 @@ fn a_whole_configuration_is_read() {
 }
 
 #[test]
+fn the_engine_listens_where_it_is_told_to_and_beside_the_metrics_otherwise() {
+    let listen = |value| Config::read(value).unwrap().server.listen.map(|address| address.to_string());
+    assert_eq!(listen(json!({})).as_deref(), Some(":4001"));
+    let given = json!({"httpServer": {"listenAddress": "127.0.0.1:7"}});
+    assert_eq!(listen(given).as_deref(), Some("127.0.0.1:7"));
+    assert_eq!(listen(json!({"httpServer": {"listenAddress": ""}})), None);
+}
+
+#[test]
 fn what_cannot_be_is_told_with_its_place() {
     let cases = [
         (
-            json!({"httpServer": {}}),
-            "configuration: `httpServer` is a key of Etcha that this engine does not have; remove it",
+            json!({"lint": {}}),
+            "configuration: `lint` is a key of Etcha that this engine does not have; remove it",
         ),
         (json!({"sorces": {}}), "configuration: `sorces` is no known key; is `sources` meant?"),
         (
@@ -62,8 +71,33 @@ fn what_cannot_be_is_told_with_its_place() {
             "configuration, sources, `a`, run, command 1: `id` is missing; every command needs one",
         ),
         (
-            json!({"sources": {"a": {"webhookPaths": ["/x"]}}}),
-            "configuration, sources, `a`: `webhookPaths` is a key of Etcha that this engine does not have; remove it",
+            json!({"sources": {"a": {"eventsReceiveExit": ["x"]}}}),
+            "configuration, sources, `a`: `eventsReceiveExit` is a key of Etcha that this engine does not have; remove it",
+        ),
+        (
+            json!({"sources": {"a": {"webhookPaths": "/etcha/v1/x"}}}),
+            "configuration, sources, `a`: `webhookPaths` holds `/etcha/v1/x`; /etcha… is the engine's own",
+        ),
+        (
+            json!({"sources": {"a": {"webhookPaths": ["x"]}}}),
+            "configuration, sources, `a`: `webhookPaths` holds `x`, but a path begins with / and has no ?",
+        ),
+        (
+            json!({"sources": {"a": {"allowPush": true}}}),
+            "configuration, sources, `a`: `allowPush` needs a key to verify with; give `verifyKeys` here or in `run`",
+        ),
+        (
+            json!({"run": {"timeoutPush": "0s"}}),
+            "configuration, run: `timeoutPush` has to be longer than nothing and at most 24h",
+        ),
+        (
+            json!({"httpServer": {"listenAddress": "4001"}}),
+            "configuration, httpServer: `listenAddress` \"4001\" is not an address and port; write :4000 for every \
+             address of this host, or as in 127.0.0.1:4000, [::1]:4000, localhost:4000",
+        ),
+        (
+            json!({"httpServer": {"tlsKeyPath": "k"}}),
+            "configuration, httpServer: `tlsCertificatePath` is missing beside tlsKeyPath",
         ),
         (
             json!({"sources": {"a": {"pullPaths": ["/x.jwt"]}}}),

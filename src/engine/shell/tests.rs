@@ -43,7 +43,7 @@ impl Host {
         let shell = json!({"command": command, "workDir": directory.path(), "env": {"PS1": "$ "}});
         let config = Config::read(json!({
             "run": {"verifyKeys": [ops.public().to_text(), other.public().to_text()], "timeoutShell": timeout},
-            "sources": {"web": {"shell": shell}, "db": {"shell": shell}, "none": {}},
+            "sources": {"web": {"shell": shell}, "db": {"shell": shell}, "none": {"commands": [{"id": "note", "always": true, "change": "echo $ETCHA_EVENT_ID $ETCHA_EVENT_PUBLIC_KEY $ETCHA_EVENT_SRC > event"}], "exec": {"workDir": directory.path()}, "eventsReceive": "shell"}},
         }));
         let journal = Journal::new(directory.path().join("journal.jsonl"), Options::default());
         let state = StateDir::open(directory.path()).unwrap();
@@ -107,7 +107,7 @@ impl Host {
             let member = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
             (member("state"), member("reason"))
         };
-        text.lines().map(line).collect()
+        text.lines().filter(|line| line.contains(r#""event":"shell""#)).map(line).collect()
     }
 
     async fn wait_for_close(&self, reason: &str) {
@@ -189,6 +189,10 @@ async fn a_shell_answers_says_how_it_ended_and_is_recorded() {
     client.read("").await;
     assert_eq!(client.end, Some(End::Exit(7)));
     host.wait_for_close("exit").await;
+    until("the event", || {
+        fs::read_to_string(host.path("event")).is_ok_and(|text| text == "web ops 127.0.0.1\n")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -295,7 +299,8 @@ async fn processes_that_do_not_hear_are_killed_when_the_time_is_over() {
 async fn the_end_of_the_engine_ends_all_and_opens_no_more() {
     let host = Host::new("/bin/sh", "10m");
     let mut client = host.open("web").await;
-    timeout(SOON, host.shells.end()).await.unwrap();
+    host.shells.stop();
+    timeout(SOON, host.shells.ended()).await.unwrap();
     client.read("").await;
     assert_eq!(client.end, Some(End::Stopped));
     host.wait_for_close("stopped").await;

@@ -1,5 +1,5 @@
 //! Admission: lets a request in, or says how it is answered instead. What a request offers is judged by
-//! [`super::auth`]; wrong keys are counted by [`super::attempts`].
+//! [`super::auth`]; wrong keys are counted by [`crate::https::attempts`].
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
 
 use super::access::Access;
-use super::attempts::Standing;
 use super::auth::{self, Credentials, Judged, Refusal};
 use super::passwords::Busy;
 use super::routes::{Site, empty};
 use crate::https::Peer;
+use crate::https::attempts::Standing;
 
 /// Lets a request in, or says how it is answered instead.
 pub(super) async fn admit(

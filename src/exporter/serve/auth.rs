@@ -1,5 +1,5 @@
 //! Who may read the metrics: the keys, what a request offers, and the verdict. Knows no route and answers nothing;
-//! how often a client may be wrong is the business of [`super::attempts`].
+//! how often a client may be wrong is the business of [`crate::https::attempts`].
 //!
 //! A request may carry a key in three places: `?key=` (as the monitoring guide writes it), `Authorization: Bearer`,
 //! and `Authorization: Basic`, whose password is the key and whose user name says nothing. One right key is enough,

@@ -6,7 +6,6 @@
 //! * [`auth`]: whether a request may read the metrics; `query` decodes what it offers. [`access`]: who may, as of now;
 //!   [`users`]: those with passwords, which `passwords` checks.
 //! * `admission`: lets a request in, or says how it is answered instead.
-//! * [`attempts`]: how often a client may be wrong.
 //! * [`body`]: rendered bodies, shared between scrapes; [`accept`] chooses their format, [`encoding`] their coding,
 //!   both by `weight`.
 //! * [`counts`]: what this room says about itself; [`connections`]: what the listener does.
@@ -15,7 +14,6 @@
 pub mod accept;
 pub mod access;
 mod admission;
-pub mod attempts;
 pub mod auth;
 pub mod body;
 pub mod connections;

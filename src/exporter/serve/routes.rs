@@ -28,7 +28,6 @@ use warp::reply::Response;
 use super::accept::Type;
 use super::access::Gate;
 use super::admission::admit;
-use super::attempts::Attempts;
 use super::body::Bodies;
 use super::counts::Counts;
 use super::encoding::{self, Encoding};
@@ -38,6 +37,7 @@ use super::status::{self, Status};
 use super::{accept, landing};
 use crate::exporter::published::Published;
 use crate::https::Peer;
+use crate::https::attempts::Attempts;
 
 /// Path of the metrics, as in Etcha's monitoring guide.
 pub const METRICS_PATH: &str = "/etcha/v1/system/metrics";

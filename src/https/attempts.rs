@@ -1,5 +1,5 @@
-//! How often a client may offer a wrong key: a limit per address and minute, in bounded memory. It never hears of
-//! right keys, so nothing that it counts can lock one out.
+//! How often a client may be wrong, with a key or a token: a limit per address and minute, in bounded memory. It never
+//! hears of right ones, so nothing that it counts can lock one out.
 //!
 //! All addresses share one window of fixed length, which starts anew for everybody: then nothing has to be aged one
 //! by one, and a flood of addresses costs no more than a full table.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Length of the window.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Wrong keys that an address may offer in one window: enough for a person's typing errors and for a scraper that
+/// How often an address may be wrong in one window: enough for a person's typing errors and for a scraper that
 /// was told a new key too late, too few to guess.
 const WRONG_PER_WINDOW: u32 = 10;
 
@@ -20,7 +20,7 @@ const WRONG_PER_WINDOW: u32 = 10;
 /// addresses can make us hold.
 const MAX_ADDRESSES: usize = 4096;
 
-/// What a wrong key means for the client that offered it.
+/// What being wrong means for the client that was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It may try again.
@@ -31,7 +31,7 @@ pub enum Standing {
     Beyond(Duration),
 }
 
-/// Counts wrong keys by address.
+/// Counts by address how often somebody was wrong.
 #[derive(Debug)]
 pub struct Attempts {
     window: Mutex<Window>,
@@ -50,7 +50,7 @@ impl Attempts {
         Self { window: Mutex::new(Window { started: now, wrong: HashMap::new() }) }
     }
 
-    /// Counts a wrong key that `client` offered at `now`. Clients without an address are counted as one.
+    /// Counts that `client` was wrong at `now`. Clients without an address are counted as one.
     pub fn wrong(&self, client: Option<IpAddr>, now: Instant) -> Standing {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_duration_since(window.started) >= WINDOW {
