@@ -98,7 +98,7 @@ pub fn build(
     limits: &Limits,
     report: &mut dyn FnMut(&Step<'_>),
 ) -> Result<PathBuf, BuildError> {
-    let key = config.signing_key.as_ref().ok_or(BuildError::NoKey)?;
+    let key = config.build.signing_key.as_ref().ok_or(BuildError::NoKey)?;
     let imports = Imports::of_path(path).map_err(BuildError::Read)?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let directory = absolute.parent().map(|directory| directory.to_string_lossy().into_owned());

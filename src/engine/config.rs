@@ -6,6 +6,7 @@
 
 pub mod layers;
 pub mod server;
+pub mod targets;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,7 @@ use journal_schema::{Options, Sync};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::client::Trust;
 use super::exec::{Exec, Overrides};
 use super::fields::{Fields, Wrong};
 use super::jsonnet::JsonnetError;
@@ -23,16 +25,16 @@ use super::key::{SigningKey, VerifyKey};
 use super::pattern::Pattern;
 use super::pull::Place;
 pub use server::ServerConfig;
+pub use targets::Target;
 
 /// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
 const MIN_FREQUENCY: Duration = Duration::from_millis(100);
 
 /// Keys of sections that Etcha has beside these.
-const OTHER_SECTIONS: [&str; 5] = ["cli", "httpClient", "licenseKey", "lint", "targets"];
+const OTHER_SECTIONS: [&str; 3] = ["cli", "licenseKey", "lint"];
 const OTHER_RUN: [&str; 5] =
     ["jwtRule", "systemMetricsKey", "systemMetricsSecret", "verifyCommands", "verifyExec"];
-const OTHER_BUILD: [&str; 5] =
-    ["pushDomainSuffix", "pushMaxWorkers", "signingCommands", "signingExec", "signingKeyPath"];
+const OTHER_BUILD: [&str; 3] = ["signingCommands", "signingExec", "signingKeyPath"];
 const OTHER_SOURCE: [&str; 4] = ["jwtRule", "verifyCommands", "verifyExec", "eventsReceiveExit"];
 
 /// How long what was asked for over the network may run, unless told otherwise.
@@ -63,10 +65,14 @@ pub struct Config {
     pub timeout_webhook: Duration,
     /// Keys whose Patterns every Source takes.
     pub verify_keys: Vec<VerifyKey>,
-    /// The key that signs what is built.
-    pub signing_key: Option<SigningKey>,
+    /// What is built, and pushed.
+    pub build: Build,
     /// Where the engine listens.
     pub server: ServerConfig,
+    /// Whom requests of this engine trust.
+    pub trust: Trust,
+    /// Other engines, by name.
+    pub targets: BTreeMap<String, Target>,
     /// By name.
     pub sources: BTreeMap<String, Source>,
     /// Where runs are recorded; nowhere if absent.
@@ -112,6 +118,17 @@ pub struct Source {
     pub webhook_paths: Vec<String>,
 }
 
+/// Building and pushing.
+#[derive(Debug, Default)]
+pub struct Build {
+    /// The key that signs what is built.
+    pub signing_key: Option<SigningKey>,
+    /// The domain of targets whose names have none.
+    pub push_domain_suffix: String,
+    /// How many targets are pushed to at once; as many as there are processors if absent.
+    pub push_max_workers: Option<usize>,
+}
+
 /// The journal and how it is written.
 #[derive(Debug)]
 pub struct JournalConfig {
@@ -155,9 +172,15 @@ impl Config {
         fields.not_covered(&OTHER_SECTIONS)?;
         let exec = Exec::default().with(&Overrides::read(fields.section("exec")?)?);
         let vars = fields.map("vars")?.unwrap_or_default();
-        let signing_key = build(fields.section("build")?)?;
+        let build = build(fields.section("build")?)?;
         let server = ServerConfig::read(fields.section("httpServer")?)?;
         let run = run(fields.section("run")?)?;
+        let trust = targets::trust(fields.section("httpClient")?)?;
+        let mut targets = BTreeMap::new();
+        for (name, value) in fields.map("targets")?.unwrap_or_default() {
+            let target = Target::read(&name, Fields::new(format!("targets, `{name}`"), value)?)?;
+            targets.insert(name, target);
+        }
         let mut sources = BTreeMap::new();
         for (name, value) in fields.map("sources")?.unwrap_or_default() {
             let place = format!("sources, `{name}`");
@@ -180,8 +203,10 @@ impl Config {
             timeout_shell: run.timeout_shell,
             timeout_webhook: run.timeout_webhook,
             verify_keys: run.verify_keys,
-            signing_key,
+            build,
             server,
+            trust,
+            targets,
             sources,
             journal,
         };
@@ -301,14 +326,20 @@ fn webhook_paths(fields: &mut Fields) -> Result<Vec<String>, Wrong> {
     Ok(paths)
 }
 
-fn build(mut fields: Fields) -> Result<Option<SigningKey>, Wrong> {
+fn build(mut fields: Fields) -> Result<Build, Wrong> {
     fields.not_covered(&OTHER_BUILD)?;
-    let key = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
+    let signing_key = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
         None => None,
         Some(text) => Some(SigningKey::read(&text).map_err(|why| fields.wrong("signingKey", why))?),
     };
+    let workers = fields.number("pushMaxWorkers")?.unwrap_or(0);
+    let build = Build {
+        signing_key,
+        push_domain_suffix: fields.string("pushDomainSuffix")?.unwrap_or_default(),
+        push_max_workers: usize::try_from(workers).ok().filter(|workers| *workers > 0),
+    };
     fields.end()?;
-    Ok(key)
+    Ok(build)
 }
 
 /// The members of `run`.

@@ -6,7 +6,7 @@
 //!   [`build`], a signed token.
 //! * [`config`]: file, environment and flags, as one configuration.
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
-//! * [`listen`]: what others may ask for over HTTPS.
+//! * [`listen`]: what others may ask for over HTTPS; [`client`]: what this engine asks others for.
 //! * [`pull`]: where signed Patterns are fetched.
 //! * [`token`], [`key`]: signed Patterns, and the keys they are verified with.
 //! * [`program`], [`jsonnet`]: how a program is rendered and what it sees.
@@ -51,6 +51,7 @@
 pub mod agent;
 pub mod build;
 pub mod cli;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod diff;

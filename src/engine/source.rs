@@ -14,11 +14,12 @@ pub mod webhook;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::client::Client;
 use super::config::{Config, Source};
 use super::key::VerifyKey;
 use super::pattern::Pattern;
 use super::program;
-use super::pull::{Client, Fetched};
+use super::pull::Fetched;
 use super::record::{Journal, Origin, Trigger};
 use super::run::Pending;
 use super::state::StateDir;
@@ -78,7 +79,8 @@ impl Sources {
     /// The Sources of `config`, each with its static Commands or with the Pattern of its kept token. Nothing runs yet.
     pub fn new(config: Config, journal: Journal, state: StateDir, stop: Stop, stopper: Stopper) -> Sources {
         let states = config.sources.keys().map(|name| (name.clone(), State::default())).collect();
-        let sources = Sources { config, journal, state, stop, stopper, client: Client::default(), states };
+        let client = Client::new(config.trust.clone());
+        let sources = Sources { config, journal, state, stop, stopper, client, states };
         for (name, source) in &sources.config.sources {
             let Some(state) = sources.states.get(name) else { continue };
             let mut current = lock(&state.current);

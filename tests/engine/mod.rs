@@ -1,5 +1,7 @@
 //! The program `etcha-engine` as a person and a service manager see it: its output, its files, its end.
 
+mod listen;
+mod peer;
 mod scraped;
 
 use std::{

@@ -15,6 +15,10 @@ const TIME: Duration = Duration::from_secs(30);
 /// longest, or thousands of usual ones. One more waits, within its time.
 const ROOM: usize = 128 * 1024 * 1024;
 
+/// What is read of a body that is too long, in bytes, and thrown away: a client that is still sending when it is answered
+/// would mostly see a broken connection. Who sends more does see that.
+const PASSED_OVER: u64 = 64 * 1024 * 1024;
+
 /// Room for bodies.
 #[derive(Debug)]
 pub(super) struct Bodies {
@@ -64,16 +68,17 @@ impl Bodies {
 
     /// Reads a body of at most `limit` bytes.
     pub(super) async fn read(&self, mut body: Incoming, limit: usize) -> Result<Held, Unread> {
-        if body.size_hint().lower() > limit as u64 {
-            return Err(Unread::TooLong);
-        }
         let mut held = Held { bytes: Vec::new(), room: Room::default() };
         let mut waiting = false;
         let read = timeout(TIME, async {
+            if body.size_hint().lower() > limit as u64 {
+                return pass_over(&mut body).await;
+            }
             while let Some(frame) = body.frame().await {
                 let Ok(chunk) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
                 if held.bytes.len() + chunk.len() > limit {
-                    return Err(Unread::TooLong);
+                    (held.bytes, held.room) = (Vec::new(), Room::default());
+                    return pass_over(&mut body).await;
                 }
                 waiting = true;
                 held.room.grow(&self.room, chunk.len()).await?;
@@ -88,6 +93,17 @@ impl Bodies {
             Err(_) => Err(Unread::Broken),
         }
     }
+}
+
+async fn pass_over(body: &mut Incoming) -> Result<(), Unread> {
+    let mut passed = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        passed += frame.data_ref().map_or(0, |chunk| chunk.len() as u64);
+        if passed > PASSED_OVER {
+            break;
+        }
+    }
+    Err(Unread::TooLong)
 }
 
 impl Room {

@@ -40,7 +40,9 @@ enum Route<'a> {
 impl<'a> Route<'a> {
     fn of(method: &Method, path: &'a str) -> Route<'a> {
         let decoded = |text: &'a str| percent_decode_str(text).decode_utf8().ok();
-        let segment = |prefix| path.strip_prefix(prefix).filter(|rest| !rest.contains('/')).and_then(decoded);
+        let segment = |prefix| {
+            path.strip_prefix(prefix).filter(|rest| !rest.is_empty() && !rest.contains('/')).and_then(decoded)
+        };
         if let (Some(source), &Method::POST) = (segment(PUSH), method) {
             return Route::Push(source);
         }
@@ -85,6 +87,7 @@ mod tests {
             "/etcha/v1/push/../web",
             "/etcha/v1/push//web",
             "/etcha/v1/push",
+            "/etcha/v1/push/",
             "//etcha/v1/push/web",
             "/etcha/v1/%70ush/web",
             "/etcha/v1/push/%ff",

@@ -144,9 +144,9 @@ fn certificates_are_verified_unless_the_path_says_otherwise() {
     let answer = ok("token", "");
     let server = Server::start(&[answer.as_str(); 3], Some(Arc::new(config)));
     let mut roots = RootCertStore::empty();
-    let stranger = Client::trusting(roots.clone()).unwrap();
+    let stranger = Client::trusting(roots.clone());
     roots.add(certificate).unwrap();
-    let client = Client::trusting(roots).unwrap();
+    let client = Client::trusting(roots);
     let place = server.place("https", "/");
     assert!(stranger.fetch(&place, None).unwrap_err().contains("UnknownIssuer"));
     assert_eq!(client.fetch(&place, None).unwrap().text, "token");
