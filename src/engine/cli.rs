@@ -1,5 +1,7 @@
 //! The command line of `etcha-engine`: what is asked for is read here and done elsewhere.
 
+mod shell;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +36,10 @@ Examples:
   Make a key pair, and sign a pattern with it:
     etcha-engine generate-keys web > keys.json
     etcha-engine -x build_signingKey=\"$(jq -r .privateKey keys.json)\" build web.jsonnet web.jwt
+
+  Open a shell of a source of another engine, or type into it from a script
+    etcha-engine -c operator.jsonnet shell web web1
+    echo uptime | etcha-engine -c operator.jsonnet shell --host 192.0.2.7 web
 
   Run the sources of a configuration once, then on their schedules:
     etcha-engine -c etcha.jsonnet run --once
@@ -90,6 +96,8 @@ enum Task {
         #[arg(short, long, value_name = "NAME", default_value = "local")]
         source: String,
     },
+    /// Open a shell on another engine; its exit status becomes that of this program, 255 is this program's own
+    Shell(shell::Shell),
     /// Print what a pattern renders to, as JSON
     Render {
         /// A pattern file, a signed pattern (.jwt), or one or more commands in Jsonnet
@@ -135,6 +143,12 @@ pub fn main() -> ExitCode {
     // clap prints its own errors, help and version, and ends the process.
     let arguments = Arguments::parse();
     log_to_stderr(arguments.log);
+    if let Task::Shell(shell) = &arguments.task {
+        return configured(&arguments).and_then(|config| shell.open(&config)).unwrap_or_else(|said| {
+            eprintln!("etcha-engine: {said}");
+            ExitCode::from(shell::OWN_FAILURE)
+        });
+    }
     match perform(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -149,12 +163,7 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
     if let Task::GenerateKeys { name, algorithm } = &arguments.task {
         return generate_keys(name.as_deref(), *algorithm);
     }
-    let layers = Layers {
-        file: arguments.config.clone(),
-        environment: environment(),
-        settings: arguments.settings.clone(),
-    };
-    let config = layers.read().map_err(said)?;
+    let config = configured(arguments)?;
     match &arguments.task {
         Task::Run { once } => agent::run(config, *once).map_err(said),
         Task::Local { argument, filter, remove, source } => {
@@ -177,9 +186,18 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
             let claims = serde_json::to_value(&verified.claims).map_err(said)?;
             print_json(&json!({ "claims": claims, "publicKey": verified.key_id }))
         }
-        // Done above, without a configuration.
-        Task::GenerateKeys { .. } => Ok(true),
+        // Done before: without a configuration, and with a status of its own.
+        Task::GenerateKeys { .. } | Task::Shell(_) => Ok(true),
     }
+}
+
+fn configured(arguments: &Arguments) -> Result<Config, Said> {
+    let layers = Layers {
+        file: arguments.config.clone(),
+        environment: environment(),
+        settings: arguments.settings.clone(),
+    };
+    layers.read().map_err(said)
 }
 
 fn render(config: &Config, argument: &str, source: &str) -> Result<bool, Said> {

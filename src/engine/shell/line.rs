@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 pub const MAX_OUTPUT_BYTES: usize = 4096;
 
 /// Random characters of a line that keeps alive are fewer than this.
-const KEEP_ALIVE_CHARACTERS: u32 = 20;
+const KEEP_ALIVE_CHARACTERS: u64 = 20;
 
 /// How a session ended, as its client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn output(bytes: &[u8]) -> Bytes {
 
 /// A line that only keeps alive, of a length and a content that `random` decides.
 pub fn keep_alive(random: u64) -> Bytes {
-    let length = (random % u64::from(KEEP_ALIVE_CHARACTERS)) as usize;
+    let length = usize::try_from(random % KEEP_ALIVE_CHARACTERS).unwrap_or_default();
     let mut characters = format!("{random:016x}{:016x}", random.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     characters.truncate(length);
     Bytes::from(format!("k{characters}\n"))
