@@ -2,6 +2,7 @@
 
 mod listen;
 mod peer;
+mod pushing;
 mod scraped;
 
 use std::{

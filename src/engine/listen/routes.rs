@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::answer::Answer;
 use super::{Site, push, webhook};
@@ -21,6 +21,14 @@ use crate::https::Peer;
 
 /// What the path of a push begins with.
 pub const PUSH: &str = "/etcha/v1/push/";
+
+/// What has to be encoded in a segment of a path, and a little more.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The name of a Source as a segment of a path.
+pub fn segment(source: &str) -> String {
+    utf8_percent_encode(source, ENCODED).to_string()
+}
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
