@@ -56,7 +56,7 @@ impl fmt::Display for BuildError {
 impl std::error::Error for BuildError {}
 
 /// What the build Commands of a Pattern left.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Built {
     /// Variables for the receiving instance: those of the Pattern, and over them those that Commands found out.
     pub run_vars: Map<String, Value>,
@@ -130,7 +130,8 @@ fn collect(pattern: &Pattern, summary: &Summary) -> Built {
     built
 }
 
-fn claims(pattern: &Pattern, imports: Imports, built: Built) -> token::Claims {
+/// What a token for `pattern` says.
+pub(super) fn claims(pattern: &Pattern, imports: Imports, built: Built) -> token::Claims {
     let now = program::now();
     let lasting = |expires_in: std::time::Duration| i64::try_from(expires_in.as_secs()).unwrap_or(i64::MAX);
     token::Claims {

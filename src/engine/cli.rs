@@ -18,6 +18,7 @@ use super::exec::process::Limits;
 use super::key::{self, Algorithm, VerifyKey};
 use super::local::{self, Local};
 use super::program::{self, View};
+use super::push::{self, Push};
 use super::report;
 use super::state;
 use super::token;
@@ -37,7 +38,11 @@ Examples:
     etcha-engine generate-keys web > keys.json
     etcha-engine -x build_signingKey=\"$(jq -r .privateKey keys.json)\" build web.jsonnet web.jwt
 
-  Open a shell of a source of another engine, or type into it from a script
+  Push it to a source of another engine; trust the certificate that this one has made:
+    etcha-engine -x build_signingKey=\"$(jq -r .privateKey keys.json)\" -x httpClient_tlsCAPath=tls-certificate.pem \\
+        push --host web1 web web.jsonnet
+
+  Open a shell of a source of another engine, or type into it from a script:
     etcha-engine -c operator.jsonnet shell web web1
     echo uptime | etcha-engine -c operator.jsonnet shell --host 192.0.2.7 web
 
@@ -95,6 +100,32 @@ enum Task {
         /// The source whose settings and variables hold
         #[arg(short, long, value_name = "NAME", default_value = "local")]
         source: String,
+    },
+    /// Push a pattern or a command to a source of other engines, several at once, and say what each changed
+    Push {
+        /// The source over there
+        source: String,
+        /// A pattern file (….jsonnet) or a command [default: what `sourcePatterns` of each target says]
+        #[arg(value_name = "PATH or COMMAND")]
+        argument: Option<String>,
+        /// Only say what would change
+        #[arg(long)]
+        check: bool,
+        /// Only commands whose parents (source > group > …) match this regular expression
+        #[arg(short, long, value_name = "REGEX")]
+        filter: Option<Regex>,
+        /// One host, which need not be among the targets
+        #[arg(long, conflicts_with = "target")]
+        host: Option<String>,
+        /// Only targets whose names match this regular expression
+        #[arg(short = 'n', long, value_name = "REGEX")]
+        target: Option<Regex>,
+        /// Port, over what the configuration says [default: 4001]
+        #[arg(short, long)]
+        port: Option<u16>,
+        /// Path without the source, over what the configuration says [default: /etcha/v1/push]
+        #[arg(short = 'u', long)]
+        path: Option<String>,
     },
     /// Open a shell on another engine; its exit status becomes that of this program, 255 is this program's own
     Shell(shell::Shell),
@@ -169,6 +200,19 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
         Task::Local { argument, filter, remove, source } => {
             let local = Local { argument, filter: filter.as_ref(), remove: *remove, source };
             local::local(&config, &local, &limits()?, &mut io::stdout().lock()).map_err(said)
+        }
+        Task::Push { source, argument, check, filter, host, target, port, path } => {
+            let push = Push {
+                source,
+                argument: argument.as_deref(),
+                check: *check,
+                filter: filter.as_ref(),
+                targets: target.as_ref(),
+                host: host.as_deref(),
+                port: *port,
+                path: path.as_deref(),
+            };
+            push::push(&config, &push, &limits()?, &mut io::stdout().lock()).map_err(said)
         }
         Task::Render { argument, source } => render(&config, argument, source),
         Task::Build { path, destination } => {

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! * [`cli`]: what is asked for. It is done by [`agent`], the engine as a process; [`local`], a run for a person;
-//!   [`build`], a signed token.
+//!   [`build`], a signed token; [`push`], patterns for other engines.
 //! * [`config`]: file, environment and flags, as one configuration.
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
 //! * [`listen`]: what others may ask for over HTTPS; [`client`]: what this engine asks others for.
@@ -64,6 +64,7 @@ pub mod local;
 pub mod pattern;
 pub mod program;
 pub mod pull;
+pub mod push;
 pub mod record;
 pub mod report;
 pub mod run;

@@ -2,7 +2,10 @@
 
 mod listen;
 mod peer;
+mod pushing;
 mod scraped;
+mod shells;
+mod terminal;
 
 use std::{
     fs,

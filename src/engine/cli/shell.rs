@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Said, said};
+use super::Said;
 use crate::engine::client::{Client, Server};
 use crate::engine::config::{Config, Target};
 use crate::engine::listen::routes::segment;
+use crate::engine::push::host;
 use crate::engine::shell::client::{Door, shell};
 
 /// The exit status for everything that is not the shell's own end.
@@ -43,8 +44,9 @@ impl Shell {
             "a shell needs a key that the other side verifies with; set `build_signingKey` \
              (`etcha-engine generate-keys` makes one)",
         )?;
+        let host = host(&target.hostname, &config.build.push_domain_suffix);
         let server = Server {
-            host: &target.hostname,
+            host: &host,
             port: self.port.unwrap_or(target.port),
             tls: !target.insecure,
             skip_verify: false,
@@ -82,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    fn target(targets: serde_json::Value, name: Option<&str>, host: Option<&str>) -> Result<Target, String> {
+    fn target(targets: &serde_json::Value, name: Option<&str>, host: Option<&str>) -> Result<Target, String> {
         let config = Config::read(json!({ "targets": targets })).unwrap();
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let shell = Shell {
@@ -98,12 +100,12 @@ mod tests {
     #[test]
     fn a_target_is_named_or_the_only_one_and_a_host_need_be_none() {
         let two = json!({"a": {"port": 7}, "b": {"hostname": "b.example"}});
-        assert_eq!(target(two.clone(), Some("a"), None).unwrap().port, 7);
-        assert_eq!(target(two.clone(), None, Some("b")).unwrap().hostname, "b.example");
-        assert_eq!(target(two.clone(), None, Some("c")).unwrap().hostname, "c");
-        assert_eq!(target(json!({"a": {"port": 7}}), None, None).unwrap().port, 7);
-        assert!(target(two.clone(), Some("c"), None).unwrap_err().contains("--host"));
-        assert!(target(two, None, None).unwrap_err().starts_with("which target"));
-        assert!(target(json!({}), None, None).is_err());
+        assert_eq!(target(&two, Some("a"), None).unwrap().port, 7);
+        assert_eq!(target(&two, None, Some("b")).unwrap().hostname, "b.example");
+        assert_eq!(target(&two, None, Some("c")).unwrap().hostname, "c");
+        assert_eq!(target(&json!({"a": {"port": 7}}), None, None).unwrap().port, 7);
+        assert!(target(&two, Some("c"), None).unwrap_err().contains("--host"));
+        assert!(target(&two, None, None).unwrap_err().starts_with("which target"));
+        assert!(target(&json!({}), None, None).is_err());
     }
 }

@@ -137,7 +137,7 @@ impl Client {
                 Line::Output(bytes) => self.seen.extend(bytes),
                 Line::End(end) => self.end = Some(end),
                 Line::Other => {
-                    assert!(begin.elapsed() < SOON, "waited in vain for {text:?} in {:?}", self.text())
+                    assert!(begin.elapsed() < SOON, "waited in vain for {text:?} in {:?}", self.text());
                 }
             }
         }
@@ -149,7 +149,7 @@ impl Client {
     }
 }
 
-fn is_not_found(answer: Result<Answer, Refused>) -> bool {
+fn is_not_found(answer: &Result<Answer, Refused>) -> bool {
     matches!(answer, Err(Refused::NotFound(_)))
 }
 
@@ -239,17 +239,17 @@ async fn a_session_belongs_to_its_key_and_its_source() {
         ("no", &host.ops, &own),
     ];
     for (source, key, request) in cases {
-        assert!(is_not_found(host.ask(source, key, request).await));
+        assert!(is_not_found(&host.ask(source, key, request).await));
     }
     let unknown = request("2b1c7d5e-0000-4000-8000-000000000000");
-    assert!(is_not_found(host.ask("web", &host.ops, &unknown).await));
-    assert!(is_not_found(host.ask("web", &key("stranger"), &own).await));
-    assert!(is_not_found(host.ask("none", &host.ops, &Request::default()).await));
+    assert!(is_not_found(&host.ask("web", &host.ops, &unknown).await));
+    assert!(is_not_found(&host.ask("web", &key("stranger"), &own).await));
+    assert!(is_not_found(&host.ask("none", &host.ops, &Request::default()).await));
     host.send(&client, "ls; exit\n").await;
     assert!(!client.read("").await.contains("stranger"));
     host.wait_for_close("exit").await;
     // What is over is not there either.
-    assert!(is_not_found(host.ask("web", &host.ops, &own).await));
+    assert!(is_not_found(&host.ask("web", &host.ops, &own).await));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -394,5 +394,5 @@ async fn input_that_nobody_reads_waits_and_ends_with_the_session() {
     };
     let (answer, ()) =
         timeout(SOON, async { tokio::join!(host.ask("web", &host.ops, &request), gone) }).await.unwrap();
-    assert!(is_not_found(answer));
+    assert!(is_not_found(&answer));
 }
