@@ -9,7 +9,7 @@ use std::{
 
 use etcha_exporter::exporter::{
     exposition,
-    follow::{Follower, Go, Memory},
+    follow::{Bounds, Follower, Go},
     metrics::{Limits, Metrics},
 };
 use journal_schema::Reason;
@@ -33,7 +33,7 @@ fn plain(seq: u64) -> Vec<u8> {
 }
 
 fn follower(journal: &Path) -> Follower {
-    Follower::new(journal, Metrics::new(Limits::default()), Memory::default())
+    Follower::new(journal, Metrics::new(Limits::default()), Bounds::default())
 }
 
 /// Everything that can be read of a stream.
@@ -133,7 +133,7 @@ impl Read for Distinct {
 fn a_million_distinct_ids_are_capped_add_up_and_take_bounded_memory() {
     let limits = Limits { series: 1_000, ..Limits::default() };
     let before = resident();
-    let mut follower = Follower::new(Path::new("journal.jsonl"), Metrics::new(limits), Memory::default());
+    let mut follower = Follower::new(Path::new("journal.jsonl"), Metrics::new(limits), Bounds::default());
     let mut lines = Distinct { next: 1, end: 1_000_000, line: std::io::Cursor::default() };
     follower.replay_stream(Path::new("-"), &mut lines).unwrap();
     let samples = samples(&follower);

@@ -1,6 +1,7 @@
 //! Clients that mean no good, or are merely unlucky, against the built exporter over real sockets.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
@@ -12,12 +13,18 @@ use std::{
 use rustix::process::Signal;
 
 use crate::harness::{
-    exporter::{Home, KEY, METRICS, SCRAPE, command},
+    exporter::{Exporter, Home, KEY, METRICS, SCRAPE, command, listening},
     exposition::Exposition,
     http, program,
     recording::Recording,
-    wait::{SOON, wait_until},
+    wait::{SOON, wait_for, wait_until},
 };
+
+/// Within this much a gibibyte is replayed, by a build without optimisation on a machine with other work.
+const REPLAYED: Duration = Duration::from_secs(180);
+
+/// Streams that are opened and reset on one connection.
+const STREAMS: u32 = 10_000;
 
 /// Within this much a right scrape is answered, whatever others do.
 const PROMPTLY: Duration = Duration::from_secs(1);
@@ -137,17 +144,9 @@ fn a_sigterm_during_a_scrape_lets_the_answer_end_and_writes_a_last_checkpoint() 
 }
 
 #[test]
-fn twenty_scrapes_at_once_during_a_replay_are_consistent_and_readiness_waits_for_its_end() {
+fn twenty_scrapes_at_once_during_a_replay_of_a_gibibyte_are_consistent_and_readiness_waits_for_its_end() {
     let home = Home::new();
-    let mut journal = String::new();
-    for seq in 1..=150_000 {
-        journal.push_str(&format!(
-            r#"{{"v":1,"writer":"w","seq":{seq},"time":"2026-01-01T00:00:00.000Z","event":"command","id":"{}","mode":"check","error":false,"source":"s"}}"#,
-            seq % 500
-        ));
-        journal.push('\n');
-    }
-    home.append(&journal);
+    let lines = append_a_gibibyte(&home);
     let exporter = home.start(&[]);
     let ready = exporter.get("/-/ready", &[]).status;
     let scrape = || {
@@ -161,7 +160,7 @@ fn twenty_scrapes_at_once_during_a_replay_are_consistent_and_readiness_waits_for
         // Before it has caught up nothing is shown that would be too low.
         let shown = if caught_up { counted } else { 0.0 };
         assert!((sum - shown).abs() < 0.5, "{sum} commands, {counted} lines: not of one moment");
-        assert!(!caught_up || sum > 149_999.5, "caught up at {sum}");
+        assert!(!caught_up || sum > lines - 0.5, "caught up at {sum}");
         sum
     };
     let sums = thread::scope(|scope| {
@@ -170,10 +169,104 @@ fn twenty_scrapes_at_once_during_a_replay_are_consistent_and_readiness_waits_for
     });
     assert!(sums.iter().all(|sums| sums.is_sorted()), "{sums:?}");
     // On a slow machine the first look comes late; it must not have said yes too early.
-    assert!(ready == 503 || scrape() > 149_999.5);
-    exporter.wait_until_ready();
-    assert!(scrape() > 149_999.5);
+    assert!(ready == 503 || scrape() > lines - 0.5);
+    wait_until(REPLAYED, "the end of the replay", || exporter.get("/-/ready", &[]).status == 200);
+    assert!(scrape() > lines - 0.5);
 }
+
+/// A gibibyte of commands with long names. How many lines that is.
+fn append_a_gibibyte(home: &Home) -> f64 {
+    let (mut seq, mut bytes, mut batch) = (0, 0, String::new());
+    let long = "n".repeat(450);
+    while bytes < 1 << 30 {
+        batch.clear();
+        while batch.len() < 1 << 20 {
+            seq += 1;
+            let (source, id) = (seq % 7, seq % 500);
+            writeln!(
+                batch,
+                r#"{{"v":1,"writer":"w","seq":{seq},"time":"2026-01-01T00:00:00.000Z","event":"command","id":"{long}{id}","mode":"check","error":false,"parent_id":"{long}{source}","source":"{source}"}}"#
+            )
+            .unwrap();
+        }
+        bytes += batch.len();
+        home.append(&batch);
+    }
+    f64::from(seq)
+}
+
+#[test]
+fn ten_thousand_streams_reset_at_once_end_their_connection_and_delay_no_right_scrape() {
+    let home = Home::new();
+    let exporter = home.start(&[]);
+    let memory = || exporter.scrape().value("process_resident_memory_bytes", &[]).unwrap();
+    let before = memory();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for _ in 0..3 {
+        assert!(runtime.block_on(is_ended_for_resets(&exporter)));
+        let begin = Instant::now();
+        assert_eq!(exporter.get(SCRAPE, &[]).status, 200);
+        assert!(begin.elapsed() < PROMPTLY, "{:?}", begin.elapsed());
+    }
+    let grown = memory() - before;
+    assert!(grown < f64::from(64 << 20), "{grown} bytes more");
+}
+
+/// Opens [`STREAMS`] streams of one connection, each with a right request, and resets each at once. Whether the other
+/// side had enough of it before the last one.
+async fn is_ended_for_resets(exporter: &Exporter) -> bool {
+    let stream = http::secured_h2(exporter.address, &exporter.certificate).await;
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let flood = async {
+        for _ in 0..STREAMS {
+            client = client.ready().await?;
+            let target = format!("https://localhost{SCRAPE}");
+            let request = hyper::Request::get(target).body(()).unwrap();
+            let (_, mut body) = client.send_request(request, false)?;
+            body.send_reset(h2::Reason::CANCEL);
+            // Lets the connection write, so that each stream is on its way before its reset.
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, h2::Error>(())
+    };
+    let refused = tokio::time::timeout(SOON, flood).await.unwrap().is_err();
+    refused || tokio::time::timeout(SOON, connection).await.unwrap().unwrap().is_err()
+}
+
+#[test]
+fn sockets_that_the_service_manager_opened_are_served_and_no_others() {
+    let Some(python) = program::find("python3") else { return };
+    let home = Home::new();
+    let mut command = Command::new(python);
+    // What systemd does: descriptors from 3 on, their number, and who is to take them.
+    command.args(["-c", ACTIVATION]).arg(env!("CARGO_BIN_EXE_etcha-exporter"));
+    let exporter = home.start_by(command, &[]);
+    let second =
+        wait_for(SOON, "the second socket", || exporter.process.log().lines().filter_map(listening).nth(1));
+    let log = exporter.process.log();
+    for address in [exporter.address, second] {
+        assert_eq!(http::get(address, &exporter.certificate, SCRAPE, &[]).status, 200, "{address}");
+    }
+    let told: Vec<_> =
+        log.lines().filter_map(|line| line.split_once("opened=")).map(|(_, port)| port).collect();
+    assert_eq!(told.len(), 2);
+    for (address, port) in [exporter.address, second].iter().zip(told) {
+        assert_eq!(address.port().to_string(), port);
+    }
+}
+
+/// Opens two sockets on free ports, says which, and becomes the program that is named by its first argument.
+const ACTIVATION: &str = r#"
+import os, socket, sys
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+for place, opened in enumerate(sockets, 3):
+    print(f"opened={opened.getsockname()[1]}", file=sys.stderr, flush=True)
+    assert opened.fileno() == place, opened.fileno()
+    os.set_inheritable(place, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2")
+os.execv(sys.argv[1], sys.argv[1:])
+"#;
 
 #[test]
 fn no_key_is_in_any_log_line_or_answer_of_a_lively_session() {

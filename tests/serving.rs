@@ -89,6 +89,25 @@ fn bad_lines_are_counted_by_reason_at_the_endpoint_and_cost_no_other_line() {
 }
 
 #[test]
+fn lines_may_be_given_a_lower_limit_than_the_contract_has() {
+    let home = Home::new();
+    let of_bytes = |seq: u64, bytes: usize| {
+        let line = LINE.replace("\"seq\":1,", &format!("\"seq\":{seq},"));
+        format!("{}{}\n", line, " ".repeat(bytes - line.len() - 1))
+    };
+    for (seq, bytes) in (1..).zip([1024, 1025, 2048, 400]) {
+        home.append(of_bytes(seq, bytes));
+    }
+    let exporter = home.start(&["--max-line-bytes", "1024"]);
+    exporter.wait_until_ready();
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.value("etcha_commands_total", SERIES), Some(2.0));
+    let rejected = scrape.value("etcha_exporter_lines_rejected_total", &[("reason", "overlong")]);
+    assert_eq!(rejected, Some(2.0));
+    assert_eq!(scrape.value("etcha_exporter_lines_missing", &[]), Some(2.0));
+}
+
+#[test]
 fn odd_and_long_labels_never_make_a_scrape_invalid() {
     let home = Home::new();
     let ids =

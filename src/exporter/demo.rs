@@ -15,8 +15,8 @@ use std::time::Duration;
 use journal_schema::{Line, Options, Reader, WriteError, Writer};
 
 use super::config::{
-    Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES,
-    DEFAULT_POLL_INTERVAL, Limits, ListenAddress, Log, Memory, TlsVersion,
+    Bounds, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES,
+    DEFAULT_POLL_INTERVAL, Limits, ListenAddress, Log, TlsVersion,
 };
 use super::run::{self, RunError, Running};
 use super::serve::{Access, METRICS_PATH};
@@ -96,7 +96,7 @@ fn configuration(directory: &Path, key: &str, listen: ListenAddress, log: Log) -
         poll_interval: DEFAULT_POLL_INTERVAL,
         checkpoint_interval: DEFAULT_CHECKPOINT_INTERVAL,
         limits: Limits { max_series: DEFAULT_MAX_SERIES, max_label_bytes: DEFAULT_MAX_LABEL_BYTES },
-        memory: Memory::default(),
+        bounds: Bounds::default(),
         log,
         warnings: Vec::new(),
         files: Vec::new(),

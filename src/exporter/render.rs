@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use journal_schema::Reason;
 
 use super::exposition;
-use super::follow::{Follower, Go, Memory, Tally};
+use super::follow::{Bounds, Follower, Go, Tally};
 use super::metrics::{Limits, Metrics};
 use super::progress::Progress;
 
@@ -20,6 +20,8 @@ pub struct Render {
     pub files: Vec<PathBuf>,
     /// Series a family and bytes a label value.
     pub limits: Limits,
+    /// Bytes of a line, and what is remembered.
+    pub bounds: Bounds,
 }
 
 /// What was replayed.
@@ -65,8 +67,7 @@ impl Render {
     /// The first file that cannot be read, or that `out` cannot be written.
     pub fn run(&self, input: &mut dyn Read, out: &mut dyn Write) -> Result<Summary, RenderError> {
         let (streams, files): (Vec<_>, Vec<_>) = self.files.iter().cloned().partition(|file| is_stdin(file));
-        let mut follower =
-            Follower::new(Path::new("journal.jsonl"), Metrics::new(self.limits), Memory::default());
+        let mut follower = Follower::new(Path::new("journal.jsonl"), Metrics::new(self.limits), self.bounds);
         let mut progress = Progress::new("replaying");
         let replayed = follower.replay(&files, &mut |follower| {
             progress.show(follower.tally(), follower.state().behind);

@@ -175,11 +175,11 @@ fn follower(config: &Config, state: &mut StateDir) -> (Follower, Option<Origin>)
             return Err(Unusable::Journal(checkpoint.journal));
         }
         let metrics = Metrics::restore(checkpoint.metrics, limits).ok_or(Unusable::Unsound)?;
-        Ok(Follower::restore(&config.journal, metrics, checkpoint.follow, config.memory))
+        Ok(Follower::restore(&config.journal, metrics, checkpoint.follow, config.bounds))
     });
     match loaded {
         Some((follower, origin)) => (follower, Some(origin)),
-        None => (Follower::new(&config.journal, Metrics::new(limits), config.memory), None),
+        None => (Follower::new(&config.journal, Metrics::new(limits), config.bounds), None),
     }
 }
 

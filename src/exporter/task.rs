@@ -22,9 +22,9 @@ pub fn run(invocation: Invocation) -> ExitCode {
             ended(run::serve(&config, |_| {}))
         }
         Task::CheckConfig(config) => ended(write!(io::stdout(), "{config}")),
-        Task::Render { files, limits } => {
+        Task::Render { files, limits, bounds } => {
             let label = LabelLimit::new(limits.max_label_bytes);
-            render(&Render { files, limits: Limits { series: limits.max_series, label } })
+            render(&Render { files, limits: Limits { series: limits.max_series, label }, bounds })
         }
         Task::Demo { listen, speed } => ended(demo::demo(listen, speed, log)),
         Task::ShowCheckpoint { state_dir } => ended(checkpoint_view::show(&state_dir, &mut io::stdout())),

@@ -16,8 +16,6 @@ use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{InconsistentKeys, RootCertStore};
 
-use super::tls::Version;
-
 /// A PEM file in bytes: room for a bundle of all public authorities, and a bound for a path that names a device.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -34,6 +32,16 @@ pub struct Files {
     pub clients_optional: bool,
     /// The oldest version of TLS that is spoken.
     pub least_version: Version,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// 1.2.
+    #[default]
+    V1_2,
+    /// 1.3.
+    V1_3,
 }
 
 /// A certificate with the key that belongs to it.

@@ -20,7 +20,9 @@
 //! handshake done, request received, answer done; bytes alone are none. A right request takes its steps within
 //! milliseconds and is therefore never the oldest, whatever hundreds of silent or slow connections do. Clients
 //! that a route has vouched for ([`Peer::vouch`]) go last, and never while an answer to them is under way. The
-//! same rule holds among the connections of one client, so no client takes more than its share.
+//! same rule holds among the connections of one client, so no client takes more than its share, and a flood takes
+//! places of its own address alone. There it can push out a newcomer too, if within the time of a handshake it
+//! connects as often as that address has places; a client that was vouched for before keeps its connection.
 
 pub mod attempts;
 pub mod certificate;

@@ -42,9 +42,8 @@ use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::{self, Files, Pair, What};
+use super::certificate::{self, Files, Pair, Version, What};
 use super::names::Names;
-use super::tls::Version;
 
 /// How long a served certificate is valid. Clients that limit it allow at least 398 days.
 const VALID: Duration = Duration::from_secs(397 * DAY);

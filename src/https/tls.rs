@@ -8,17 +8,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
-use super::certificate::{ClientAuthorities, Error, Files, Pair, provider};
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Version {
-    /// 1.2.
-    #[default]
-    V1_2,
-    /// 1.3.
-    V1_3,
-}
+use super::certificate::{ClientAuthorities, Error, Files, Pair, Version, provider};
 
 /// TLS 1.2 and 1.3 with one certificate, HTTP/2 and HTTP/1.1 offered in this order. Clones share one setup.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::{fs, io, path::Path};
 use etcha_exporter::exporter::{
     checkpoint::{CURRENT, Checkpoint, DAMAGED, NEW, Origin, PREVIOUS, Unusable, load, save},
     exposition,
-    follow::{Follower, Memory},
+    follow::{Bounds, Follower},
     metrics::{Limits, Metrics},
 };
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ no line
 "#;
 
 fn follower() -> Follower {
-    let mut follower = Follower::new(Path::new(JOURNAL), Metrics::new(Limits::default()), Memory::default());
+    let mut follower = Follower::new(Path::new(JOURNAL), Metrics::new(Limits::default()), Bounds::default());
     follower.replay_stream(Path::new("-"), &mut &LINES[..]).unwrap();
     follower
 }
@@ -222,7 +222,7 @@ fn go_on(bytes: &[u8]) {
     let Ok(checkpoint) = Checkpoint::decode(bytes) else { return };
     let Some(metrics) = Metrics::restore(checkpoint.metrics, Limits::default()) else { return };
     let journal = Path::new(JOURNAL);
-    let mut follower = Follower::restore(journal, metrics, checkpoint.follow, Memory::default());
+    let mut follower = Follower::restore(journal, metrics, checkpoint.follow, Bounds::default());
     follower.replay_stream(Path::new("-"), &mut &LINES[..]).unwrap();
     exposition::guide(follower.metrics().tables(), &mut Vec::new());
 }

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{secrets, wait::SOON};
 
@@ -86,6 +87,15 @@ fn over_tls(stream: TcpStream, certificate: &Path) -> StreamOwned<ClientConnecti
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(trusting(certificate), name).unwrap();
     StreamOwned::new(connection, stream)
+}
+
+/// The same for HTTP/2, without blocking.
+pub(crate) async fn secured_h2(address: SocketAddr, certificate: &Path) -> TlsStream<tokio::net::TcpStream> {
+    let mut trusting = Arc::unwrap_or_clone(trusting(certificate));
+    trusting.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(trusting)).connect(name, stream).await.unwrap()
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

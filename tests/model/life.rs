@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use etcha_exporter::exporter::{
     checkpoint::Checkpoint,
     exposition,
-    follow::{Follower, Go, Memory},
+    follow::{Bounds, Follower, Go},
     metrics::{Limits, Metrics},
     published::Snapshot,
 };
@@ -153,13 +153,13 @@ fn missing_of(seen: &BTreeSet<u64>) -> u64 {
 }
 
 pub(crate) fn fresh(journal: &Journal) -> Follower {
-    Follower::new(&journal.path(), Metrics::new(Limits::default()), Memory::default())
+    Follower::new(&journal.path(), Metrics::new(Limits::default()), Bounds::default())
 }
 
 pub(crate) fn restored(journal: &Journal, bytes: &[u8]) -> Follower {
     let checkpoint = Checkpoint::decode(bytes).unwrap();
     let metrics = Metrics::restore(checkpoint.metrics, Limits::default()).unwrap();
-    Follower::restore(&journal.path(), metrics, checkpoint.follow, Memory::default())
+    Follower::restore(&journal.path(), metrics, checkpoint.follow, Bounds::default())
 }
 
 /// All that events added up to, as a scrape would show it.

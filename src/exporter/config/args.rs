@@ -115,7 +115,7 @@ pub(super) struct ServeArgs {
     /// Keys as Etcha names them: httpServer.listenAddress, httpServer.tlsCertificatePath, httpServer.tlsKeyPath,
     /// run.stateDir, run.systemMetricsKey (or systemMetricsSecret). The exporter's own stand under "exporter": journal,
     /// metricsKeyFile, refuseQueryKeys, tlsClientCAPath, webConfigFile, textfile, noListener, pollInterval,
-    /// checkpointInterval, maxSeries, maxLabelBytes, maxWriters, maxSegments, maxConnections, maxConnectionsPerClient,
+    /// checkpointInterval, maxSeries, maxLabelBytes, maxLineBytes, maxWriters, maxSegments, maxConnections, maxConnectionsPerClient,
     /// logFormat, logLevel. Relative paths start at the file's directory. After a SIGHUP it is read again: keys,
     /// certificates and the log level change at once, the rest with the next start.
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
@@ -184,8 +184,9 @@ pub(super) struct ServeArgs {
     /// Refuse keys in the query
     ///
     /// URLs end up in logs of proxies. Then a key counts as a bearer token or as a password only.
-    #[arg(long, help_heading = "HTTPS")]
-    pub(super) refuse_query_keys: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          help_heading = "HTTPS")]
+    pub(super) refuse_query_keys: Option<bool>,
 
     /// Write the metrics to this file, too, for node_exporter's textfile collector
     ///
@@ -197,8 +198,9 @@ pub(super) struct ServeArgs {
     /// Open no port; needs --textfile
     ///
     /// No key is needed then, and no certificate is made.
-    #[arg(long, conflicts_with = "listen_address", help_heading = "HTTPS")]
-    pub(super) no_listener: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          help_heading = "HTTPS")]
+    pub(super) no_listener: Option<bool>,
 
     /// Open connections [default: 512]
     ///
@@ -261,6 +263,14 @@ pub(super) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = value::max_label_bytes,
           help_heading = "Limits")]
     pub(super) max_label_bytes: Option<usize>,
+
+    /// Bytes of a line with its line feed [default: 65536]
+    ///
+    /// A longer one is passed over and counted. The journal's format allows no more than the
+    /// default. 1024 to 65536.
+    #[arg(long, value_name = "N", value_parser = value::max_line_bytes,
+          help_heading = "Limits")]
+    pub(super) max_line_bytes: Option<usize>,
 }
 
 #[derive(Args)]

@@ -22,7 +22,7 @@ use crate::https::listener::ListenAddressError;
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// All keys, by their full names. An unknown one is compared with these.
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 27] = [
     "httpServer.listenAddress",
     "httpServer.tlsCertificatePath",
     "httpServer.tlsKeyPath",
@@ -36,6 +36,7 @@ const KEYS: [&str; 26] = [
     "exporter.maxConnections",
     "exporter.maxConnectionsPerClient",
     "exporter.maxLabelBytes",
+    "exporter.maxLineBytes",
     "exporter.maxSegments",
     "exporter.maxSeries",
     "exporter.maxWriters",
@@ -93,6 +94,7 @@ pub(super) struct Written {
     pub(super) checkpoint_interval: Option<Duration>,
     pub(super) max_series: Option<usize>,
     pub(super) max_label_bytes: Option<usize>,
+    pub(super) max_line_bytes: Option<usize>,
     pub(super) max_writers: Option<usize>,
     pub(super) max_segments: Option<usize>,
     pub(super) max_connections: Option<usize>,
@@ -209,6 +211,7 @@ impl Written {
                 &mut self.max_connections_per_client,
                 value::max_connections_per_client,
             ),
+            ("maxLineBytes", &mut self.max_line_bytes, value::max_line_bytes),
             ("maxSegments", &mut self.max_segments, value::max_segments),
             ("maxWriters", &mut self.max_writers, value::max_writers),
         ] {

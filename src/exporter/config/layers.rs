@@ -9,9 +9,9 @@ use super::file::Written;
 use super::keys::{self, Gathered};
 use super::web;
 use super::{
-    ClientAuth, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_JOURNAL, DEFAULT_LISTEN,
+    Bounds, ClientAuth, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_JOURNAL, DEFAULT_LISTEN,
     DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES, DEFAULT_POLL_INTERVAL, Invocation, Limits, ListenAddress,
-    Log, Memory, Problem, Reread, Surroundings, Task, TlsFiles, TlsVersion,
+    Log, Problem, Reread, Surroundings, Task, TlsFiles, TlsVersion,
 };
 use crate::exporter::log;
 use crate::exporter::serve::{Access, Users};
@@ -27,8 +27,15 @@ pub(super) fn serve(
     let written = args.config.as_deref().map(Written::read).transpose()?.unwrap_or_default();
     let gathered = gather(&args, key_files_typed, &written, around);
     let mut problems = gathered.problems;
-    let listens =
-        !(args.no_listener || written.no_listener.unwrap_or(false) && args.listen_address.is_empty());
+    // An address that was typed says enough against a file.
+    let listens = match (args.no_listener, args.listen_address.is_empty()) {
+        (Some(no_listener), _) => !no_listener,
+        (None, true) => !written.no_listener.unwrap_or(false),
+        (None, false) => true,
+    };
+    if !listens && !args.listen_address.is_empty() {
+        problems.push(Problem::new("--no-listener", "contradicts --listen-address; leave one of them out"));
+    }
     let textfile = args.textfile.clone().or_else(|| written.textfile.clone());
     if !listens && textfile.is_none() {
         problems
@@ -48,7 +55,7 @@ pub(super) fn serve(
         access: Access {
             keys: gathered.keys,
             users,
-            refuse_query_keys: args.refuse_query_keys || written.refuse_query_keys.unwrap_or(false),
+            refuse_query_keys: args.refuse_query_keys.or(written.refuse_query_keys).unwrap_or(false),
         },
         key_sources: gathered.sources,
         tls,
@@ -62,7 +69,7 @@ pub(super) fn serve(
             .or(written.checkpoint_interval)
             .unwrap_or(DEFAULT_CHECKPOINT_INTERVAL),
         limits: limits_of(&args.limits, &written),
-        memory: memory_of(&args, &written),
+        bounds: bounds_of(&args, &written),
         log,
         warnings: gathered.warnings,
         journal: args.journal.or(written.journal).unwrap_or_else(|| DEFAULT_JOURNAL.into()),
@@ -209,9 +216,10 @@ fn connections_of(args: &ServeArgs, written: &Written) -> Connections {
     }
 }
 
-fn memory_of(args: &ServeArgs, written: &Written) -> Memory {
-    let default = Memory::default();
-    Memory {
+fn bounds_of(args: &ServeArgs, written: &Written) -> Bounds {
+    let default = Bounds::default();
+    Bounds {
+        line_bytes: line_bytes_of(&args.limits, written),
         writers: args.max_writers.or(written.max_writers).unwrap_or(default.writers),
         segments: args.max_segments.or(written.max_segments).unwrap_or(default.segments),
     }
@@ -226,6 +234,10 @@ pub(super) fn limits_of(args: &LimitArgs, written: &Written) -> Limits {
         max_series: args.max_series.or(written.max_series).unwrap_or(DEFAULT_MAX_SERIES),
         max_label_bytes: args.max_label_bytes.or(written.max_label_bytes).unwrap_or(DEFAULT_MAX_LABEL_BYTES),
     }
+}
+
+pub(super) fn line_bytes_of(args: &LimitArgs, written: &Written) -> usize {
+    args.max_line_bytes.or(written.max_line_bytes).unwrap_or(Bounds::default().line_bytes)
 }
 
 pub(super) fn log_of(args: &LogArgs, written: &Written, around: &Surroundings) -> Log {

@@ -41,7 +41,7 @@ use clap::parser::ValueSource;
 
 use self::args::{CheckpointCommand, Cli, Command};
 use self::file::Written;
-use self::layers::{limits_of, log_of, serve, state_dir_of};
+use self::layers::{limits_of, line_bytes_of, log_of, serve, state_dir_of};
 use super::log;
 use super::serve::Access;
 use crate::https;
@@ -53,7 +53,7 @@ pub use self::value::DEFAULT_POLL_INTERVAL;
 pub use super::checkpointer::DEFAULT_CHECKPOINT_INTERVAL;
 pub use super::metrics::DEFAULT_MAX_SERIES;
 pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
-pub use crate::https::tls::Version as TlsVersion;
+pub use crate::https::certificate::Version as TlsVersion;
 
 /// The journal that is followed unless told otherwise.
 pub const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
@@ -86,6 +86,8 @@ pub enum Task {
         files: Vec<PathBuf>,
         /// Limits on what is counted.
         limits: Limits,
+        /// What is taken of the journals.
+        bounds: Bounds,
     },
     /// Serve a recording.
     Demo {
@@ -144,8 +146,8 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// Limits on what is counted.
     pub limits: Limits,
-    /// How much of the past is remembered.
-    pub memory: Memory,
+    /// What is taken of the journal, and how much of the past is remembered.
+    pub bounds: Bounds,
     /// How to log.
     pub log: Log,
     /// What is not wrong, but should be changed. To be logged once.
@@ -190,8 +192,9 @@ pub struct Limits {
     pub max_label_bytes: usize,
 }
 
-/// How much of the past is remembered, so that a line that comes again is recognised: 1 to 1,000,000 of each.
-pub use super::follow::Memory;
+/// Bytes of a line, 1,024 to 65,536, and what is remembered so that a line that comes again is recognised: 1 to
+/// 1,000,000 of each.
+pub use super::follow::Bounds;
 
 /// A certificate and its key, both readable when the configuration was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,7 +287,9 @@ where
     let task = match cli.command {
         None => return serve(cli.serve, &cli.log, key_files_typed, around, reread).map_err(Error::Config),
         Some(Command::Render(args)) => {
-            Task::Render { files: args.files, limits: limits_of(&args.limits, &Written::default()) }
+            let limits = limits_of(&args.limits, &Written::default());
+            let line_bytes = line_bytes_of(&args.limits, &Written::default());
+            Task::Render { files: args.files, limits, bounds: Bounds { line_bytes, ..Bounds::default() } }
         }
         Some(Command::Demo(args)) => Task::Demo { listen: args.listen_address, speed: args.speed },
         Some(Command::Checkpoint(CheckpointCommand::Show(args))) => {

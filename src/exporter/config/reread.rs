@@ -51,7 +51,7 @@ impl Config {
             ("textfile", self.textfile != other.textfile),
             ("poll interval", self.poll_interval != other.poll_interval),
             ("checkpoint interval", self.checkpoint_interval != other.checkpoint_interval),
-            ("limits", self.limits != other.limits || self.memory != other.memory),
+            ("limits", self.limits != other.limits || self.bounds != other.bounds),
             ("limits on connections", self.connections != other.connections),
             ("log format", self.log.format != other.log.format),
         ];

@@ -59,8 +59,9 @@ impl fmt::Display for Config {
         row("checkpoint interval", &show(self.checkpoint_interval))?;
         row("series per family", &self.limits.max_series)?;
         row("bytes of a label", &self.limits.max_label_bytes)?;
-        row("writers remembered", &self.memory.writers)?;
-        row("segments remembered", &self.memory.segments)?;
+        row("bytes of a line", &self.bounds.line_bytes)?;
+        row("writers remembered", &self.bounds.writers)?;
+        row("segments remembered", &self.bounds.segments)?;
         let Connections { max, max_per_client } = self.connections;
         row("connections", &format!("{max}, {max_per_client} of one client"))?;
         row("log", &format!("{}, {}", word(&self.log.format), word(&self.log.level)))?;

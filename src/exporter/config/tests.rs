@@ -125,6 +125,7 @@ fn flags_are_stronger_than_the_file() {
         ["--checkpoint-interval", "1s"],
         ["--max-series", "7"],
         ["--max-label-bytes", "64"],
+        ["--max-line-bytes", "2048"],
         ["--log-format", "human"],
         ["--log-level", "error"],
     ]
@@ -142,7 +143,7 @@ fn flags_are_stronger_than_the_file() {
     );
     assert_eq!(config.limits, Limits { max_series: 7, max_label_bytes: 64 });
     assert_eq!(config.connections, Connections { max: 9, max_per_client: 5 });
-    assert_eq!(config.memory, Memory { writers: 11, segments: 12 });
+    assert_eq!(config.bounds, Bounds { line_bytes: 2048, writers: 11, segments: 12 });
     assert_eq!(config.textfile.as_deref(), Some(Path::new("typed.prom")));
     assert_eq!(config.client_auth, Some(ClientAuth { authorities: other.into(), required: true }));
     assert_eq!(config.log, Log { format: log::Format::Human, level: log::Level::Error });
@@ -199,6 +200,19 @@ fn the_state_directory_of_the_unit_is_the_default() {
 }
 
 #[test]
+fn a_flag_that_is_there_or_not_can_take_back_what_the_file_says() {
+    let file = directory().join("surface.good.json");
+    let refuses = |words: &[&str]| {
+        let words = [&["--config", file.to_str().unwrap()], words].concat();
+        config(&words, &with_key()).unwrap().access.refuse_query_keys
+    };
+    assert!(refuses(&[]) && refuses(&["--refuse-query-keys"]) && !refuses(&["--refuse-query-keys=false"]));
+    let listens = |words: &[&str]| !config(words, &with_key()).unwrap().listen.is_empty();
+    assert!(!listens(&["--no-listener", "--textfile", "a.prom"]));
+    assert!(listens(&["--no-listener=false", "--textfile", "a.prom"]));
+}
+
+#[test]
 fn wrong_usage_names_the_flag() {
     for (words, flag) in [
         (&["--tls-certificate", "x"] as &[&str], "--tls-key"),
@@ -229,8 +243,10 @@ fn subcommands_need_no_key() {
     let task = |words: &[&str]| read_words(words, &Surroundings::default()).unwrap().task;
     let limits = Limits { max_series: 5, max_label_bytes: DEFAULT_MAX_LABEL_BYTES };
     assert!(matches!(
-        task(&["render", "--max-series", "5", "a.jsonl", "-"]),
-        Task::Render { files, limits: found } if files == [Path::new("a.jsonl"), Path::new("-")] && found == limits
+        task(&["render", "--max-series", "5", "--max-line-bytes", "2048", "a.jsonl", "-"]),
+        Task::Render { files, limits: found, bounds } if files == [Path::new("a.jsonl"), Path::new("-")]
+            && found == limits
+            && bounds == Bounds { line_bytes: 2048, ..Bounds::default() }
     ));
     assert!(matches!(task(&["demo"]), Task::Demo { listen: DEMO_LISTEN, speed: 1.0 }));
     assert!(matches!(task(&["demo", "--speed", "60"]), Task::Demo { speed: 60.0, .. }));
@@ -274,8 +290,9 @@ fn the_help_fits_a_terminal_and_tells_defaults() {
         ("--checkpoint-interval", value::show(DEFAULT_CHECKPOINT_INTERVAL)),
         ("--max-series", DEFAULT_MAX_SERIES.to_string()),
         ("--max-label-bytes", DEFAULT_MAX_LABEL_BYTES.to_string()),
-        ("--max-writers", Memory::default().writers.to_string()),
-        ("--max-segments", Memory::default().segments.to_string()),
+        ("--max-line-bytes", Bounds::default().line_bytes.to_string()),
+        ("--max-writers", Bounds::default().writers.to_string()),
+        ("--max-segments", Bounds::default().segments.to_string()),
         ("--max-connections", Connections::default().max.to_string()),
         ("--max-connections-per-client", Connections::default().max_per_client.to_string()),
     ] {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use journal_schema::limits;
 
 use crate::exporter::metrics::labels::MIN_MAX_LABEL_BYTES;
 
@@ -22,6 +23,9 @@ const MAX_SERIES: RangeInclusive<u64> = 1..=4_000_000_000;
 
 /// Below, little but the digest would be left of a value. What is above the length of a line lifts the limit.
 const MAX_LABEL_BYTES: RangeInclusive<u64> = MIN_MAX_LABEL_BYTES as u64..=1_000_000_000;
+
+/// Below, lines of an agent that names things as people do would be lost. Above, there are no lines.
+const MAX_LINE_BYTES: RangeInclusive<u64> = 1024..=limits::MAX_LINE_BYTES as u64;
 
 /// Two: with one, a client that merely connects could hold off a scraper for ever.
 const MAX_CONNECTIONS: RangeInclusive<u64> = 2..=65_536;
@@ -53,6 +57,11 @@ pub(super) fn max_series(text: &str) -> Result<usize, String> {
 /// Reads a limit of bytes in a label value.
 pub(super) fn max_label_bytes(text: &str) -> Result<usize, String> {
     count(text, MAX_LABEL_BYTES)
+}
+
+/// Reads a limit of bytes in a line.
+pub(super) fn max_line_bytes(text: &str) -> Result<usize, String> {
+    count(text, MAX_LINE_BYTES)
 }
 
 /// Reads a limit of connections.

@@ -85,10 +85,13 @@ impl Follower {
     /// Takes a piece; says whether it is a line that names itself.
     fn piece(&mut self, piece: Piece<'_>, source: &Source<'_>, offset: u64) -> bool {
         match piece {
-            Piece::Line(line) => return self.line(line, source, offset),
+            // Without its LF. What is too long is not even decoded.
+            Piece::Line(line) if line.len() < self.line_bytes => return self.line(line, source, offset),
+            Piece::Line(_) | Piece::Overlong => {
+                self.damage(Reason::Overlong, "longer than a line may be", source, offset);
+            }
             Piece::Torn => self.damage(Reason::Torn, "cut off by NUL bytes", source, offset),
             Piece::Padding => self.damage(Reason::Padding, "NUL bytes", source, offset),
-            Piece::Overlong => self.damage(Reason::Overlong, "longer than a line may be", source, offset),
             Piece::Skipped => {}
         }
         false

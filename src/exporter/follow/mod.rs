@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use journal_schema::Reason;
 use journal_schema::glance::Glancer;
+use journal_schema::limits::MAX_LINE_BYTES;
 use serde::{Deserialize, Serialize};
 
 use self::lines::{Batches, Source};
@@ -42,18 +43,21 @@ pub use self::tally::{JournalState, Tally};
 /// Bytes read at once. Several of the longest lines, and small enough to stay in the processor's cache.
 const READ_BYTES: usize = 256 * 1024;
 
-/// How much a follower remembers.
+/// What a follower takes at most, and how much it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
-    /// Writers.
+pub struct Bounds {
+    /// Bytes of a line with its LF. A longer one is passed over and counted; more than the contract allows is never
+    /// taken.
+    pub line_bytes: usize,
+    /// Writers remembered.
     pub writers: usize,
-    /// Segments.
+    /// Segments remembered.
     pub segments: usize,
 }
 
-impl Default for Memory {
-    fn default() -> Memory {
-        Memory { writers: DEFAULT_MAX_WRITERS, segments: DEFAULT_MAX_SEGMENTS }
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { line_bytes: MAX_LINE_BYTES, writers: DEFAULT_MAX_WRITERS, segments: DEFAULT_MAX_SEGMENTS }
     }
 }
 
@@ -61,6 +65,8 @@ impl Default for Memory {
 #[derive(Debug)]
 pub struct Follower {
     journal: PathBuf,
+    /// Bytes that a line may have with its LF.
+    line_bytes: usize,
     metrics: Metrics,
     segments: Segments,
     writers: Writers,
@@ -133,17 +139,18 @@ pub enum Go {
 
 impl Follower {
     /// A follower that has read nothing yet.
-    pub fn new(journal: &Path, metrics: Metrics, memory: Memory) -> Follower {
-        Follower::restore(journal, metrics, FollowRecord::default(), memory)
+    pub fn new(journal: &Path, metrics: Metrics, bounds: Bounds) -> Follower {
+        Follower::restore(journal, metrics, FollowRecord::default(), bounds)
     }
 
     /// A follower that goes on from a record.
-    pub fn restore(journal: &Path, metrics: Metrics, record: FollowRecord, memory: Memory) -> Follower {
+    pub fn restore(journal: &Path, metrics: Metrics, record: FollowRecord, bounds: Bounds) -> Follower {
         Follower {
             journal: journal.to_owned(),
+            line_bytes: bounds.line_bytes,
             metrics,
-            segments: Segments::restore(record.segments, memory.segments),
-            writers: Writers::restore(record.writers, memory.writers),
+            segments: Segments::restore(record.segments, bounds.segments),
+            writers: Writers::restore(record.writers, bounds.writers),
             tally: record.tally,
             seen: HashMap::new(),
             growing: HashMap::new(),

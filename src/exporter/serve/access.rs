@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::auth::Keys;
+use super::keys::Keys;
 use super::users::Users;
 
 /// Who may read the metrics.

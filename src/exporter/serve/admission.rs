@@ -9,9 +9,10 @@ use warp::http::{HeaderMap, StatusCode};
 use warp::reply::Response;
 
 use super::access::Access;
+use super::answer::empty;
 use super::auth::{self, Credentials, Judged, Refusal};
 use super::passwords::Busy;
-use super::routes::{Site, empty};
+use super::site::Site;
 use crate::https::Peer;
 use crate::https::attempts::Standing;
 

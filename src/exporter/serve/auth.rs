@@ -1,4 +1,4 @@
-//! Who may read the metrics: the keys, what a request offers, and the verdict. Knows no route and answers nothing;
+//! Whether a request may read the metrics: what it offers, and the verdict. Knows no route and answers nothing;
 //! how often a client may be wrong is the business of [`crate::https::attempts`].
 //!
 //! A request may carry a key in three places: `?key=` (as the monitoring guide writes it), `Authorization: Bearer`,
@@ -11,8 +11,6 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConstantTimeEq as _};
 use warp::http::HeaderMap;
 use warp::http::header::AUTHORIZATION;
 
@@ -27,57 +25,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// The keys that open the metrics. Only their SHA-256 digests are kept: they have one length, so that a comparison
-/// takes the same time whatever the key, and the secrets themselves leave the memory of this process early.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Keys {
-    digests: Vec<[u8; 32]>,
-}
-
-impl Keys {
-    /// Adds a key. An empty one is not taken: it would open the metrics to everyone, so `false` says that the
-    /// caller has to refuse it.
-    #[must_use]
-    pub fn add(&mut self, key: &[u8]) -> bool {
-        if key.is_empty() {
-            return false;
-        }
-        let digest = digest(key);
-        if !self.digests.contains(&digest) {
-            self.digests.push(digest);
-        }
-        true
-    }
-
-    /// How many different keys there are.
-    pub fn len(&self) -> usize {
-        self.digests.len()
-    }
-
-    /// Whether there is no key, and so nobody is admitted.
-    pub fn is_empty(&self) -> bool {
-        self.digests.is_empty()
-    }
-
-    /// Whether `offered` is one of the keys. Takes a time that depends on the length of `offered` alone: every key
-    /// is looked at, and every byte of each digest.
-    pub fn admit(&self, offered: &[u8]) -> bool {
-        let offered = digest(offered);
-        let any = self
-            .digests
-            .iter()
-            .fold(Choice::from(0), |found, key| found | key.as_slice().ct_eq(offered.as_slice()));
-        any.into()
-    }
-}
-
-/// Shows how many keys there are, and nothing of them.
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("count", &self.len()).finish_non_exhaustive()
-    }
-}
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,10 +107,6 @@ struct Offer {
     user: Option<Vec<u8>>,
 }
 
-fn digest(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
-}
-
 /// The key in the query, if there is one. An empty one is none.
 fn from_query(query: &str) -> Result<Option<Vec<u8>>, Refusal> {
     let mut values = query::values(query, KEY_PARAMETER);
@@ -213,6 +156,7 @@ mod tests {
     use proptest::prelude::*;
     use warp::http::HeaderValue;
 
+    use super::super::keys::Keys;
     use super::*;
 
     fn keys(keys: &[&str]) -> Keys {
@@ -346,23 +290,6 @@ mod tests {
         assert!(!none.admit(b""));
         assert_eq!(judge(&none, "key=", &HeaderMap::new()), Err(Refusal::Missing));
         assert_eq!(judge(&none, "key=x", &HeaderMap::new()), Err(Refusal::Wrong));
-    }
-
-    #[test]
-    fn an_empty_key_is_not_taken() {
-        let mut keys = Keys::default();
-        assert!(!keys.add(b""));
-        assert!(keys.is_empty());
-    }
-
-    #[test]
-    fn the_same_key_twice_is_one_key() {
-        assert_eq!(keys(&["a", "b", "a"]).len(), 2);
-    }
-
-    #[test]
-    fn debug_shows_the_count_and_no_key() {
-        assert_eq!(format!("{:?}", keys(&["secret", "other"])), "Keys { count: 2, .. }");
     }
 
     proptest! {

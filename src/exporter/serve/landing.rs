@@ -8,8 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use warp::http::HeaderValue;
 
-use super::routes::METRICS_PATH;
-use super::status::STATUS_PATH;
+use super::site::{METRICS_PATH, STATUS_PATH};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\

@@ -2,9 +2,9 @@
 //!
 //! # Layout
 //!
-//! * [`mod@routes`]: which path and method gets what.
-//! * [`auth`]: whether a request may read the metrics; `query` decodes what it offers. [`access`]: who may, as of now;
-//!   [`users`]: those with passwords, which `passwords` checks.
+//! * [`mod@routes`]: which path and method gets what, out of one [`site`]; `answer`: the short ones.
+//! * [`auth`]: whether a request may read the metrics; `query` decodes what it offers. [`access`]: who may, as of now:
+//!   [`keys`], and [`users`] with passwords, which `passwords` checks.
 //! * `admission`: lets a request in, or says how it is answered instead.
 //! * [`body`]: rendered bodies, shared between scrapes; [`accept`] chooses their format, [`encoding`] their coding,
 //!   both by `weight`.
@@ -14,22 +14,25 @@
 pub mod accept;
 pub mod access;
 mod admission;
+mod answer;
 pub mod auth;
 pub mod body;
 pub mod connections;
 pub mod counts;
 pub mod encoding;
+pub mod keys;
 mod landing;
 mod passwords;
 mod query;
 pub mod routes;
+pub mod site;
 pub mod status;
 pub mod users;
 mod weight;
 
 pub use access::{Access, Gate};
-pub use auth::Keys;
 pub use connections::Connections;
-pub use routes::{METRICS_PATH, Site, routes};
-pub use status::STATUS_PATH;
+pub use keys::Keys;
+pub use routes::routes;
+pub use site::{METRICS_PATH, STATUS_PATH, Site};
 pub use users::Users;

@@ -3,8 +3,8 @@
 //!
 //! | path | answers |
 //! |---|---|
-//! | [`METRICS_PATH`] | the metrics, to who has a key |
-//! | [`status::STATUS_PATH`] | the status page, to who has a key; its form comes back by `POST` |
+//! | [`super::METRICS_PATH`] | the metrics, to who has a key |
+//! | [`super::STATUS_PATH`] | the status page, to who has a key; its form comes back by `POST` |
 //! | `/` | a page for people |
 //! | `/-/healthy` | 200 |
 //! | `/-/ready` | 200 once the journal has been caught up with, 503 before |
@@ -13,9 +13,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
 
-use prometheus::Registry;
 use warp::Filter;
 use warp::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -26,66 +24,16 @@ use warp::hyper::body::Bytes;
 use warp::reply::Response;
 
 use super::accept::Type;
-use super::access::Gate;
 use super::admission::admit;
-use super::body::Bodies;
-use super::counts::Counts;
+use super::answer::plain;
 use super::encoding::{self, Encoding};
-use super::passwords::Passwords;
-use super::status::history::History;
-use super::status::{self, Status};
-use super::{accept, landing};
+use super::site::Site;
+use super::{accept, landing, status};
 use crate::exporter::published::Published;
 use crate::https::Peer;
-use crate::https::attempts::Attempts;
-
-/// Path of the metrics, as in Etcha's monitoring guide.
-pub const METRICS_PATH: &str = "/etcha/v1/system/metrics";
 
 /// Methods that every path takes.
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD");
-
-/// Plain text for people.
-const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-
-/// What the routes answer from.
-#[derive(Debug)]
-pub struct Site {
-    pub(super) gate: Gate,
-    pub(super) attempts: Attempts,
-    pub(super) passwords: Passwords,
-    bodies: Bodies,
-    pub(super) published: Published,
-    pub(super) status: Status,
-    pub(super) counts: Counts,
-}
-
-impl Site {
-    /// A site that shows `published` and the families in `registry`, where it registers its own, to whom
-    /// `gate` lets in.
-    ///
-    /// # Errors
-    ///
-    /// When the families of this room are registered already.
-    pub fn new(gate: Gate, published: Published, registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counts = Counts::register(registry)?;
-        let bodies = Bodies::new(published.clone(), registry.clone(), counts.clone());
-        Ok(Self {
-            gate,
-            attempts: Attempts::new(Instant::now()),
-            passwords: Passwords::default(),
-            bodies,
-            published,
-            status: Status::default(),
-            counts,
-        })
-    }
-
-    /// The history that the status page shows, for who fills it.
-    pub fn history(&self) -> Arc<History> {
-        self.status.history()
-    }
-}
 
 /// The routes of `site`. Every request has an answer: nothing is rejected.
 pub fn routes(
@@ -218,20 +166,6 @@ fn only_reads(method: &Method, answer: impl FnOnce() -> Response) -> Response {
 fn method_not_allowed() -> Response {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
     response.headers_mut().insert(ALLOW, ALLOWED);
-    response
-}
-
-pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {
-    let mut response = Response::new(text.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, PLAIN);
-    response
-}
-
-pub(super) fn empty(status: StatusCode) -> Response {
-    let mut response = Response::new(Bytes::new().into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, PLAIN);
     response
 }
 

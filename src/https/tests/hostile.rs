@@ -56,6 +56,35 @@ async fn a_lasting_flood_of_connections_delays_no_right_request() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_elsewhere_as_fast_as_it_can_takes_no_place_of_a_right_request() {
+    let server = Server::start(Limits::default());
+    let address = server.address;
+    let flood = tokio::spawn(async move {
+        let mut held = std::collections::VecDeque::new();
+        // Bounded, because each leaves a port behind that is not to be had for a while.
+        for _ in 0..10_000 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+            if let Ok(stream) = socket.connect(address).await {
+                held.push_back(stream);
+            }
+            if held.len() > 300 {
+                held.pop_front();
+            }
+        }
+    });
+    until("the flood is in", || server.counters.evicted_per_client.get() > 200).await;
+    let mut answered = 0;
+    while !flood.is_finished() {
+        server.get_promptly().await;
+        answered += 1;
+    }
+    assert!(answered > 0, "the flood was over before it was measured");
+    flood.await.unwrap();
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn the_oldest_silent_connection_makes_room_at_each_limit() {
     for (connections, connections_per_client) in [(2, 5), (5, 2)] {

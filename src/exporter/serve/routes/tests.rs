@@ -6,11 +6,13 @@ use std::io::Read as _;
 use std::pin::Pin;
 
 use hyper_util::service::TowerToHyperService;
+use prometheus::Registry;
 use warp::http::Request;
 use warp::hyper::body::Body as _;
 use warp::hyper::service::Service as _;
 
-use super::super::status::STATUS_PATH;
+use super::super::access::Gate;
+use super::super::site::{METRICS_PATH, STATUS_PATH};
 use super::*;
 use crate::exporter::log::{self, Page};
 use crate::exporter::published::Snapshot;

@@ -5,10 +5,11 @@
 //!
 //! * `page`: the HTML; `plot`: the drawings in it; `shown`: single values.
 //! * [`history`]: the hour that the drawings show.
-//! * `session`: who has shown a key already.
+//! * `session`: who has shown a key already; `kept`: these and the history, between requests.
 //! * this file: requests and answers.
 
 pub mod history;
+pub(super) mod kept;
 mod page;
 mod plot;
 mod session;
@@ -25,33 +26,15 @@ use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::hyper::body::Bytes;
 use warp::reply::Response;
 
-use self::history::History;
-use self::session::Sessions;
 use super::admission::{admit, check, refuse};
+use super::answer::plain;
 use super::auth::{Credentials, Refusal};
 use super::query;
-use super::routes::{Site, plain};
+use super::site::{STATUS_PATH, Site};
 use crate::https::Peer;
-
-/// Path of the page.
-pub const STATUS_PATH: &str = "/etcha/v1/system/status";
 
 /// Longest form in bytes: the longest key, fully encoded, and a user's name.
 pub(super) const MAX_FORM_BYTES: u64 = 8 * 1024;
-
-/// What the page keeps between requests.
-#[derive(Debug, Default)]
-pub struct Status {
-    history: Arc<History>,
-    sessions: Sessions,
-}
-
-impl Status {
-    /// The history that the page shows, for who fills it.
-    pub fn history(&self) -> Arc<History> {
-        Arc::clone(&self.history)
-    }
-}
 
 /// Answers a request to see the page.
 pub(super) async fn show(

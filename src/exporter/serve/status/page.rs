@@ -12,7 +12,7 @@ use journal_schema::Reason;
 use sha2::{Digest as _, Sha256};
 use warp::http::HeaderValue;
 
-use super::STATUS_PATH;
+use super::super::site::STATUS_PATH;
 use super::history::Sample;
 use super::plot::{per_minute, plot, whole};
 use super::shown::{Moment, Shown};

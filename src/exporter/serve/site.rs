@@ -1,0 +1,60 @@
+//! The site: what all routes answer from, and the two paths that others link to. Answers nothing itself.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus::Registry;
+
+use super::access::Gate;
+use super::body::Bodies;
+use super::counts::Counts;
+use super::passwords::Passwords;
+use super::status::history::History;
+use super::status::kept::Kept;
+use crate::exporter::published::Published;
+use crate::https::attempts::Attempts;
+
+/// Path of the metrics, as in Etcha's monitoring guide.
+pub const METRICS_PATH: &str = "/etcha/v1/system/metrics";
+
+/// Path of the status page.
+pub const STATUS_PATH: &str = "/etcha/v1/system/status";
+
+/// What the routes answer from.
+#[derive(Debug)]
+pub struct Site {
+    pub(super) gate: Gate,
+    pub(super) attempts: Attempts,
+    pub(super) passwords: Passwords,
+    pub(super) bodies: Bodies,
+    pub(super) published: Published,
+    pub(super) status: Kept,
+    pub(super) counts: Counts,
+}
+
+impl Site {
+    /// A site that shows `published` and the families in `registry`, where it registers its own, to whom
+    /// `gate` lets in.
+    ///
+    /// # Errors
+    ///
+    /// When the families of this room are registered already.
+    pub fn new(gate: Gate, published: Published, registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counts = Counts::register(registry)?;
+        let bodies = Bodies::new(published.clone(), registry.clone(), counts.clone());
+        Ok(Self {
+            gate,
+            attempts: Attempts::new(Instant::now()),
+            passwords: Passwords::default(),
+            bodies,
+            published,
+            status: Kept::default(),
+            counts,
+        })
+    }
+
+    /// The history that the status page shows, for who fills it.
+    pub fn history(&self) -> Arc<History> {
+        Arc::clone(&self.status.history)
+    }
+}
