@@ -185,7 +185,7 @@ fn certificate(config: &ServerConfig, own: Option<&SelfSigned>) -> Result<Tls, L
             key: key.clone(),
             client_authorities: None,
             clients_optional: false,
-            least_version: https::tls::Version::default(),
+            least_version: certificate::Version::default(),
         },
         (None, Some(own)) => {
             if let Ensured::Made { .. } = ensure(own).map_err(ListenError::SelfSigned)? {
