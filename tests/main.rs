@@ -7,6 +7,7 @@ mod browser;
 mod checkpoint;
 mod content;
 mod crash;
+mod demo;
 mod engine;
 mod following;
 mod formats;
