@@ -36,7 +36,8 @@
 //! 1 MiB for a script and 8 MiB for a run, and a variable holds 96 KiB.
 //!
 //! *Patterns.* An unknown key is an error. `getConfig().vars` holds `source` and `test`, and `jwt` in a run from a token;
-//! facts about the host (`sysinfo`) are not there. All imports of a program have to exist, also those that it may not
+//! `target` when it is
+//! pushed; facts about the host (`sysinfo`) are not there. All imports of a program have to exist, also those that it may not
 //! evaluate.
 //!
 //! *Sources.* A run counts once; one that finds nothing to run does not count. One that fetched a Pattern only to store it
@@ -45,7 +46,13 @@
 //! `Last-Modified` in memory and does not follow redirects. `local` records nothing in the journal: it is no run of the
 //! engine.
 //!
-//! *Configuration.* `-c` with a file that is not there is an error; the default file may be missing. Variables in the
+//! *Pushing.* Targets listen on 4001 unless they say otherwise, and `insecure` is plain HTTP. The domain suffix is for targets
+//! of the configuration that are no addresses. A pattern is rendered and signed for each target; build Commands run once for
+//! all that render to the same. The Commands' own rules for signing and verifying (`signingCommands`, `verifyCommands`,
+//! `jwtRule`) are not there.
+//!
+//! *Configuration.* Of `httpServer` there are `listenAddress`, `tlsCertificatePath` and `tlsKeyPath`; `httpClient` has one key of
+//! its own, `tlsCAPath`, a file with certificates to trust. `-c` with a file that is not there is an error; the default file may be missing. Variables in the
 //! environment that begin with no section's name are left alone.
 
 pub mod agent;
