@@ -9,10 +9,12 @@
 pub mod events;
 mod perform;
 pub mod push;
+mod turn;
 pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::client::Client;
 use super::config::{Config, Source};
@@ -27,6 +29,8 @@ use super::stop::{Stop, Stopper};
 use super::token::{self, Claims};
 use events::System;
 use perform::{Ran, Wish};
+pub use turn::NoTurn;
+use turn::{Turn, Turns};
 
 /// All Sources, and where their runs are recorded.
 pub struct Sources {
@@ -42,8 +46,7 @@ pub struct Sources {
 /// What changes of one Source.
 #[derive(Default)]
 struct State {
-    /// Held by the run whose turn it is.
-    turn: Mutex<()>,
+    turns: Turns,
     current: Mutex<Current>,
     /// What came from each place the last time, by its position in `pullPaths`.
     fetched: Mutex<BTreeMap<usize, Fetched>>,
@@ -117,7 +120,7 @@ impl Sources {
             public_key: key_id.to_owned(),
             remote_addr: String::new(),
         };
-        let turn = take_turn(source, state);
+        let turn = take_turn(source, state, None);
         let pulled = match self.pull(name, source, state) {
             Ok(pulled) => pulled,
             Err(why) => {
@@ -208,9 +211,13 @@ impl Sources {
     }
 }
 
-/// Waits for the turn of the Source, if its runs have to.
-fn take_turn<'a>(source: &Source, state: &'a State) -> Option<MutexGuard<'a, ()>> {
-    (!source.run_multi).then(|| lock(&state.turn))
+/// Waits for the turn of the Source, if its runs have to, for `longest` at most.
+fn take_turn<'a>(
+    source: &Source,
+    state: &'a State,
+    longest: Option<Duration>,
+) -> Result<Option<Turn<'a>>, NoTurn> {
+    if source.run_multi { Ok(None) } else { state.turns.take(longest).map(Some) }
 }
 
 /// A holder that panicked has left nothing half done: values are only replaced as a whole.

@@ -358,3 +358,47 @@ fn a_webhook_sees_its_request_and_answers_by_events() {
         .collect();
     assert_eq!(runs, ["\"a\" false true", "\"b\" false true", "\"a\" false true", "\"c\" true true"]);
 }
+
+#[test]
+fn those_who_wait_for_one_source_keep_no_other_waiting_and_do_not_wait_for_ever() {
+    let home = Home::new();
+    let keys = Keys::new("k");
+    // The first run, before anybody listens, ends at once; the second one is there until it may go.
+    let check = "if ! test -e once; then touch once; exit 0; fi; touch busy; \
+                 for i in $(seq 1200); do test -e go && exit 0; sleep 0.05; done";
+    let mut engine = home.listen(&json!({
+        "journal": {"path": "journal.jsonl"},
+        "run": {"verifyKeys": keys.public, "timeoutPush": "2s"},
+        "sources": {
+            "fast": {"allowPush": true},
+            "slow": {"allowPush": true, "runFrequency": "100ms", "commands": [{"id": "s", "check": check}]}
+        }
+    }));
+    let token = keys.sign("{run: [{id: 'a'}]}");
+    wait_until(SOON, "the slow run", || home.path("busy").exists());
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..5).map(|_| scope.spawn(|| engine.push("slow", &token))).collect();
+        assert_eq!(engine.push("fast", &token).status, 200);
+        for waiting in waiting {
+            let answer = waiting.join().unwrap();
+            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+        }
+    });
+    home.write("go", "");
+    assert!(engine.process.terminate().success());
+    let pushes = home.lines().into_iter().filter(|line| line["trigger"] == "push");
+    assert_eq!(pushes.map(|line| line["name"].clone()).collect::<Vec<_>>(), [json!("fast")]);
+}
+
+#[test]
+fn the_readmes_engine_configuration_is_taken() {
+    let home = Home::new();
+    home.write("deploy.pub", &format!("{}\n", Keys::new("deploy").public));
+    let directory = home.path("").to_string_lossy().trim_end_matches('/').to_owned();
+    let config = crate::readme::example("engine configuration")
+        .replace("/etc/etcha", &directory)
+        .replace("/var/lib/etcha", &directory);
+    home.write("etcha.jsonnet", &config);
+    home.says(&["run", "--once"]);
+    assert_eq!(events(&home), ["engine", "engine"]);
+}

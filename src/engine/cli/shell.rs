@@ -44,7 +44,11 @@ impl Shell {
             "a shell needs a key that the other side verifies with; set `build_signingKey` \
              (`etcha-engine generate-keys` makes one)",
         )?;
-        let host = host(&target.hostname, &config.build.push_domain_suffix);
+        let host = match &self.host {
+            // Who names a host means that one.
+            Some(_) => target.hostname.clone(),
+            None => host(&target.hostname, &config.build.push_domain_suffix),
+        };
         let server = Server {
             host: &host,
             port: self.port.unwrap_or(target.port),

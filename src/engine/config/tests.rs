@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::layers::Layers;
 use super::*;
+use crate::engine::key::{Algorithm, generate};
 
 fn wrong(value: Value) -> String {
     ConfigError::Wrong(Config::read(value).unwrap_err()).to_string()
@@ -104,6 +105,18 @@ fn what_cannot_be_is_told_with_its_place() {
             "configuration, sources, `a`: `pullPaths` needs a key to verify with; give `verifyKeys` here or in `run`",
         ),
         (
+            json!({"sources": {"a": {"shell": {"user": "x"}}}}),
+            "configuration, sources, `a`, shell: `command` is missing; name the program that a shell runs, such as /bin/bash -l",
+        ),
+        (
+            json!({"sources": {"a": {"shell": {"command": "sh"}}}}),
+            "configuration, sources, `a`: `shell` needs a key to verify with; give `verifyKeys` here or in `run`",
+        ),
+        (
+            json!({"run": {"timeoutShell": "0s"}}),
+            "configuration, run: `timeoutShell` has to be longer than nothing and at most 24h",
+        ),
+        (
             json!({"sources": {"a": {"runFrequency": "1ms"}}}),
             "configuration, sources, `a`: `runFrequency` is shorter than 100ms",
         ),
@@ -120,6 +133,17 @@ fn what_cannot_be_is_told_with_its_place() {
     for (value, expected) in cases {
         assert_eq!(wrong(value), expected);
     }
+}
+
+#[test]
+fn a_shell_that_would_not_be_the_one_that_is_named_is_refused() {
+    let key = generate(Algorithm::Ed25519, None).unwrap().public;
+    let config = |allow: bool| json!({"exec": {"allowOverride": allow}, "sources": {"a": {"verifyKeys": key, "shell": {"command": "sh"}}}});
+    assert!(Config::read(config(true)).unwrap().sources["a"].shell.is_some());
+    assert_eq!(
+        wrong(config(false)),
+        "configuration, sources, `a`: `shell` has no effect, because `allowOverride` is off in `exec`"
+    );
 }
 
 #[test]

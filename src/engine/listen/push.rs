@@ -13,6 +13,7 @@ use super::Site;
 use super::answer::{self, Answer};
 use super::bodies::{Held, Unread};
 use super::site::broken;
+use crate::engine::source::NoTurn;
 use crate::engine::source::push::{Push, PushResult};
 use crate::engine::token;
 use crate::https::Peer;
@@ -59,7 +60,11 @@ pub(super) async fn answer(
         // Whoever pushed may be gone.
         sources.push(push, |result| drop(send.send(result)));
     });
-    receive.await.map_or_else(|_| broken(), |result| told(&result))
+    match receive.await {
+        Ok(Ok(result)) => told(&result),
+        Ok(Err(NoTurn)) => answer::busy(),
+        Err(_) => broken(),
+    }
 }
 
 /// What the query asks for.

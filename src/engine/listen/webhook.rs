@@ -13,6 +13,7 @@ use super::Site;
 use super::answer::{self, Answer};
 use super::bodies::Unread;
 use super::site::broken;
+use crate::engine::source::NoTurn;
 use crate::engine::source::webhook::{Hook, HookAnswer};
 use crate::https::Peer;
 
@@ -53,8 +54,9 @@ pub(super) async fn answer(
             answer
         });
         match ran.await {
-            Ok(Some(answer)) => return said(answer),
-            Ok(None) => {}
+            Ok(Ok(Some(answer))) => return said(answer),
+            Ok(Ok(None)) => {}
+            Ok(Err(NoTurn)) => return answer::busy(),
             Err(_) => return broken(),
         }
     }

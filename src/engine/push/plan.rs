@@ -1,6 +1,8 @@
 //! What goes to which target: a token for each, since its variables and its name are seen by the program. Build Commands
 //! run once for all targets whose programs render to the same.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::{Push, PushError};
@@ -59,7 +61,11 @@ pub(super) fn plan(
         let claims = build::claims(&pattern, imports, built);
         let token = token::sign(&claims, key).map_err(|why| wrong(BuildError::Sign(why)))?;
         planned.push(Planned {
-            host: host(&target.hostname, &config.build.push_domain_suffix),
+            // Who names a host means that one.
+            host: match push.host {
+                Some(_) => target.hostname.clone(),
+                None => host(&target.hostname, &config.build.push_domain_suffix),
+            },
             port: push.port.unwrap_or(target.port),
             tls: !target.insecure,
             path: path(push, &target),
@@ -134,9 +140,10 @@ fn path(push: &Push<'_>, target: &Target) -> String {
     if query.is_empty() { format!("{path}/{source}") } else { format!("{path}/{source}?{query}") }
 }
 
-/// Names without a domain get the one for them; addresses and this host itself do not.
+/// Names get the domain of the configuration; addresses do not.
 pub(in crate::engine) fn host(name: &str, suffix: &str) -> String {
-    if suffix.is_empty() || name == "localhost" || name.contains(['.', ':']) {
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    if suffix.is_empty() || address.parse::<IpAddr>().is_ok() {
         return name.to_owned();
     }
     format!("{name}.{}", suffix.trim_start_matches('.'))
@@ -147,15 +154,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_without_a_domain_get_one() {
+    fn names_get_the_domain_and_addresses_do_not() {
         let cases = [
             ("web1", ".example.org", "web1.example.org"),
             ("web1", "example.org", "web1.example.org"),
             ("web1", "", "web1"),
-            ("web1.lan", "example.org", "web1.lan"),
+            ("web1.lan", "example.org", "web1.lan.example.org"),
             ("192.0.2.1", "example.org", "192.0.2.1"),
-            ("::1", "example.org", "::1"),
-            ("localhost", "example.org", "localhost"),
+            ("[::1]", "example.org", "[::1]"),
         ];
         for (name, suffix, expected) in cases {
             assert_eq!(host(name, suffix), expected);

@@ -105,7 +105,8 @@ impl Sources {
             ("ETCHA_SOURCE_NAME", name),
             ("ETCHA_SOURCE_TRIGGER", "event"),
         ];
-        if self.run_current(name, &origin, &variables, None).is_none() {
+        // Without a limit there always comes a turn.
+        if let Ok(None) = self.run_current(name, &origin, &variables, None) {
             tracing::warn!(source = name, event, "event: there is no pattern to run yet");
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 
-use super::{Outcome, Sources, State, Token, lock, take_turn};
+use super::{NoTurn, Outcome, Sources, State, Token, lock, take_turn};
 use crate::engine::command::Command;
 use crate::engine::config::Source;
 use crate::engine::diff;
@@ -124,19 +124,21 @@ impl Sources {
         Ran { outcome, outputs, failure }
     }
 
-    /// Runs what is there of the Source `name`, because somebody outside asks for it. Nothing if there is nothing.
+    /// Runs what is there of the Source `name`, because somebody outside asks for it. Nothing if there is nothing. It may wait
+    /// as long as it may run.
     pub(super) fn run_current(
         &self,
         name: &str,
         origin: &Origin,
         variables: &[(&str, &str)],
         time: Option<Duration>,
-    ) -> Option<Summary> {
-        let (source, state) = self.source(name)?;
-        let _turn = take_turn(source, state);
+    ) -> Result<Option<Summary>, NoTurn> {
+        let Some((source, state)) = self.source(name) else { return Ok(None) };
+        let _turn = take_turn(source, state, time)?;
         let (pattern, mut pending) = {
             let mut current = lock(&state.current);
-            (current.pattern.clone()?, mem::take(&mut current.pending))
+            let Some(pattern) = current.pattern.clone() else { return Ok(None) };
+            (pattern, mem::take(&mut current.pending))
         };
         let variables =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -147,7 +149,7 @@ impl Sources {
         if let Some(failure) = &summary.failure {
             tracing::error!(source = name, "{failure}");
         }
-        Some(summary)
+        Ok(Some(summary))
     }
 
     /// Makes `new` what is there, and keeps its token for the next start.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::events::System;
 use super::perform::{Ran, Wish};
-use super::{Outcome, Sources, Token, take_turn};
+use super::{NoTurn, Outcome, Sources, Token, take_turn};
 use crate::engine::program;
 use crate::engine::record::{Origin, Trigger};
 use crate::engine::run::{Output, Phase};
@@ -90,18 +90,21 @@ impl Sources {
         Ok(Token { text: text.trim().to_owned(), claims: verified.claims, key_id: verified.key_id })
     }
 
-    /// Runs what was pushed when its turn comes, and calls `answer`, before what its events set off: that is not for
-    /// whoever pushed to wait for.
-    pub fn push(&self, push: Push, answer: impl FnOnce(PushResult)) {
+    /// Runs what was pushed, if its turn comes within the time that it may run, and calls `answer` before what its events
+    /// set off: that is not for whoever pushed to wait for.
+    pub fn push(&self, push: Push, answer: impl FnOnce(Result<PushResult, NoTurn>)) {
         let Push { source: name, token, check, filter, remote_addr } = push;
         let Some((source, state)) = self.source(&name) else { return };
         let public_key = token.key_id.clone();
         let origin = Origin { source: name, trigger: Trigger::Push, public_key, remote_addr };
         let wish = Wish { check_only: check, filter: filter.as_ref(), time: Some(self.config.timeout_push) };
-        let turn = take_turn(source, state);
+        let turn = match take_turn(source, state, wish.time) {
+            Ok(turn) => turn,
+            Err(no_turn) => return answer(Err(no_turn)),
+        };
         let ran = self.run_pattern(source, state, &origin, Some(Arc::new(token)), wish);
         drop(turn);
-        answer(PushResult::new(&ran, check));
+        answer(Ok(PushResult::new(&ran, check)));
         if !check {
             self.set_off(source, &origin, &ran, Some(System::Push));
         }

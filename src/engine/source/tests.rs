@@ -296,7 +296,7 @@ fn push(host: &Host, sources: &Sources, check: bool, program: &str) -> push::Pus
     let remote_addr = "192.0.2.7".to_owned();
     let mut answered = None;
     let push = push::Push { source: "web".to_owned(), token, check, filter: None, remote_addr };
-    sources.push(push, |result| answered = Some(result));
+    sources.push(push, |result| answered = Some(result.unwrap()));
     answered.unwrap()
 }
 
@@ -349,7 +349,7 @@ fn events_of_a_push_arrive_after_its_answer_and_with_its_origin() {
     let remote_addr = "192.0.2.7".to_owned();
     let push = push::Push { source: "web".to_owned(), token, check: false, filter: None, remote_addr };
     sources.push(push, |result| {
-        assert!(result.exit && !host.path("heard").exists() && !sources.stop.is_asked());
+        assert!(result.unwrap().exit && !host.path("heard").exists() && !sources.stop.is_asked());
     });
     assert_eq!(host.read("heard"), "made:a:out:k1:192.0.2.7");
     assert!(sources.stop.is_asked());
@@ -384,7 +384,7 @@ fn a_push_to_a_source_that_only_events_run_is_stored() {
     let program = "{run: [{id: 'a', always: true, change: 'echo hi', onChange: 'etcha:webhookBody'}]}";
     assert_eq!(push(&host, &sources, false, program), push::PushResult::default());
     assert!(host.path("state/web.jwt").exists());
-    let answer = sources.webhook("web", &webhook::Hook::default()).unwrap();
+    let answer = sources.webhook("web", &webhook::Hook::default()).unwrap().unwrap();
     assert_eq!((answer.body.as_str(), answer.content_type), ("hi", None));
     assert_eq!(host.runs(), ["web push false - - k1", "web webhook false 1 0 -"]);
 }

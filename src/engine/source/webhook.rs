@@ -1,6 +1,6 @@
 //! A request to a webhook path: what the Source's Commands see of it, and what they answer.
 
-use super::Sources;
+use super::{NoTurn, Sources};
 use crate::engine::record::{Origin, Trigger};
 
 /// Events whose output is the answer, and its type.
@@ -34,7 +34,11 @@ pub struct HookAnswer {
 impl Sources {
     /// Runs what the Source `name` has. An answer only if the run went well and a Command gave one. Other events of the
     /// run go nowhere. The address of the caller is not recorded: anybody may call, and each would be a series of its own.
-    pub fn webhook(&self, name: &str, hook: &Hook) -> Option<HookAnswer> {
+    ///
+    /// # Errors
+    ///
+    /// Its turn did not come within the time that it may run.
+    pub fn webhook(&self, name: &str, hook: &Hook) -> Result<Option<HookAnswer>, NoTurn> {
         let origin = Origin {
             source: name.to_owned(),
             trigger: Trigger::Webhook,
@@ -50,15 +54,13 @@ impl Sources {
             ("ETCHA_WEBHOOK_PATH", &hook.path),
             ("ETCHA_WEBHOOK_QUERY", &hook.query),
         ];
-        let summary = self.run_current(name, &origin, &variables, Some(self.config.timeout_webhook))?;
-        if summary.failure.is_some() {
-            return None;
-        }
+        let ran = self.run_current(name, &origin, &variables, Some(self.config.timeout_webhook))?;
+        let Some(summary) = ran.filter(|summary| summary.failure.is_none()) else { return Ok(None) };
         let first = |event: &str| {
             let fired =
                 summary.outputs.iter().find(|output| output.events.iter().any(|fired| fired == event));
             fired.map(|output| output.output.clone())
         };
-        Some(HookAnswer { body: first(BODY)?, content_type: first(CONTENT_TYPE) })
+        Ok(first(BODY).map(|body| HookAnswer { body, content_type: first(CONTENT_TYPE) }))
     }
 }
