@@ -173,6 +173,10 @@ pub fn verify_as<'k, C: DeserializeOwned>(
         .filter(|key| key.algorithm().token_name() == header.alg)
         .find(|key| key.verifies(message.as_bytes(), &signature))
         .ok_or(TokenError::NotVerified)?;
+    // A list would be taken for the values of claims in some order.
+    if payload.trim_ascii_start().first() != Some(&b'{') {
+        return Err(malformed("the payload is no JSON object"));
+    }
     let unfit = |_| malformed("the payload has not the claims that it needs");
     check_times(&serde_json::from_slice(&payload).map_err(unfit)?, now)?;
     Ok((serde_json::from_slice(&payload).map_err(unfit)?, key))

@@ -109,12 +109,10 @@ fn two_people_at_terminals_have_a_shell_each_and_are_scraped_as_one_series() {
     one.wait_for("\r\n17 91\r\n");
     two.keys("stty size; echo is $X.\r");
     two.wait_for("\r\n5 50\r\nis .\r\n");
+    // The new size travels by itself.
+    one.keys("until [ \"$(stty size)\" = '33 77' ]; do sleep 0.01; done; echo new''size\r");
     one.resize(77, 33);
-    // The new size travels by itself; until it has come the old one is told.
-    wait_until(SOON, "the new size", || {
-        one.keys("stty size\r");
-        one.seen().contains("\r\n33 77\r\n")
-    });
+    one.wait_for("\r\nnewsize\r\n");
     wait_until(SOON, "the shells to be scraped", || open() == Some(1.0));
     // Ctrl-C is for what runs over there.
     two.keys("trap 'echo caught' INT; kill -INT $$\r");
