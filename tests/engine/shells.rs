@@ -143,7 +143,7 @@ fn a_script_types_and_gets_bytes_and_a_status() {
     fs::write(home.path("all"), &all).unwrap();
     let output = piped(client(&home, &["web"]), b"stty raw -echo; echo =; cat all; exit 7\n");
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(7), ""));
-    assert!(output.stdout.ends_with(&all));
+    assert!(output.stdout.ends_with(&all), "{} bytes", output.stdout.len());
     // The end of input ends a shell, after a last line that has no end of its own.
     let output = piped(client(&home, &["web"]), b"echo a$((1+1))b");
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));

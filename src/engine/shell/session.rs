@@ -19,11 +19,11 @@ use super::terminal::{Leader, Started};
 /// Lines that wait for a client at most: 90 KB.
 const LINES: usize = 16;
 
-/// How long output is still read after the shell has ended, as long as somebody could write any.
-const OUTPUT_GRACE: Duration = Duration::from_millis(200);
+/// How long output is waited for after the shell has ended, as long as somebody could write any: each time, and in all.
+const OUTPUT_GRACE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
-/// Output that is read after the shell has ended, in pieces of a line: more than a terminal holds.
-const LAST_PIECES: usize = 64;
+/// Output that is read after the shell has ended, in bytes: more than a terminal holds.
+const LAST_BYTES: usize = 1024 * 1024;
 
 /// How long a client that reads slowly may take to be told of an end that did not come from the shell.
 const TELL_GRACE: Duration = Duration::from_secs(1);
@@ -170,14 +170,19 @@ impl Session {
     /// Sends what the shell, and who is left of it, wrote before the end.
     async fn send_rest(&mut self) {
         let mut buffer = [0; MAX_OUTPUT_BYTES];
-        let until = Instant::now() + OUTPUT_GRACE;
-        for _ in 0..LAST_PIECES {
+        let (mut patience, mut bytes) = (OUTPUT_GRACE.1, 0);
+        while bytes < LAST_BYTES && !patience.is_zero() {
             let Ok(Ok(room)) = timeout_at(self.deadline, self.lines.reserve()).await else { return };
-            // What is there already is read also when the time is over.
-            match timeout_at(until, self.output.read(&mut buffer)).await {
-                Ok(Ok(read)) if read > 0 => room.send(line::output(&buffer[..read])),
+            // Only waiting for the shell's side counts: a slow client gets everything.
+            let begin = Instant::now();
+            match timeout(OUTPUT_GRACE.0.min(patience), self.output.read(&mut buffer)).await {
+                Ok(Ok(read)) if read > 0 => {
+                    room.send(line::output(&buffer[..read]));
+                    bytes += read;
+                }
                 _ => return,
             }
+            patience = patience.saturating_sub(begin.elapsed());
         }
     }
 }
