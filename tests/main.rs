@@ -3,12 +3,15 @@
 
 mod harness;
 
+mod alerts;
 mod browser;
 mod checkpoint;
 mod content;
 mod crash;
+mod dashboards;
 mod demo;
 mod engine;
+mod fleets;
 mod following;
 mod formats;
 mod hostile;
@@ -18,6 +21,7 @@ mod prometheus;
 mod readme;
 mod recordings;
 mod renewal;
+mod rules;
 mod serving;
 mod supervisor;
 mod textfile;
