@@ -1,4 +1,5 @@
-//! The engine as a process: Sources are restored, each runs once, and then on its schedule until the end is asked for.
+//! The engine as a process: Sources are restored, each runs once, and then on its schedule, or when somebody asks for it
+//! over the network, until the end is asked for.
 //!
 //! One thread for each Source with a schedule. They mostly sleep, and a run is a sequence of processes to wait for.
 

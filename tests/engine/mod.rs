@@ -255,7 +255,9 @@ fn the_end_ends_a_script_that_runs() {
 #[test]
 fn help_speaks_of_every_task() {
     let said = Home::new().says(&["--help"]);
-    for word in ["run", "local", "render", "build", "jwt", "generate-keys", "Examples:", "journal_path"] {
+    for word in
+        ["run", "local", "push", "render", "build", "jwt", "generate-keys", "Examples:", "journal_path"]
+    {
         assert!(said.contains(word), "{word}: {said}");
     }
 }

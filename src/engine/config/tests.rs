@@ -52,6 +52,44 @@ fn the_engine_listens_where_it_is_told_to_and_beside_the_metrics_otherwise() {
 }
 
 #[test]
+fn a_target_is_reached_by_its_name_where_engines_listen_unless_told_otherwise() {
+    let config = Config::read(json!({
+        "build": {"pushDomainSuffix": ".example.org", "pushMaxWorkers": 3},
+        "httpClient": {"tlsSkipVerify": true, "noSystemCA": true, "tlsCAPath": "ca.pem"},
+        "targets": {
+            "web1": {},
+            "web2": {"hostname": "192.0.2.2", "port": 4000, "insecure": true, "pathPush": "/p/", "pathShell": "/s",
+                     "sourcePatterns": {"web": "web.jsonnet", "db": ""}, "vars": {"a": 1}}
+        }
+    }))
+    .unwrap();
+    let (web1, web2) = (&config.targets["web1"], &config.targets["web2"]);
+    assert_eq!((web1.hostname.as_str(), web1.port, web1.insecure), ("web1", 4001, false));
+    assert_eq!((web1.path_push.as_str(), web1.path_shell.as_str()), ("/etcha/v1/push", "/etcha/v1/shell"));
+    assert_eq!((web2.hostname.as_str(), web2.port, web2.insecure), ("192.0.2.2", 4000, true));
+    assert_eq!((web2.path_push.as_str(), web2.source_patterns.len()), ("/p", 2));
+    assert_eq!(config.build.push_max_workers, Some(3));
+    assert!(config.trust.skip_verify && config.trust.no_system && config.trust.ca_path.is_some());
+    let cases = [
+        (
+            json!({"targets": {"a": {"port": 70000}}}),
+            "configuration, targets, `a`: `port` is larger than any port",
+        ),
+        (
+            json!({"targets": {"a": {"pathPush": "push"}}}),
+            "configuration, targets, `a`: `pathPush` has to begin with / and have no ?, # or space",
+        ),
+        (
+            json!({"httpClient": {"tlsSkip": true}}),
+            "configuration, httpClient: `tlsSkip` is no known key; is `tlsSkipVerify` meant?",
+        ),
+    ];
+    for (value, expected) in cases {
+        assert_eq!(wrong(value), expected);
+    }
+}
+
+#[test]
 fn what_cannot_be_is_told_with_its_place() {
     let cases = [
         (
