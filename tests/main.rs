@@ -9,6 +9,7 @@ mod checkpoint;
 mod content;
 mod crash;
 mod dashboards;
+mod demo;
 mod engine;
 mod fleets;
 mod following;

@@ -27,7 +27,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
             let label = LabelLimit::new(limits.max_label_bytes);
             render(&Render { files, limits: Limits { series: limits.max_series, label }, bounds })
         }
-        Task::Demo { listen, speed } => ended(demo::demo(listen, speed, log)),
+        Task::Demo { listen } => ended(demo::demo(listen, log)),
         Task::ShowCheckpoint { state_dir } => ended(checkpoint_view::show(&state_dir, &mut io::stdout())),
         Task::Documents { command, directory } => ended(
             documents::write(*command, &directory)

@@ -98,10 +98,11 @@ pub(super) enum Command {
     /// Replays journal files, plain or gzip, as one journal in the order given, prints the Etcha families in the text
     /// format, and exits.
     Render(RenderArgs),
-    /// Serve a recording, to see what this is like
+    /// Run an agent and serve what it does, to see what this is like
     ///
-    /// Writes a recording to a journal at its recorded pace and serves it, with a key made for the occasion. Prints
-    /// the URL, the key and a curl line that is ready to use.
+    /// Starts the etcha-engine that lies beside this program, with a few sources that keep doing something, and serves
+    /// its journal, with a key made for the occasion. Prints the URL, the key, and lines that are ready to use: a scrape,
+    /// a shell, a push, a webhook. Ctrl-C ends both, and nothing of it stays.
     Demo(DemoArgs),
     /// Look at the saved state, or start over
     #[command(subcommand)]
@@ -302,10 +303,6 @@ pub(super) struct DemoArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value_t = DEMO_LISTEN)]
     pub(super) listen_address: ListenAddress,
-
-    /// How many times faster than recorded
-    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = value::speed)]
-    pub(super) speed: f64,
 }
 
 #[derive(Args)]
