@@ -1,5 +1,6 @@
 //! The program `etcha-engine` as a person and a service manager see it: its output, its files, its end.
 
+mod alerted;
 mod listen;
 mod peer;
 mod pushing;

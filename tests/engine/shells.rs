@@ -22,7 +22,7 @@ use crate::harness::{
 };
 
 /// A home, and its engine with a shell for the Source `web`. Clients find it in `operator.json`.
-fn engine(home: &Home, keys: &Keys, journal: &Path, timeout: &str) -> Engine {
+pub(super) fn engine(home: &Home, keys: &Keys, journal: &Path, timeout: &str) -> Engine {
     let engine = home.listen(&json!({
         "journal": {"path": journal},
         "run": {"verifyKeys": keys.public, "timeoutShell": timeout},
@@ -47,19 +47,19 @@ fn operator(home: &Home, keys: &Keys, engine: &Engine, file: &str) {
     home.write(file, &config.to_string());
 }
 
-fn client(home: &Home, arguments: &[&str]) -> Command {
+pub(super) fn client(home: &Home, arguments: &[&str]) -> Command {
     home.command(&[&["-c", "operator.json", "-l", "error", "shell"], arguments].concat())
 }
 
 /// A client at a terminal, once the shell has shown its prompt.
-fn at_terminal(home: &Home, columns: u16, rows: u16) -> Terminal {
+pub(super) fn at_terminal(home: &Home, columns: u16, rows: u16) -> Terminal {
     let terminal = Terminal::start(client(home, &["web", "here"]), columns, rows);
     terminal.wait_for("$ ");
     terminal
 }
 
 /// Gives `input` to a client whose standard input is no terminal.
-fn piped(mut client: Command, input: &[u8]) -> Output {
+pub(super) fn piped(mut client: Command, input: &[u8]) -> Output {
     let piped = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
