@@ -8,6 +8,8 @@ use serde_json::json;
 use super::{
     Home,
     peer::{Keys, local},
+    shells,
+    terminal::Terminal,
 };
 use crate::harness::{
     exporter, http,
@@ -138,7 +140,7 @@ fn command_by<'a>(
 }
 
 #[test]
-fn pushes_pulls_webhooks_events_and_a_kill_are_scraped_label_by_label() {
+fn pushes_pulls_webhooks_events_shells_and_a_kill_are_scraped_label_by_label() {
     let (home, watched) = (Home::new(), exporter::Home::new());
     let exporter = watched.start(&[]);
     let (one, two, puller) = (Keys::new("one"), Keys::new("two"), Keys::new("puller"));
@@ -158,10 +160,20 @@ fn pushes_pulls_webhooks_events_and_a_kill_are_scraped_label_by_label() {
             "hook": {"webhookPaths": "/hook", "triggerOnly": true,
                      "commands": [{"id": "h", "always": true, "change": "echo hi", "onChange": "etcha:webhookBody"}]},
             "pulled": {"pullPaths": "pulled.jwt", "verifyKeys": puller.public},
-            "web": {"allowPush": true}
+            "web": {"allowPush": true, "shell": {"command": "/bin/sh"}}
         }
     });
     let mut engine = home.listen(&config);
+    let value = |family: &str, labels: &[(&str, &str)]| exporter.scrape().value(family, labels);
+    // Two people have a shell each when it is killed.
+    let shells = [(&one, "one.json"), (&two, "two.json")].map(|(keys, file)| {
+        shells::operator(&home, keys, &engine, file);
+        Terminal::start(shells::client_by(&home, file, &["web", "here"]), 80, 24)
+    });
+    let shell_of = |key| [("name", "web"), ("public_key", key), ("remote_addr", "127.0.0.1")];
+    wait_until(SOON, "both shells to be open", || {
+        ["one", "two"].map(|key| value("etcha_sources_shells", &shell_of(key))) == [Some(1.0); 2]
+    });
     let made = "{run: [{id: 'a', check: 'test -e a', change: 'touch a', remove: 'rm a'}]}";
     assert_eq!(engine.push_from(local(1), "web", &one.sign(made)).status, 200);
     assert_eq!(engine.push_from(local(2), "web", &two.sign("{run: [{id: 'b'}]}")).status, 200);
@@ -169,7 +181,6 @@ fn pushes_pulls_webhooks_events_and_a_kill_are_scraped_label_by_label() {
     assert_eq!(engine.push_from(local(2), "web", &two.sign(failing)).status, 500);
     assert_eq!(engine.push_from(local(1), "web", &Keys::new("one").sign(made)).status, 404);
     assert_eq!(engine.send("POST", "/hook", "").text(), "hi");
-    let value = |family: &str, labels: &[(&str, &str)]| exporter.scrape().value(family, labels);
     // Killed in the middle of a push: what it had done by then is recorded, what it had not is not.
     let cut = one.sign(
         "{run: [{id: 'done', always: true, change: 'true'}, {id: 'cut', always: true, change: 'echo $$ > pid; touch busy; exec sleep 1000'}]}",
@@ -240,6 +251,14 @@ fn pushes_pulls_webhooks_events_and_a_kill_are_scraped_label_by_label() {
     for (labels, count) in commands {
         assert_eq!(value("etcha_commands_total", &labels), Some(count), "{labels:?}");
     }
+    for key in ["one", "two"] {
+        let labels = shell_of(key);
+        assert_eq!(value("etcha_sources_shells", &labels), Some(0.0), "{key}");
+        assert_eq!(value("etcha_shells_opened_total", &labels), Some(1.0), "{key}");
+        let orphaned = [labels.as_slice(), &[("reason", "orphaned")]].concat();
+        assert_eq!(value("etcha_shells_closed_total", &orphaned), Some(1.0), "{key}");
+    }
+    drop(shells);
     assert_eq!(value("etcha_commands_total", &command_by("web", "cut", "changed", "0", by_one)), None);
     assert_eq!(value("etcha_commands_total", &command_by("web", "cut", "changed", "1", by_one)), None);
     let sum: f64 = exporter

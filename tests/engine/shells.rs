@@ -38,7 +38,7 @@ pub(super) fn engine(home: &Home, keys: &Keys, journal: &Path, timeout: &str) ->
 }
 
 /// Writes what a client needs to know into `file`.
-fn operator(home: &Home, keys: &Keys, engine: &Engine, file: &str) {
+pub(super) fn operator(home: &Home, keys: &Keys, engine: &Engine, file: &str) {
     let config = json!({
         "build": {"signingKey": keys.private},
         "httpClient": {"tlsCAPath": engine.certificate(), "noSystemCA": true},
@@ -48,7 +48,12 @@ fn operator(home: &Home, keys: &Keys, engine: &Engine, file: &str) {
 }
 
 pub(super) fn client(home: &Home, arguments: &[&str]) -> Command {
-    home.command(&[&["-c", "operator.json", "-l", "error", "shell"], arguments].concat())
+    client_by(home, "operator.json", arguments)
+}
+
+/// The same by another configuration.
+pub(super) fn client_by(home: &Home, file: &str, arguments: &[&str]) -> Command {
+    home.command(&[&["-c", file, "-l", "error", "shell"], arguments].concat())
 }
 
 /// A client at a terminal, once the shell has shown its prompt.
