@@ -1,7 +1,7 @@
 //! Shells: who may open one, and which are open. A session belongs to its Source and to the key that opened it; nobody
 //! else can type into it, or find out that it exists.
 //!
-//! * [`request`]: what a client asks for; [`line`]: what comes back. Both are Etcha's.
+//! * [`request`]: what a client asks for; [`mod@line`]: what comes back. Both are Etcha's.
 //! * `terminal`: a process on a terminal of its own; `session`: its life.
 //! * [`client`]: the other end, for a person; [`raw`]: that person's terminal.
 //!
