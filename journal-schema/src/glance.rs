@@ -28,9 +28,12 @@ pub struct Glance<'a> {
     pub labels: &'a [u8],
 }
 
-/// Takes lines apart. It remembers the minute of the line before, because the next one is mostly of the same.
+/// Takes lines apart. It remembers the writer and the minute of the line before, because the next one is mostly of the
+/// same.
 #[derive(Clone, Debug, Default)]
 pub struct Glancer {
+    /// What the line before began with, up to its number; empty before the first.
+    front: Vec<u8>,
     /// `2026-01-31T09:30:`, or zeros.
     minute: [u8; 17],
     /// That minute in milliseconds since 1970.
@@ -49,40 +52,48 @@ const MAX_DIGITS: usize = 16;
 impl Glancer {
     /// Takes a line apart, given without its LF; `None` if it is not written as the contract writes commands.
     pub fn glance<'a>(&mut self, line: &'a [u8]) -> Option<Glance<'a>> {
+        if self.front.is_empty() || !line.starts_with(&self.front) {
+            self.meet(line)?;
+        }
+        let (front, rest) = line.split_at_checked(self.front.len())?;
+        let writer = std::str::from_utf8(&front[FRONT.len()..front.len() - SEQ.len()]).ok()?;
+        let (seq, rest) = integer(rest)?;
+        if !(1..=MAX_COUNT).contains(&seq) {
+            return None;
+        }
+        let (millisecond, rest) = self.time(rest.strip_prefix(TIME)?)?;
+        let labels = rest.strip_prefix(b"\",")?.strip_suffix(b"}")?;
+        if !labels.starts_with(EVENT) {
+            return None;
+        }
+        Some(Glance { writer, seq, millisecond, labels: without_duration(labels)? })
+    }
+
+    /// Remembers the front of a line whose writer is another one than before.
+    fn meet(&mut self, line: &[u8]) -> Option<()> {
         let rest = line.strip_prefix(FRONT)?;
         let window = &rest[..rest.len().min(MAX_WRITER_BYTES + 1)];
         let writer = &rest[..memchr::memchr(b'"', window)?];
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if writer.is_empty() || !writer.iter().all(is_name) {
+        if writer.is_empty() || !writer.iter().all(is_name) || !rest[writer.len()..].starts_with(SEQ) {
             return None;
         }
-        let rest = rest[writer.len()..].strip_prefix(SEQ)?;
-        let (seq, digits) = integer(rest)?;
-        if !(1..=MAX_COUNT).contains(&seq) {
-            return None;
-        }
-        let rest = rest[digits..].strip_prefix(TIME)?;
-        let end = memchr::memchr(b'"', &rest[..rest.len().min(40)])?;
-        let millisecond = self.time(&rest[..end])?;
-        let labels = rest[end..].strip_prefix(b"\",")?.strip_suffix(b"}")?;
-        if !labels.starts_with(EVENT) {
-            return None;
-        }
-        let writer = std::str::from_utf8(writer).ok()?;
-        Some(Glance { writer, seq, millisecond, labels: without_duration(labels)? })
+        self.front.clear();
+        self.front.extend_from_slice(&line[..FRONT.len() + writer.len() + SEQ.len()]);
+        Some(())
     }
 
-    /// A time as the contract writes it, in milliseconds since 1970.
-    fn time(&mut self, text: &[u8]) -> Option<i64> {
+    /// The time at the front of `text`, as the contract writes it, in milliseconds since 1970; and what follows it.
+    fn time<'a>(&mut self, text: &'a [u8]) -> Option<(i64, &'a [u8])> {
         let (minute, rest) = text.split_first_chunk::<17>()?;
         let (seconds, rest) = rest.split_first_chunk::<2>()?;
-        let fraction = rest.strip_prefix(b".")?.strip_suffix(b"Z")?;
-        let millisecond = match fraction {
-            [a, b, c, finer @ ..] if finer.len() <= 6 && finer.iter().all(u8::is_ascii_digit) => {
-                number(&[*a, *b, *c])?
-            }
-            _ => return None,
-        };
+        let fraction = rest.strip_prefix(b".")?;
+        let millisecond = number(fraction.first_chunk::<3>()?)?;
+        let digits = fraction.iter().take(10).take_while(|byte| byte.is_ascii_digit()).count();
+        let after = fraction[digits..].strip_prefix(b"Z")?;
+        if digits > 9 {
+            return None;
+        }
         // A leap second is for those who know the calendar.
         let second = number(seconds).filter(|second| *second < 60)?;
         if *minute != self.minute {
@@ -100,7 +111,7 @@ impl Glancer {
             }
             (self.minute, self.start) = (*minute, start);
         }
-        Some(self.start + second * 1000 + millisecond)
+        Some((self.start + second * 1000 + millisecond, after))
     }
 }
 
@@ -123,28 +134,30 @@ fn without_duration(labels: &[u8]) -> Option<&[u8]> {
     if !labels.last()?.is_ascii_digit() {
         return Some(labels);
     }
-    let at = memchr::memrchr(b':', labels)?;
-    let (before, number) = (labels[..=at].strip_suffix(DURATION)?, &labels[at + 1..]);
+    let digits =
+        labels.iter().rev().take(MAX_DIGITS).take_while(|byte| matches!(byte, b'0'..=b'9' | b'.')).count();
+    let (before, number) = labels.split_at(labels.len() - digits);
+    let before = before.strip_suffix(DURATION)?;
     let (whole, fraction) = match memchr::memchr(b'.', number) {
         Some(point) => (&number[..point], &number[point + 1..]),
         None => (number, &b"0"[..]),
     };
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let is_plain = number.len() <= MAX_DIGITS
-        && digits(whole)
-        && digits(fraction)
-        && (whole.len() == 1 || whole[0] != b'0');
+    let is_plain = digits(whole) && digits(fraction) && (whole.len() == 1 || whole[0] != b'0');
     is_plain.then_some(before)
 }
 
-/// An integer at the front of `text`, without sign or leading zero, and how many digits it has.
-fn integer(text: &[u8]) -> Option<(u64, usize)> {
-    let window = &text[..text.len().min(MAX_DIGITS + 1)];
-    let digits = window.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 || digits > MAX_DIGITS || (digits > 1 && text[0] == b'0') {
-        return None;
+/// The integer at the front of `text`, without sign or leading zero, and what follows it.
+fn integer(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut value, mut digits) = (0, 0);
+    while let Some(digit) = text.get(digits).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        if digits == MAX_DIGITS {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+        digits += 1;
     }
-    Some((text[..digits].iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')), digits))
+    (digits == 1 || (digits > 1 && text[0] != b'0')).then(|| (value, &text[digits..]))
 }
 
 /// A few digits as a number.
@@ -164,8 +177,13 @@ mod tests {
 
     /// What a glance that succeeds promises.
     fn check(line: &[u8]) -> bool {
-        let mut scratch = Vec::new();
-        let Some(glance) = Glancer::default().glance(line) else { return false };
+        let (mut scratch, mut seasoned) = (Vec::new(), Glancer::default());
+        let glanced = Glancer::default().glance(line);
+        for before in [LINE, &LINE.replace("6091372b", "7")] {
+            seasoned.glance(before.as_bytes());
+            assert_eq!(seasoned.glance(line), glanced, "what came before decides nothing");
+        }
+        let Some(glance) = glanced else { return false };
         let Some(command) = command(glance.labels, &mut scratch) else { return false };
         let decoded = decode(line).unwrap_or_else(|error| panic!("{}: {error}", line.escape_ascii()));
         assert_eq!(decoded.envelope.writer, glance.writer);
