@@ -66,7 +66,8 @@ def size():
         return Size(1, 2_000, 100, 500, 3_000, 5, 0.5, (10, 100), (), True)
     largest = float(os.environ.get("BENCH_LARGEST", "10"))
     gigabytes = tuple(gb for gb in (0.1, 1, 10) if gb <= largest)
-    return Size(runs, 2_000_000, 1_000, 100_000, 4_000_000, 400, 10, (1_000, 10_000, 100_000, 1_000_000), gigabytes, False)
+    series = (1_000, 10_000, 100_000, 1_000_000)
+    return Size(runs, 2_000_000, 1_000, 100_000, 4_000_000, 400, 10, series, gigabytes, False)
 
 
 def main():
@@ -77,11 +78,11 @@ def main():
     directory = ROOT / ("target/bench-small" if sizes.is_small else "target/bench")
     directory.mkdir(parents=True, exist_ok=True)
     programs = Programs("dev" if sizes.is_small else "release", directory)
-    table = Table(directory / "results.json")
+    table = Table(directory / "results.json", judges=not sizes.is_small)
     for name in wanted:
         PARTS[name](programs, table, sizes)
-    for left in directory.glob("run-*"):
-        shutil.rmtree(left)
+        for state in directory.glob("run-*/"):
+            shutil.rmtree(state)
     text = table.markdown(PARTS, sizes.runs)
     print(text)
     if not sizes.is_small:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import measure
 import plot
@@ -10,10 +11,8 @@ from measure import median
 from programs import ROOT
 from scrape import REST, append_line
 
-import time
 
-
-def run(programs, table, size):
+def run(programs, _table, size):
     kept = programs.directory / "growth.json"
     by_series = [of_series(programs, size, series) for series in size.growth]
     by_bytes = [of_bytes(programs, size, gigabytes) for gigabytes in size.gigabytes]
@@ -21,7 +20,6 @@ def run(programs, table, size):
     kept.write_text(json.dumps(points, indent=1))
     drawn = plot.draw(points)
     (kept.with_suffix(".svg") if size.is_small else ROOT / "benches/growth.svg").write_text(drawn)
-    table.growth = points
 
 
 def of_series(programs, size, series):

@@ -64,7 +64,9 @@ class Programs:
         return [self.exporter, "render", "--max-series", str(series), journal]
 
     def one_shot(self, journal):
-        return [self.mtail, "-one_shot", "-progs", self.mtail_program, "-logs", journal]
+        # It opens its port even so.
+        port = ["-address", "127.0.0.1", "-port", free_port()]
+        return [self.mtail, "-one_shot", "-progs", self.mtail_program, "-logs", journal, *port]
 
     def fresh_exporter(self, journal, name, *flags):
         """An exporter that remembers nothing."""

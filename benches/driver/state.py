@@ -1,5 +1,6 @@
 """What the exporter holds: resident memory, checkpoints, and how soon it serves again."""
 
+import contextlib
 import shutil
 import time
 
@@ -64,9 +65,9 @@ def checkpoints(programs, journal, runs):
         file = programs.directory / "run-checkpoint/state/checkpoint"
         for seq in range(runs + 1):
             server.wait_until_idle()
-            before, written = server.cpu(), file.stat().st_mtime_ns
+            before, last = server.cpu(), written(file)
             append_line(followed, "checkpoint", seq)
-            while file.stat().st_mtime_ns == written:
+            while written(file) in (last, None):
                 time.sleep(0.01)
             # What follows the rename belongs to it.
             time.sleep(0.2)
@@ -74,3 +75,10 @@ def checkpoints(programs, journal, runs):
                 times.append(server.cpu() - before)
     followed.unlink()
     return times
+
+
+def written(file):
+    """When a file was written; None in the moment in which it is being replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.stat().st_mtime_ns
+    return None

@@ -26,16 +26,24 @@ class Row:
 class Table:
     """The rows by their keys, each of which begins with the part that it belongs to."""
 
-    def __init__(self, path):
-        self.path = path
-        self.rows = {}
-        if path.exists():
-            self.rows = {key: Row(**row) for key, row in json.loads(path.read_text()).items()}
+    def __init__(self, path, judges):
+        """Kept in `path`. Small runs do not judge, and begin anew."""
+        self.path, self.judges = path, judges
+        self.measured = {}
+        if not judges:
+            path.unlink(missing_ok=True)
+
+    def rows(self):
+        """What was measured now, and before for the rest; another run may have added to it meanwhile."""
+        kept = json.loads(self.path.read_text()) if self.path.exists() else {}
+        return {key: Row(**row) for key, row in kept.items()} | self.measured
 
     def put(self, key, row):
+        if not self.judges:
+            row.reached = None
         row.date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
-        self.rows[key] = row
-        self.path.write_text(json.dumps({key: vars(row) for key, row in self.rows.items()}, indent=1))
+        self.measured[key] = row
+        self.path.write_text(json.dumps({key: vars(row) for key, row in self.rows().items()}, indent=1))
         print(f"{row.what}: {row.measured}; {row.ratio or 'no ratio'} ({row.spread}); {verdict(row)}", flush=True)
 
     def less(self, key, what, peer, ours, theirs, factor, unit, say=""):
@@ -64,7 +72,7 @@ class Table:
     def markdown(self, parts, runs):
         """All rows, in the order of `parts`."""
         order = {part: at for at, part in enumerate(parts)}
-        rows = sorted(self.rows.items(), key=lambda entry: order.get(entry[0].split("-")[0], len(order)))
+        rows = sorted(self.rows().items(), key=lambda entry: order.get(entry[0].split("-")[0], len(order)))
         lines = ["# Results", "", "Written by `make bench`; what each row means, how it is measured and what bounds it"
                  " is in [README.md](README.md).", ""]
         lines += [f"{machine()} Medians of {runs} rounds, processor time unless a row says wall time.", ""]
@@ -72,7 +80,7 @@ class Table:
         for _, row in rows:
             cells = (row.what, row.target, row.measured, row.ratio, row.spread, verdict(row))
             lines.append("| " + " | ".join(cells) + " |")
-        dates = sorted(row.date for row in self.rows.values())
+        dates = sorted(row.date for _, row in rows)
         if dates:
             lines += ["", f"Measured from {dates[0]} to {dates[-1]} UTC."]
         return "\n".join(lines) + "\n"

@@ -20,9 +20,9 @@ impl Labels {
             text.clear();
         }
         let (of_source, group) = (series % 40, series / 40 % 25);
-        push(id, format_args!("ensure service unit {series:07}"));
+        push(id, format_args!("service {series:07}"));
         push(source, format_args!("site-{of_source:02}"));
-        push(parent_id, format_args!("site-{of_source:02} > base > role-{group:02}"));
+        push(parent_id, format_args!("site-{of_source:02} > role-{group:02}"));
         push(remote_addr, format_args!("192.0.2.{}", 100 + of_source));
         let mode = [Mode::Check, Mode::Changed, Mode::Remove];
         Event::Command(Command {
