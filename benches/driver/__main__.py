@@ -13,8 +13,9 @@ BENCH_LARGEST=10   size of the largest journal of `growth`, in GB
 
 import dataclasses
 import os
-import shutil
+import pathlib
 import sys
+import tempfile
 
 import append
 import growth
@@ -77,12 +78,11 @@ def main():
     sizes = size()
     directory = ROOT / ("target/bench-small" if sizes.is_small else "target/bench")
     directory.mkdir(parents=True, exist_ok=True)
-    programs = Programs("dev" if sizes.is_small else "release", directory)
     table = Table(directory / "results.json", judges=not sizes.is_small)
-    for name in wanted:
-        PARTS[name](programs, table, sizes)
-        for state in directory.glob("run-*/"):
-            shutil.rmtree(state)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=directory) as scratch:
+        programs = Programs("dev" if sizes.is_small else "release", directory, pathlib.Path(scratch))
+        for name in wanted:
+            PARTS[name](programs, table, sizes)
     text = table.markdown(PARTS, sizes.runs)
     print(text)
     if not sizes.is_small:

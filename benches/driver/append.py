@@ -13,7 +13,7 @@ def run(programs, table, size):
     lines = 1_000 if size.is_small else 200_000
     times, writes, allocations = [], [], []
     for _ in range(size.runs):
-        argv = [programs.workload, "cost", programs.directory / "run-append.jsonl", str(lines)]
+        argv = [programs.workload, "cost", programs.scratch / "append.jsonl", str(lines)]
         cost = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
         times.append(max(0, cost["append_ns"] - cost["write_ns"]) / 1e9)
         writes.append(cost["write_ns"] / 1e9)

@@ -28,7 +28,7 @@ def of_series(programs, size, series):
     lines = max(size.lines, series)
     runs = min(size.runs, 3)
     replay = median([measure.cpu_of(programs.render(journal)) for _ in range(runs)]) / lines
-    followed = programs.directory / "run-growth.jsonl"
+    followed = programs.scratch / "growth.jsonl"
     shutil.copyfile(programs.journal(series, series), followed)
     with programs.fresh_exporter(followed, "growth") as server:
         server.wait_until_ready()

@@ -11,7 +11,7 @@ from table import Row
 
 
 def latency(programs, table, size):
-    journal = programs.directory / "run-latency.jsonl"
+    journal = programs.scratch / "latency.jsonl"
     journal.write_bytes(b"")
     with programs.fresh_exporter(journal, "latency") as server:
         server.wait_until_ready()
@@ -57,7 +57,7 @@ def shown(table, key, what, times, half, most):
 
 def tailing(programs, table, size):
     """Both follow the same file at the same time."""
-    journal = programs.directory / "run-live.jsonl"
+    journal = programs.scratch / "live.jsonl"
     journal.write_bytes(b"")
     servers = {"exporter": programs.fresh_exporter(journal, "live")}
     if programs.mtail:

@@ -23,11 +23,12 @@ PATIENCE = 600
 
 
 class Programs:
-    """Paths of what is compared. `profile` is Cargo's."""
+    """Paths of what is compared. `profile` is Cargo's. Journals that are the same each time stay in `directory`, what
+    changes is in `scratch`."""
 
-    def __init__(self, profile, directory):
+    def __init__(self, profile, directory, scratch):
         built = ROOT / "target" / ("debug" if profile == "dev" else profile)
-        self.directory = directory
+        self.directory, self.scratch = directory, scratch
         self.exporter = built / "etcha-exporter"
         self.workload = built / "examples" / "bench-workload"
         self.mtail = shutil.which("mtail")
@@ -70,7 +71,7 @@ class Programs:
 
     def fresh_exporter(self, journal, name, *flags):
         """An exporter that remembers nothing."""
-        state = self.directory / f"run-{name}"
+        state = self.scratch / name
         shutil.rmtree(state, ignore_errors=True)
         return self.exporter_on(journal, state, *flags)
 

@@ -12,12 +12,12 @@ from table import Row
 # Seconds after an appended line until it has been counted, and after an answer until the server is at rest.
 REST = 0.3
 
-MTAIL_FOLLOWS = "run-mtail.jsonl"
+MTAIL_FOLLOWS = "mtail.jsonl"
 
 
 def run(programs, table, size):
     journal = programs.journal(size.many, size.many)
-    followed = programs.directory / "run-scrape.jsonl"
+    followed = programs.scratch / "scrape.jsonl"
     followed.write_bytes(journal.read_bytes())
     servers = {"exporter": programs.fresh_exporter(followed, "scrape")}
     if programs.go:
@@ -33,12 +33,12 @@ def run(programs, table, size):
         for server in servers.values():
             server.stop()
         followed.unlink()
-        (programs.directory / MTAIL_FOLLOWS).unlink(missing_ok=True)
+        (programs.scratch / MTAIL_FOLLOWS).unlink(missing_ok=True)
 
 
 def mtail_with(programs, journal):
     """mtail begins at the end of what it finds, so it is given the journal after its start, and time to read it."""
-    followed = programs.directory / MTAIL_FOLLOWS
+    followed = programs.scratch / MTAIL_FOLLOWS
     followed.write_bytes(b"")
     server = programs.serve_mtail(followed)
     server.wait_until_ready()

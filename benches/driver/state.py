@@ -43,7 +43,7 @@ def restarts(programs, journal, runs):
         server.wait_until_ready()
     times = []
     for _ in range(runs):
-        with programs.exporter_on(journal, programs.directory / "run-restart") as server:
+        with programs.exporter_on(journal, programs.scratch / "restart") as server:
             times.append(server.wait_until_ready())
     return times
 
@@ -57,12 +57,12 @@ def checkpoint(programs, table, size):
 
 def checkpoints(programs, journal, runs):
     """Processor time in seconds of a process that counts one line and writes a checkpoint. Nobody scrapes."""
-    followed = programs.directory / "run-checkpoint.jsonl"
+    followed = programs.scratch / "checkpoint.jsonl"
     shutil.copyfile(journal, followed)
     times = []
     with programs.fresh_exporter(followed, "checkpoint", "--checkpoint-interval", "1s") as server:
         server.wait_until_ready()
-        file = programs.directory / "run-checkpoint/state/checkpoint"
+        file = programs.scratch / "checkpoint/state/checkpoint"
         for seq in range(runs + 1):
             server.wait_until_idle()
             before, last = server.cpu(), written(file)

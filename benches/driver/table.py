@@ -103,4 +103,6 @@ def machine():
                 model = " ".join(line.split(":", 1)[1].split())
                 break
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return f"{os.cpu_count()} processors ({model}), {memory:.0f} GB of memory, {platform.system()} {platform.release()}."
+    # What follows the number says who built it.
+    release = platform.release().split("-", 1)[0]
+    return f"{os.cpu_count()} processors ({model}), {memory:.0f} GB of memory, {platform.system()} {release}."
