@@ -3,11 +3,14 @@
 
 mod harness;
 
+mod alerts;
 mod browser;
 mod checkpoint;
 mod content;
 mod crash;
+mod dashboards;
 mod engine;
+mod fleets;
 mod following;
 mod formats;
 mod hostile;
@@ -17,6 +20,7 @@ mod prometheus;
 mod readme;
 mod recordings;
 mod renewal;
+mod rules;
 mod serving;
 mod supervisor;
 mod textfile;

@@ -4,14 +4,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    process::Command,
+    path::Path,
 };
 
-use crate::harness::{
-    exporter::{Home, command},
-    program,
-    recording::Recording,
-    wait::{SOON, wait_until},
+use crate::{
+    harness::{
+        exporter::{Home, SCRAPE, command},
+        recording::Recording,
+        wait::{SOON, wait_until},
+    },
+    rules::{Rule, rules},
 };
 
 const README: &str = include_str!("../README.md");
@@ -39,6 +41,14 @@ fn example(name: &str) -> &'static str {
     let (_, rest) = README.split_once(&format!("<!-- {name}: checked by a test -->\n```")).unwrap();
     let (_, rest) = rest.split_once('\n').unwrap();
     rest.split_once("```").unwrap().0
+}
+
+/// Whether the tables of metrics have the family of a sample of this name.
+pub(crate) fn has_family(sample: &str) -> bool {
+    let of_histogram = ["_bucket", "_count", "_sum"].iter().find_map(|end| sample.strip_suffix(end));
+    table("family").iter().any(|(family, kind, _)| {
+        family == sample || kind == "histogram" && Some(family.as_str()) == of_histogram
+    })
 }
 
 #[test]
@@ -116,38 +126,47 @@ fn the_readmes_configuration_file_is_taken() {
 }
 
 #[test]
-fn promtool_takes_the_readmes_scrape_configs_and_rules() {
-    let Some(promtool) = program::find("promtool") else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let check = |name: &str, arguments: &[&str]| {
-        let file = directory.path().join("example.yml");
-        let text = example(name);
-        fs::write(directory.path().join("file"), "x").unwrap();
-        let here = directory.path().join("file");
-        let text = text
-            .replace("/etc/prometheus/etcha-certificate.pem", here.to_str().unwrap())
-            .replace("/etc/prometheus/etcha-key", here.to_str().unwrap());
-        fs::write(&file, text).unwrap();
-        let checked = Command::new(&promtool).args(arguments).arg(&file).output().unwrap();
-        let said = [checked.stdout, checked.stderr].concat();
-        assert!(checked.status.success(), "{name}: {}", String::from_utf8_lossy(&said));
-    };
-    check("scrape config", &["check", "config", "--syntax-only"]);
-    check("scrape config with a header", &["check", "config", "--syntax-only"]);
-    check("rules", &["check", "rules"]);
+fn the_readmes_examples_for_prometheus_stand_in_the_files_that_are_shipped() {
+    for name in ["guide.yml", "prometheus.yml", "etcha.rules.yml"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/prometheus").join(name);
+        let file = fs::read_to_string(file).unwrap();
+        assert!(file.contains(example(name)), "packaging/prometheus/{name} reads otherwise");
+    }
 }
 
 #[test]
-fn promtool_sees_the_readmes_rules_fire_at_a_birth_and_not_at_a_restart() {
-    let Some(promtool) = program::find("promtool") else { return };
-    let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("rules.yml"), example("rules")).unwrap();
-    fs::write(directory.path().join("test.yml"), include_str!("rules/readme.test.yml")).unwrap();
-    let tested = Command::new(promtool)
-        .args(["test", "rules", "test.yml"])
-        .current_dir(directory.path())
-        .output()
-        .unwrap();
-    let said = [tested.stdout, tested.stderr].concat();
-    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&said));
+fn the_table_of_alerts_and_the_rules_name_the_same_alerts() {
+    let documented: Vec<_> = table("alert").into_iter().map(|(name, severity, _)| (name, severity)).collect();
+    let shipped: Vec<_> = rules()
+        .into_iter()
+        .filter(Rule::is_alert)
+        .map(|rule| (rule.name().to_owned(), rule.labels["severity"].clone()))
+        .collect();
+    assert_eq!(documented, shipped);
+}
+
+#[test]
+fn the_numbers_of_one_host_are_those_of_a_scrape() {
+    let home = Home::new();
+    for name in ["tour", "shells"] {
+        home.append(Recording::load(name).journal);
+    }
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let scrape = exporter.scrape();
+    let own = scrape
+        .samples
+        .keys()
+        .filter(|series| series.name.starts_with("etcha_exporter_") || series.name.starts_with("process_"));
+    let asked = [
+        ("Accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"),
+        ("Accept-Encoding", "gzip"),
+    ];
+    let bytes = exporter.get(SCRAPE, &asked).body.len();
+    let measured = [scrape.samples.len(), own.count(), bytes];
+    for ((what, documented, _), measured) in table("one scrape").into_iter().zip(measured) {
+        let documented: usize = documented.replace(',', "").parse().unwrap();
+        // Round numbers: a family more does not make them wrong.
+        assert!(measured.abs_diff(documented) * 10 <= documented, "{what}: {measured}, not {documented}");
+    }
 }

@@ -29,30 +29,61 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it with `targets` to scrape every second, and `arguments` besides its own.
     pub(crate) fn start(program: &Path, targets: &[Target], arguments: &[&str]) -> Self {
+        Self::configured(program, &scrape_config(targets), arguments, "--storage.tsdb.path", "")
+    }
+
+    /// Starts it in agent mode.
+    pub(crate) fn agent(program: &Path, config: &str) -> Self {
+        Self::configured(program, config, &["--enable-feature=agent"], "--storage.agent.path", "")
+    }
+
+    /// Starts it with a whole configuration. It remembers `past`, samples as OpenMetrics with their times.
+    pub(crate) fn remembering(program: &Path, config: &str, past: &str) -> Self {
+        Self::configured(program, config, &[], "--storage.tsdb.path", past)
+    }
+
+    fn configured(program: &Path, config: &str, arguments: &[&str], storage: &str, past: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = directory.path().join("prometheus.yml");
-        fs::write(&config, scrape_config(targets)).unwrap();
+        let (file, data) = (directory.path().join("prometheus.yml"), directory.path().join("data"));
+        fs::write(&file, config).unwrap();
+        if !past.is_empty() {
+            remember(&program.with_file_name("promtool"), past, &data);
+        }
         let mut command = Command::new(program);
-        command.arg(format!("--config.file={}", config.display()));
-        command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
+        command.arg(format!("--config.file={}", file.display()));
+        command.arg(format!("{storage}={}", data.display()));
         command.arg("--web.listen-address=127.0.0.1:0").args(arguments).stdout(Stdio::null());
         let mut process = Process::start(&mut command);
         let address = process.wait_for_log("where it is listening", listening);
         Self { process, address, _directory: directory }
     }
 
-    /// The samples that `query` yields now, without the labels that Prometheus adds. Empty while it is not ready.
-    pub(crate) fn query(&self, query: &str) -> Exposition {
-        let target = format!("/api/v1/query?query={}", percent_encoded(query));
-        let response = http::get_plain(self.address, &target);
-        if response.status == 503 {
-            return Exposition::default();
-        }
-        let answer: Value = serde_json::from_slice(&response.body).unwrap();
-        assert_eq!(answer["status"], "success", "{answer}");
-        let samples = answer["data"]["result"].as_array().unwrap().iter().map(sample).collect();
-        Exposition { samples, ..Exposition::default() }
+    /// What [`query`] says of it.
+    pub(crate) fn query(&self, expression: &str) -> Exposition {
+        query(self.address, expression)
     }
+}
+
+/// The samples that an expression yields now, without the labels that Prometheus adds. Empty while it is not ready.
+pub(crate) fn query(address: SocketAddr, expression: &str) -> Exposition {
+    let response = http::get_plain(address, &format!("/api/v1/query?query={}", percent_encoded(expression)));
+    if response.status == 503 {
+        return Exposition::default();
+    }
+    let answer: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(answer["status"], "success", "{answer}");
+    let samples = answer["data"]["result"].as_array().unwrap().iter().map(sample).collect();
+    Exposition { samples, ..Exposition::default() }
+}
+
+/// Makes blocks of storage in `data` that hold `past`.
+fn remember(promtool: &Path, past: &str, data: &Path) {
+    let file = data.with_extension("txt");
+    fs::write(&file, past).unwrap();
+    let mut command = Command::new(promtool);
+    command.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(file).arg(data);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// What is to be scraped: an element of `scrape_configs`.

@@ -1,0 +1,248 @@
+// As much of Grafana's dashboard model as these dashboards use (schema 39: Grafana 10.4 and later). Panels are given in
+// rows, each with its width of 24; ids and places follow from their order.
+
+local datasource = { type: 'prometheus', uid: '${datasource}' };
+
+// What is good and what is not, from the lowest value on: [[null, 'green'], [1, 'red']].
+local thresholds(steps) = {
+  mode: 'absolute',
+  steps: [{ value: step[0], color: step[1] } for step in steps],
+};
+
+local neutral = [[null, 'text']];
+
+local targets(queries) = std.mapWithIndex(
+  function(index, query) query + { datasource: datasource, refId: std.char(65 + index) },
+  queries
+);
+
+local panel(type, title, description, queries, options) = {
+  type: type,
+  title: title,
+  description: description,
+  datasource: datasource,
+  targets: targets(queries),
+  options: options,
+};
+
+// Rows of panels, one below the other, each row as high as its highest panel.
+local place(rows) =
+  std.foldl(
+    function(done, row)
+      local height = std.foldl(function(height, panel) std.max(height, panel.gridPos.h), row, 0);
+      local placed = std.foldl(
+        function(line, panel) {
+          x: line.x + panel.gridPos.w,
+          panels: line.panels + [panel + { gridPos+: { x: line.x, y: done.y } }],
+        },
+        row,
+        { x: 0, panels: [] }
+      );
+      { y: done.y + height, panels: done.panels + placed.panels },
+    rows,
+    { y: 0, panels: [] }
+  ).panels;
+
+{
+  // A query over time.
+  range(expr, legend=''):: { expr: expr, legendFormat: legend, range: true, instant: false, editorMode: 'code' },
+
+  // A query of this moment.
+  now(expr, legend=''):: { expr: expr, legendFormat: legend, range: false, instant: true, editorMode: 'code' },
+
+  // A query of this moment, as rows of a table.
+  rows(expr):: $.now(expr) + { format: 'table' },
+
+  size(width, height, panel):: panel + { gridPos: { w: width, h: height } },
+
+  // A heading with the panels below it.
+  heading(title):: $.size(24, 1, { type: 'row', title: title, collapsed: false, panels: [] }),
+
+  // One number, or the names of series where `text` is 'name'.
+  stat(title, description, query, unit='short', steps=neutral, mappings=[], text='auto', graph='none')::
+    panel('stat', title, description, [query], {
+      reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+      colorMode: 'value',
+      graphMode: graph,
+      textMode: text,
+      justifyMode: 'auto',
+      orientation: 'auto',
+    }) + {
+      fieldConfig: {
+        defaults: { unit: unit, thresholds: thresholds(steps), color: { mode: 'thresholds' }, mappings: mappings },
+        overrides: [],
+      },
+    },
+
+  // Lines over time; bars where what is counted is rare.
+  graph(title, description, queries, unit='short', draw='line', stack=false, steps=neutral)::
+    panel('timeseries', title, description, queries, {
+      legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
+      tooltip: { mode: 'multi', sort: 'desc' },
+    }) + {
+      fieldConfig: {
+        defaults: {
+          unit: unit,
+          min: 0,
+          color: { mode: 'palette-classic' },
+          thresholds: thresholds(steps),
+          custom: {
+            drawStyle: draw,
+            fillOpacity: if draw == 'bars' then 80 else 10,
+            lineWidth: 1,
+            showPoints: 'never',
+            spanNulls: false,
+            stacking: { mode: if stack then 'normal' else 'none', group: 'A' },
+            thresholdsStyle: { mode: if steps == neutral then 'off' else 'line' },
+          },
+        },
+        overrides: [],
+      },
+    },
+
+  // What was the case when, a line for each series.
+  states(title, description, query, mappings)::
+    panel('state-timeline', title, description, [query], {
+      mergeValues: true,
+      showValue: 'never',
+      rowHeight: 0.8,
+      legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
+      tooltip: { mode: 'single', sort: 'none' },
+    }) + {
+      fieldConfig: {
+        defaults: {
+          mappings: mappings,
+          thresholds: thresholds(neutral),
+          color: { mode: 'thresholds' },
+          custom: { fillOpacity: 70, lineWidth: 0 },
+        },
+        overrides: [],
+      },
+    },
+
+  // Bars beside each other, a bar for each series.
+  bars(title, description, query, unit='short', steps=[[null, 'blue']])::
+    panel('bargauge', title, description, [query], {
+      displayMode: 'basic',
+      orientation: 'horizontal',
+      showUnfilled: true,
+      valueMode: 'color',
+      reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+    }) + {
+      fieldConfig: {
+        defaults: { unit: unit, min: 0, thresholds: thresholds(steps), color: { mode: 'thresholds' }, mappings: [] },
+        overrides: [],
+      },
+    },
+
+  // A row for each combination of labels. `columns` are the queries' values, [title, unit, query] each, joined by `by`;
+  // `by` names the labels that are shown.
+  table(title, description, by, columns, links=[])::
+    local value(index) = 'Value #' + std.char(65 + index);
+    local single = std.length(columns) == 1;
+    panel('table', title, description, [column[2] for column in columns], {
+      showHeader: true,
+      cellHeight: 'sm',
+      footer: { show: false, reducer: ['sum'], fields: '' },
+      sortBy: [{ displayName: columns[0][0], desc: true }],
+    }) + {
+      transformations: [
+        { id: 'merge', options: {} },
+        {
+          id: 'organize',
+          options: {
+            excludeByName: { Time: true, __name__: true },
+            indexByName: { [by[index]]: index for index in std.range(0, std.length(by) - 1) },
+            renameByName: {},
+          },
+        },
+      ],
+      fieldConfig: {
+        defaults: { custom: { align: 'auto', filterable: true }, thresholds: thresholds(neutral), mappings: [] },
+        overrides: [
+          {
+            matcher: { id: 'byName', options: if single then 'Value' else value(index) },
+            properties: [
+              { id: 'displayName', value: columns[index][0] },
+              { id: 'unit', value: columns[index][1] },
+            ],
+          }
+          for index in std.range(0, std.length(columns) - 1)
+        ] + [
+          {
+            matcher: { id: 'byName', options: link[0] },
+            properties: [{ id: 'links', value: [{ title: link[1], url: link[2] }] }],
+          }
+          for link in links
+        ],
+      },
+    },
+
+  // 1 and 0 in words and colours.
+  flag(one, one_color, zero, zero_color):: [
+    {
+      type: 'value',
+      options: {
+        '0': { text: zero, color: zero_color, index: 0 },
+        '1': { text: one, color: one_color, index: 1 },
+      },
+    },
+  ],
+
+  datasource:: {
+    name: 'datasource',
+    label: 'Data source',
+    type: 'datasource',
+    query: 'prometheus',
+    regex: '',
+    refresh: 1,
+    hide: 0,
+    multi: false,
+    includeAll: false,
+    current: {},
+    options: [],
+  },
+
+  // A choice of label values. With `all` several can be chosen, and all of them.
+  variable(name, label, query, all=false):: {
+    name: name,
+    label: label,
+    type: 'query',
+    datasource: datasource,
+    definition: query,
+    query: { query: query, refId: 'variable-' + name },
+    regex: '',
+    sort: 1,
+    // Again whenever the range of time changes.
+    refresh: 2,
+    hide: 0,
+    multi: all,
+    includeAll: all,
+    [if all then 'allValue']: '.*',
+    current: if all then { selected: true, text: ['All'], value: ['$__all'] } else {},
+    options: [],
+  },
+
+  dashboard(uid, title, description, variables, links, rows):: {
+    id: null,
+    uid: uid,
+    title: title,
+    description: description,
+    tags: ['etcha'],
+    schemaVersion: 39,
+    version: 1,
+    editable: true,
+    graphTooltip: 1,
+    fiscalYearStartMonth: 0,
+    weekStart: '',
+    timezone: 'browser',
+    time: { from: 'now-6h', to: 'now' },
+    timepicker: {},
+    refresh: '1m',
+    liveNow: false,
+    annotations: { list: [] },
+    links: links,
+    templating: { list: variables },
+    panels: std.mapWithIndex(function(index, panel) panel + { id: index + 1 }, place(rows)),
+  },
+}

@@ -1,0 +1,75 @@
+//! An agent as far as its journal goes: writes the events that a test tells it to, as of now.
+
+use std::path::Path;
+
+use journal_schema::{
+    Command, Engine, EngineState, Event, Mode, Options, Shell, ShellState, Source, Trigger, Writer,
+};
+
+/// A run of an agent, started in the journal when it is made.
+pub(crate) struct Agent {
+    writer: Writer,
+}
+
+impl Agent {
+    /// One whose process is this test.
+    pub(crate) fn start(journal: &Path) -> Self {
+        let mut agent = Self { writer: Writer::open(journal, Options::default()).unwrap() };
+        let (state, pid) = (EngineState::Started, Some(std::process::id()));
+        agent.write(&Event::Engine(Engine { state, version: "1.2.3".into(), pid }));
+        agent
+    }
+
+    /// Its end, in good order.
+    pub(crate) fn stop(&mut self) {
+        let (state, pid) = (EngineState::Stopped, None);
+        self.write(&Event::Engine(Engine { state, version: "1.2.3".into(), pid }));
+    }
+
+    /// A shell of the Source `web`, whose session is named after its key.
+    pub(crate) fn shell(&mut self, key: &str, state: ShellState) {
+        let session = format!("session-of-{key}");
+        let shell = Shell {
+            name: "web".into(),
+            session: session.as_str().into(),
+            state,
+            public_key: key.into(),
+            remote_addr: "192.0.2.7".into(),
+            reason: "".into(),
+        };
+        self.write(&Event::Shell(shell));
+    }
+
+    /// A run of a Source that took half a second and changed one Command, which failed if the run did.
+    pub(crate) fn run(&mut self, source: &str, trigger: Trigger, key: &str, error: bool) {
+        let remote_addr = if trigger == Trigger::Push { "192.0.2.7" } else { "" };
+        for (mode, error) in [(Mode::Check, true), (Mode::Changed, error)] {
+            let command = Command {
+                id: "nginx".into(),
+                mode,
+                error,
+                parent_id: "".into(),
+                source: source.into(),
+                public_key: key.into(),
+                remote_addr: remote_addr.into(),
+                duration_seconds: Some(0.2),
+            };
+            self.write(&Event::Command(command));
+        }
+        let run = Source {
+            name: source.into(),
+            trigger,
+            error,
+            public_key: key.into(),
+            remote_addr: remote_addr.into(),
+            changed: Some(1),
+            removed: Some(0),
+            duration_seconds: Some(0.5),
+        };
+        self.write(&Event::Source(run));
+    }
+
+    fn write(&mut self, event: &Event<'_>) {
+        self.writer.append(event).unwrap();
+    }
+}
