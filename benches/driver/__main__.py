@@ -5,8 +5,8 @@ counts is the median over the rounds, and beside it stand the least and the most
 of the process, unless a row says wall time.
 
 BENCH_SMALL=1      every row once, small, with unoptimised programs: shows that the benchmarks still work
-BENCH_ONLY="a b"   only these parts, the rest as it was measured before: replay scrape latency live idle memory
-                   restart checkpoint append growth
+BENCH_ONLY="a b"   only these parts, the rest as it was measured before: replay cliff scrape latency live idle
+                   memory restart checkpoint append growth
 BENCH_RUNS=5       rounds
 BENCH_LARGEST=10   size of the largest journal of `growth`, in GB
 """
@@ -29,6 +29,7 @@ from table import Table
 # In the order in which they are run and shown.
 PARTS = {
     "replay": replay.run,
+    "cliff": replay.cliff,
     "scrape": scrape.run,
     "latency": live.latency,
     "live": live.tailing,
@@ -83,7 +84,7 @@ def main():
         programs = Programs("dev" if sizes.is_small else "release", directory, pathlib.Path(scratch))
         for name in wanted:
             PARTS[name](programs, table, sizes)
-    text = table.markdown(PARTS, sizes.runs)
+    text = table.markdown(PARTS)
     print(text)
     if not sizes.is_small:
         (ROOT / "benches/RESULTS.md").write_text(text)

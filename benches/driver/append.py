@@ -20,4 +20,5 @@ def run(programs, table, size):
         allocations.append(cost["allocations"])
     table.below("append-cpu", f"append, a line, beside write(2) ({seconds(min(writes))})", times, LIMIT, seconds)
     table.put("append-allocations", Row(f"append, allocations over {lines:,} lines", "none a line",
-                                        digits(max(allocations)), "", "", max(allocations) < lines / 1000))
+                                        digits(max(allocations)), "", "", len(allocations),
+                                        max(allocations) < lines / 1000))

@@ -50,9 +50,9 @@ def shown(table, key, what, times, half, most):
         spread = f"{seconds(min(times))} … {seconds(max(times))}"
         if limit:
             table.put(f"{key}-{name}", Row(f"{what}, {name}", f"≤ {seconds(limit)}", seconds(value),
-                                           f"{digits(value / limit)} of it", spread, value <= limit))
+                                           f"{digits(value / limit)} of it", spread, len(times), value <= limit))
         else:
-            table.put(f"{key}-{name}", Row(f"{what}, {name}", "", seconds(value), "", spread))
+            table.put(f"{key}-{name}", Row(f"{what}, {name}", "", seconds(value), "", spread, len(times)))
 
 
 def tailing(programs, table, size):

@@ -19,6 +19,7 @@ class Row:
     measured: str
     ratio: str = ""
     spread: str = ""
+    rounds: int = 1
     reached: bool | None = None
     date: str = ""
 
@@ -44,7 +45,7 @@ class Table:
         row.date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
         self.measured[key] = row
         self.path.write_text(json.dumps({key: vars(row) for key, row in self.rows().items()}, indent=1))
-        print(f"{row.what}: {row.measured}; {row.ratio or 'no ratio'} ({row.spread}); {verdict(row)}", flush=True)
+        print(f"{row.what}: {row.measured}; {row.ratio or 'no ratio'} ({row.spread}, rounds: {row.rounds}); {verdict(row)}", flush=True)
 
     def less(self, key, what, peer, ours, theirs, factor, unit, say=""):
         """We take at least `factor` times less than a peer. Without a peer the row says so."""
@@ -54,31 +55,32 @@ class Table:
         ratios = [their / our for our, their in zip(ours, theirs)]
         measured = f"{unit(median(ours))}, {peer} {unit(median(theirs))}{say}"
         self.put(key, Row(what, f"≥ {factor}x less than {peer}", measured, f"{digits(median(ratios))}x less",
-                          spread(ratios), median(ratios) >= factor))
+                          spread(ratios), len(ratios), median(ratios) >= factor))
 
     def within(self, key, what, peer, ours, theirs, factor, unit):
         """We take at most `factor` times what another takes."""
         ratios = [our / their for our, their in zip(ours, theirs)]
         measured = f"{unit(median(ours))}, {peer} {unit(median(theirs))}"
         self.put(key, Row(what, f"≤ {factor}x of {peer}", measured, f"{digits(median(ratios))}x", spread(ratios),
-                          median(ratios) <= factor))
+                          len(ratios), median(ratios) <= factor))
 
     def below(self, key, what, values, limit, unit):
         """A value of our own that is not to be passed."""
         value = median(values)
         ratio = f"{digits(value / limit)} of it" if limit else ""
-        self.put(key, Row(what, f"≤ {unit(limit)}", unit(value), ratio, spread(values, unit), value <= limit))
+        self.put(key, Row(what, f"≤ {unit(limit)}", unit(value), ratio, spread(values, unit), len(values),
+                          value <= limit))
 
-    def markdown(self, parts, runs):
+    def markdown(self, parts):
         """All rows, in the order of `parts`."""
         order = {part: at for at, part in enumerate(parts)}
         rows = sorted(self.rows().items(), key=lambda entry: order.get(entry[0].split("-")[0], len(order)))
         lines = ["# Results", "", "Written by `make bench`; what each row means, how it is measured and what bounds it"
                  " is in [README.md](README.md).", ""]
-        lines += [f"{machine()} Medians of {runs} rounds, processor time unless a row says wall time.", ""]
-        lines += ["| | target | measured | ratio | least … most | reached |", "|---|---|---|---|---|---|"]
+        lines += [f"{machine()} Medians; processor time unless a row says wall time.", ""]
+        lines += ["| | target | measured | ratio | least … most | rounds | reached |", "|---|---|---|---|---|---|---|"]
         for _, row in rows:
-            cells = (row.what, row.target, row.measured, row.ratio, row.spread, verdict(row))
+            cells = (row.what, row.target, row.measured, row.ratio, row.spread, str(row.rounds), verdict(row))
             lines.append("| " + " | ".join(cells) + " |")
         dates = sorted(row.date for _, row in rows)
         if dates:
@@ -87,7 +89,7 @@ class Table:
 
 
 def spread(values, unit=digits):
-    return f"{unit(min(values))} … {unit(max(values))}" if len(values) > 1 else "one run"
+    return f"{unit(min(values))} … {unit(max(values))}" if len(values) > 1 else ""
 
 
 def verdict(row):

@@ -45,7 +45,8 @@ pub(crate) fn measure(path: &Path, lines: u32) -> io::Result<Value> {
     let bytes = fs::read(path)?;
     let again = path.with_extension("again");
     let mut file: File = OpenOptions::new().create(true).append(true).open(&again)?;
-    let writing = timed(|| bytes.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| file.write_all(line)))?;
+    let writing =
+        timed(|| bytes.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| file.write_all(line)))?;
     fs::remove_file(&again)?;
     fs::remove_file(path)?;
     let per_line = |time: u64| time / u64::from(lines);
