@@ -35,10 +35,10 @@ def resident(pid):
 
 
 def wakeups(pid):
-    """How often its threads were given a processor so far."""
+    """How often its threads went to sleep so far, which is how often they woke. That others took the processor from
+    them is no doing of theirs."""
     threads = os.listdir(f"/proc/{pid}/task")
-    kinds = ("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches")
-    return sum(int(field(f"/proc/{pid}/task/{thread}/status", kind)) for thread in threads for kind in kinds)
+    return sum(int(field(f"/proc/{pid}/task/{thread}/status", "voluntary_ctxt_switches")) for thread in threads)
 
 
 def field(path, name):
