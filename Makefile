@@ -1,7 +1,7 @@
 # Shortcuts. Everything here can be done with cargo alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help programs test check soak bench bench-peers bench-micro
+.PHONY: help programs test check soak bench bench-peers bench-micro packages static host
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -32,3 +32,12 @@ bench-peers: ## install what the benchmarks compare with, where missing and allo
 
 bench-micro: ## micro-benchmarks of the hot paths
 	cargo bench --locked --bench micro
+
+packages: ## the Debian packages, in target/debian
+	@bash .ci/packages
+
+static: ## the exporter and etcha-journal as programs that need no library, in target/static
+	@bash .ci/static
+
+host: ## the packages on a booted Debian: install, work, die, upgrade, remove, purge (needs root)
+	@python3 .ci/host

@@ -6,10 +6,12 @@
 //!
 //! * `journal-schema/`: the contract between agent and exporter, a crate of its own: events, line codec, writer.
 //! * [`https`]: TLS listener, certificates, connection limits. Knows no program.
+//! * [`documents`]: man pages and completions. Knows no program.
 //! * [`engine`]: runs the Commands of Patterns. Knows nothing of the exporter; the journal is all they share.
 //! * [`exporter`]: follows the journal, counts, serves.
 //! * `src/bin/`: the programs, a few lines each.
 
+pub mod documents;
 pub mod engine;
 pub mod exporter;
 pub mod https;

@@ -37,7 +37,7 @@ fn table(first: &str) -> Vec<(String, String, String)> {
 }
 
 /// The code block after the comment `<!-- {name}: checked by a test -->`.
-fn example(name: &str) -> &'static str {
+pub(crate) fn example(name: &str) -> &'static str {
     let (_, rest) = README.split_once(&format!("<!-- {name}: checked by a test -->\n```")).unwrap();
     let (_, rest) = rest.split_once('\n').unwrap();
     rest.split_once("```").unwrap().0

@@ -3,16 +3,24 @@
 use std::{
     fs::{self, File},
     os::unix::net::UnixDatagram,
+    path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
+
 use crate::harness::{
     exporter::{Exporter, Home, command},
+    process::Process,
     wait::{SOON, wait_until},
 };
 
 /// What the watchdog allows. Short, because the test waits for several of them.
 const WATCHDOG: Duration = Duration::from_millis(400);
+
+/// Longer than a test.
+const NO_WATCHDOG: Duration = Duration::from_secs(3600);
 
 /// A stand-in for the service manager: its socket.
 struct Manager {
@@ -21,24 +29,33 @@ struct Manager {
 
 impl Manager {
     /// The manager, and an exporter on `home` that it watches.
-    fn start(home: &Home) -> (Manager, Exporter) {
-        let path = home.path("notify");
-        let socket = UnixDatagram::bind(&path).unwrap();
+    fn start(home: &Home, watchdog: Duration) -> (Manager, Exporter) {
         let mut command = command();
-        command.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
+        let manager = Manager::of(&mut command, home.path("notify"));
+        command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         let exporter = home.start_by(command, &["--poll-interval", "1h"]);
-        (Manager { socket }, exporter)
+        (manager, exporter)
+    }
+
+    /// The manager of what `command` will start.
+    fn of(command: &mut Command, path: PathBuf) -> Manager {
+        let socket = UnixDatagram::bind(&path).unwrap();
+        command.env("NOTIFY_SOCKET", path);
+        Manager { socket }
+    }
+
+    /// The next message.
+    fn next(&self) -> String {
+        let mut message = [0; 4096];
+        self.socket.set_read_timeout(Some(SOON)).unwrap();
+        let length = self.socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
     }
 
     /// Waits for a message that holds `wanted`; how long that took.
     fn hears(&self, wanted: &str) -> Duration {
         let begin = Instant::now();
-        let mut message = [0; 4096];
-        wait_until(SOON, wanted, || {
-            self.socket.set_read_timeout(Some(SOON)).unwrap();
-            let length = self.socket.recv(&mut message).unwrap();
-            String::from_utf8_lossy(&message[..length]).contains(wanted)
-        });
+        wait_until(SOON, wanted, || self.next().contains(wanted));
         begin.elapsed()
     }
 
@@ -56,7 +73,7 @@ impl Manager {
 #[test]
 fn the_service_manager_hears_of_readiness_then_of_life_and_of_the_end() {
     let home = Home::new();
-    let (manager, mut exporter) = Manager::start(&home);
+    let (manager, mut exporter) = Manager::start(&home, WATCHDOG);
     manager.hears("READY=1");
     // Though the poll interval is an hour.
     for _ in 0..5 {
@@ -69,7 +86,7 @@ fn the_service_manager_hears_of_readiness_then_of_life_and_of_the_end() {
 #[test]
 fn a_follower_that_is_stuck_keeps_the_watchdog_waiting_though_the_listener_answers() {
     let home = Home::new();
-    let (manager, exporter) = Manager::start(&home);
+    let (manager, exporter) = Manager::start(&home, WATCHDOG);
     manager.hears("READY=1");
     manager.hears("WATCHDOG=1");
     // A segment without end that holds no line: looking for its first one takes longer than any watchdog waits.
@@ -78,4 +95,29 @@ fn a_follower_that_is_stuck_keeps_the_watchdog_waiting_though_the_listener_answe
     fs::rename(home.path("hole"), home.path("journal.jsonl.1")).unwrap();
     wait_until(SOON, "silence", || manager.hears_nothing_for(3 * WATCHDOG));
     assert_eq!(exporter.get("/-/healthy", &[]).status, 200);
+}
+
+#[test]
+fn a_hangup_is_a_reload_from_its_begin_to_its_end() {
+    let home = Home::new();
+    let (manager, exporter) = Manager::start(&home, NO_WATCHDOG);
+    manager.hears("READY=1");
+    exporter.process.signal(Signal::HUP);
+    let begin = manager.next();
+    assert!(begin.contains("RELOADING=1") && begin.contains("MONOTONIC_USEC="), "{begin}");
+    assert!(manager.next().contains("READY=1"));
+}
+
+#[test]
+fn the_service_manager_hears_of_the_engine_before_its_first_run_ends_and_at_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    // A run that ends with the engine.
+    let sources = "sources={\"s\": {\"commands\": [{\"id\": \"slow\", \"check\": \"sleep 3600\"}]}}";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_etcha-engine"));
+    command.current_dir(&directory).args(["-x", sources, "run"]);
+    let manager = Manager::of(&mut command, directory.path().join("notify"));
+    let mut engine = Process::start(&mut command);
+    manager.hears("READY=1");
+    engine.terminate();
+    manager.hears("STOPPING=1");
 }

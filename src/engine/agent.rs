@@ -1,16 +1,20 @@
-//! The engine as a process: Sources are restored, each runs once, and then on its schedule until the end is asked for.
+//! The engine as a process: Sources are restored, each runs once, and then on its schedule, or when somebody asks for it
+//! over the network, until the end is asked for.
 //!
 //! One thread for each Source with a schedule. They mostly sleep, and a run is a sequence of processes to wait for.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::config::Config;
+use super::listen::{ListenError, Listener};
 use super::record::{Journal, Trigger};
 use super::source::{Outcome, Sources};
 use super::state::StateDir;
@@ -21,6 +25,8 @@ use super::stop::{self, Stop, Stopper};
 pub enum AgentError {
     /// The state directory cannot be had.
     State(PathBuf, io::Error),
+    /// It cannot listen.
+    Listen(ListenError),
     /// The system gives no pipe, no signal, no thread or no randomness.
     System(io::Error),
     /// There is nothing that it could ever do.
@@ -33,6 +39,7 @@ impl fmt::Display for AgentError {
             AgentError::State(path, error) => {
                 write!(out, "{}: state directory: {error}; set `run_stateDir`", path.display())
             }
+            AgentError::Listen(error) => error.fmt(out),
             AgentError::System(error) => write!(out, "the operating system refuses: {error}"),
             AgentError::NoSources => {
                 write!(out, "there is nothing to run; add `sources` to the configuration")
@@ -54,6 +61,8 @@ pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
     }
     let state = StateDir::open(&config.state_dir)
         .map_err(|error| AgentError::State(config.state_dir.clone(), error))?;
+    // Bound before anything runs: an engine that cannot listen, perhaps because another one does, changes nothing.
+    let listener = if once { None } else { Listener::open(&config).map_err(AgentError::Listen)? };
     let (stopper, stop) = on_signals().map_err(AgentError::System)?;
     let journal = match config.journal.take() {
         Some(journal) => Journal::new(journal.path, journal.options),
@@ -63,7 +72,9 @@ pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
         }
     };
     journal.engine_started();
-    let sources = Sources::new(config, journal, state, stop.clone(), stopper);
+    // Not after the first runs: they may take as long as an installation does, and others may wait for this.
+    tell(NotifyState::Ready);
+    let sources = Arc::new(Sources::new(config, journal, state, stop.clone(), stopper));
     let mut well = true;
     for name in sources.config().sources.keys() {
         if stop.is_asked() {
@@ -71,9 +82,23 @@ pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
         }
         well &= sources.run(name, Trigger::Init) != Outcome::Failed;
     }
-    let scheduled = if once { Ok(()) } else { follow_schedules(&sources, &stop) };
+    let goes_on = if once { Ok(()) } else { go_on(&sources, listener, &stop) };
     sources.journal().engine_stopped();
-    scheduled.map(|()| well).map_err(AgentError::System)
+    goes_on.map(|()| well).map_err(AgentError::System)
+}
+
+/// Listens and follows the schedules until the end is asked for.
+fn go_on(sources: &Arc<Sources>, listener: Option<Listener>, stop: &Stop) -> io::Result<()> {
+    let listening = match listener {
+        Some(listener) if !stop.is_asked() => Some(listener.start(Arc::clone(sources))?),
+        _ => None,
+    };
+    let followed = follow_schedules(sources, stop);
+    tell(NotifyState::Stopping);
+    if let Some(listening) = listening {
+        listening.end();
+    }
+    followed
 }
 
 /// Waits for the end, and runs Sources whenever it is time.
@@ -103,6 +128,13 @@ fn follow_schedule(sources: &Sources, name: &str, every: Duration, stop: &Stop) 
     while !stop.wait(next.saturating_duration_since(Instant::now())) {
         sources.run(name, Trigger::Pull);
         next = (next + every).max(Instant::now());
+    }
+}
+
+/// Tells the service manager, if there is one.
+fn tell(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "the service manager does not listen");
     }
 }
 

@@ -56,7 +56,7 @@ impl fmt::Display for BuildError {
 impl std::error::Error for BuildError {}
 
 /// What the build Commands of a Pattern left.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Built {
     /// Variables for the receiving instance: those of the Pattern, and over them those that Commands found out.
     pub run_vars: Map<String, Value>,
@@ -98,7 +98,7 @@ pub fn build(
     limits: &Limits,
     report: &mut dyn FnMut(&Step<'_>),
 ) -> Result<PathBuf, BuildError> {
-    let key = config.signing_key.as_ref().ok_or(BuildError::NoKey)?;
+    let key = config.build.signing_key.as_ref().ok_or(BuildError::NoKey)?;
     let imports = Imports::of_path(path).map_err(BuildError::Read)?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let directory = absolute.parent().map(|directory| directory.to_string_lossy().into_owned());
@@ -130,7 +130,8 @@ fn collect(pattern: &Pattern, summary: &Summary) -> Built {
     built
 }
 
-fn claims(pattern: &Pattern, imports: Imports, built: Built) -> token::Claims {
+/// What a token for `pattern` says.
+pub(super) fn claims(pattern: &Pattern, imports: Imports, built: Built) -> token::Claims {
     let now = program::now();
     let lasting = |expires_in: std::time::Duration| i64::try_from(expires_in.as_secs()).unwrap_or(i64::MAX);
     token::Claims {

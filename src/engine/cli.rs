@@ -1,10 +1,12 @@
 //! The command line of `etcha-engine`: what is asked for is read here and done elsewhere.
 
+mod shell;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use serde_json::{Map, json};
 
@@ -16,9 +18,11 @@ use super::exec::process::Limits;
 use super::key::{self, Algorithm, VerifyKey};
 use super::local::{self, Local};
 use super::program::{self, View};
+use super::push::{self, Push};
 use super::report;
 use super::state;
 use super::token;
+use crate::documents;
 
 /// Shown below the list of commands.
 const EXAMPLES: &str = "\
@@ -34,6 +38,14 @@ Examples:
   Make a key pair, and sign a pattern with it:
     etcha-engine generate-keys web > keys.json
     etcha-engine -x build_signingKey=\"$(jq -r .privateKey keys.json)\" build web.jsonnet web.jwt
+
+  Push it to a source of another engine; trust the certificate that this one has made:
+    etcha-engine -x build_signingKey=\"$(jq -r .privateKey keys.json)\" -x httpClient_tlsCAPath=tls-certificate.pem \\
+        push --host web1 web web.jsonnet
+
+  Open a shell of a source of another engine, or type into it from a script:
+    etcha-engine -c operator.jsonnet shell web web1
+    echo uptime | etcha-engine -c operator.jsonnet shell --host 192.0.2.7 web
 
   Run the sources of a configuration once, then on their schedules:
     etcha-engine -c etcha.jsonnet run --once
@@ -90,6 +102,34 @@ enum Task {
         #[arg(short, long, value_name = "NAME", default_value = "local")]
         source: String,
     },
+    /// Push a pattern or a command to a source of other engines, several at once, and say what each changed
+    Push {
+        /// The source over there
+        source: String,
+        /// A pattern file (….jsonnet) or a command [default: what `sourcePatterns` of each target says]
+        #[arg(value_name = "PATH or COMMAND")]
+        argument: Option<String>,
+        /// Only say what would change
+        #[arg(long)]
+        check: bool,
+        /// Only commands whose parents (source > group > …) match this regular expression
+        #[arg(short, long, value_name = "REGEX")]
+        filter: Option<Regex>,
+        /// One host, which need not be among the targets
+        #[arg(long, conflicts_with = "target")]
+        host: Option<String>,
+        /// Only targets whose names match this regular expression
+        #[arg(short = 'n', long, value_name = "REGEX")]
+        target: Option<Regex>,
+        /// Port, over what the configuration says [default: 4001]
+        #[arg(short, long)]
+        port: Option<u16>,
+        /// Path without the source, over what the configuration says [default: /etcha/v1/push]
+        #[arg(short = 'u', long)]
+        path: Option<String>,
+    },
+    /// Open a shell on another engine; its exit status becomes that of this program, 255 is this program's own
+    Shell(shell::Shell),
     /// Print what a pattern renders to, as JSON
     Render {
         /// A pattern file, a signed pattern (.jwt), or one or more commands in Jsonnet
@@ -119,6 +159,13 @@ enum Task {
         #[arg(short, long, default_value = "ed25519")]
         algorithm: KeyKind,
     },
+    /// Write man pages and shell completions into a directory, for packages
+    #[command(hide = true)]
+    Documents {
+        /// Where they go; has to exist
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -135,6 +182,12 @@ pub fn main() -> ExitCode {
     // clap prints its own errors, help and version, and ends the process.
     let arguments = Arguments::parse();
     log_to_stderr(arguments.log);
+    if let Task::Shell(shell) = &arguments.task {
+        return configured(&arguments).and_then(|config| shell.open(&config)).unwrap_or_else(|said| {
+            eprintln!("etcha-engine: {said}");
+            ExitCode::from(shell::OWN_FAILURE)
+        });
+    }
     match perform(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -149,17 +202,29 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
     if let Task::GenerateKeys { name, algorithm } = &arguments.task {
         return generate_keys(name.as_deref(), *algorithm);
     }
-    let layers = Layers {
-        file: arguments.config.clone(),
-        environment: environment(),
-        settings: arguments.settings.clone(),
-    };
-    let config = layers.read().map_err(said)?;
+    if let Task::Documents { directory } = &arguments.task {
+        let written = documents::write(Arguments::command(), directory);
+        return written.map(|()| true).map_err(|error| format!("{}: {error}", directory.display()));
+    }
+    let config = configured(arguments)?;
     match &arguments.task {
         Task::Run { once } => agent::run(config, *once).map_err(said),
         Task::Local { argument, filter, remove, source } => {
             let local = Local { argument, filter: filter.as_ref(), remove: *remove, source };
             local::local(&config, &local, &limits()?, &mut io::stdout().lock()).map_err(said)
+        }
+        Task::Push { source, argument, check, filter, host, target, port, path } => {
+            let push = Push {
+                source,
+                argument: argument.as_deref(),
+                check: *check,
+                filter: filter.as_ref(),
+                targets: target.as_ref(),
+                host: host.as_deref(),
+                port: *port,
+                path: path.as_deref(),
+            };
+            push::push(&config, &push, &limits()?, &mut io::stdout().lock()).map_err(said)
         }
         Task::Render { argument, source } => render(&config, argument, source),
         Task::Build { path, destination } => {
@@ -177,9 +242,18 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
             let claims = serde_json::to_value(&verified.claims).map_err(said)?;
             print_json(&json!({ "claims": claims, "publicKey": verified.key_id }))
         }
-        // Done above, without a configuration.
-        Task::GenerateKeys { .. } => Ok(true),
+        // Done before: without a configuration, and with a status of its own.
+        Task::GenerateKeys { .. } | Task::Documents { .. } | Task::Shell(_) => Ok(true),
     }
+}
+
+fn configured(arguments: &Arguments) -> Result<Config, Said> {
+    let layers = Layers {
+        file: arguments.config.clone(),
+        environment: environment(),
+        settings: arguments.settings.clone(),
+    };
+    layers.read().map_err(said)
 }
 
 fn render(config: &Config, argument: &str, source: &str) -> Result<bool, Said> {

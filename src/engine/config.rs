@@ -5,6 +5,8 @@
 //! have is an error, because a setting that is silently not there may be the one that somebody relies on.
 
 pub mod layers;
+pub mod server;
+pub mod targets;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,32 +17,34 @@ use journal_schema::{Options, Sync};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::client::Trust;
 use super::exec::{Exec, Overrides};
 use super::fields::{Fields, Wrong};
 use super::jsonnet::JsonnetError;
 use super::key::{SigningKey, VerifyKey};
 use super::pattern::Pattern;
 use super::pull::Place;
+pub use server::ServerConfig;
+pub use targets::Target;
 
 /// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
 const MIN_FREQUENCY: Duration = Duration::from_millis(100);
 
 /// Keys of sections that Etcha has beside these.
-const OTHER_SECTIONS: [&str; 6] = ["cli", "httpClient", "httpServer", "licenseKey", "lint", "targets"];
-const OTHER_RUN: [&str; 8] = [
-    "jwtRule",
-    "systemMetricsKey",
-    "systemMetricsSecret",
-    "timeoutPush",
-    "timeoutShell",
-    "timeoutWebhook",
-    "verifyCommands",
-    "verifyExec",
-];
-const OTHER_BUILD: [&str; 5] =
-    ["pushDomainSuffix", "pushMaxWorkers", "signingCommands", "signingExec", "signingKeyPath"];
-const OTHER_SOURCE: [&str; 7] =
-    ["allowPush", "jwtRule", "shell", "verifyCommands", "verifyExec", "webhookPaths", "eventsReceiveExit"];
+const OTHER_SECTIONS: [&str; 3] = ["cli", "licenseKey", "lint"];
+const OTHER_RUN: [&str; 5] =
+    ["jwtRule", "systemMetricsKey", "systemMetricsSecret", "verifyCommands", "verifyExec"];
+const OTHER_BUILD: [&str; 3] = ["signingCommands", "signingExec", "signingKeyPath"];
+const OTHER_SOURCE: [&str; 4] = ["jwtRule", "verifyCommands", "verifyExec", "eventsReceiveExit"];
+
+/// How long what was asked for over the network may run, unless told otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The longest such time: a day of waiting is no request any more.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Paths that are the engine's own.
+const OWN_PATHS: &str = "/etcha";
 
 /// What the engine is set up to do.
 #[derive(Debug)]
@@ -53,10 +57,22 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Upper bound of the random delay before the schedules begin.
     pub randomized_start_delay: Duration,
+    /// How long a pushed Pattern may run.
+    pub timeout_push: Duration,
+    /// How long a shell may be open.
+    pub timeout_shell: Duration,
+    /// How long a webhook may run.
+    pub timeout_webhook: Duration,
     /// Keys whose Patterns every Source takes.
     pub verify_keys: Vec<VerifyKey>,
-    /// The key that signs what is built.
-    pub signing_key: Option<SigningKey>,
+    /// What is built, and pushed.
+    pub build: Build,
+    /// Where the engine listens.
+    pub server: ServerConfig,
+    /// Whom requests of this engine trust.
+    pub trust: Trust,
+    /// Other engines, by name.
+    pub targets: BTreeMap<String, Target>,
     /// By name.
     pub sources: BTreeMap<String, Source>,
     /// Where runs are recorded; nowhere if absent.
@@ -66,6 +82,8 @@ pub struct Config {
 /// One Source.
 #[derive(Debug, Default)]
 pub struct Source {
+    /// Patterns may be pushed to it.
+    pub allow_push: bool,
     /// Ask, but do not act.
     pub check_only: bool,
     /// What it runs until a Pattern comes, or always.
@@ -88,12 +106,27 @@ pub struct Source {
     pub run_frequency: Option<Duration>,
     /// Runs need not wait for each other.
     pub run_multi: bool,
+    /// How its shells are run, with a command; none may be opened if absent.
+    pub shell: Option<Overrides>,
     /// It runs only when an event asks for it.
     pub trigger_only: bool,
     /// Variables for its Patterns, over those of the configuration.
     pub vars: Map<String, Value>,
     /// Keys for this Source, after those for all.
     pub verify_keys: Vec<VerifyKey>,
+    /// Requests to these paths run it.
+    pub webhook_paths: Vec<String>,
+}
+
+/// Building and pushing.
+#[derive(Debug, Default)]
+pub struct Build {
+    /// The key that signs what is built.
+    pub signing_key: Option<SigningKey>,
+    /// The domain of targets whose names have none.
+    pub push_domain_suffix: String,
+    /// How many targets are pushed to at once; as many as there are processors if absent.
+    pub push_max_workers: Option<usize>,
 }
 
 /// The journal and how it is written.
@@ -139,8 +172,15 @@ impl Config {
         fields.not_covered(&OTHER_SECTIONS)?;
         let exec = Exec::default().with(&Overrides::read(fields.section("exec")?)?);
         let vars = fields.map("vars")?.unwrap_or_default();
-        let signing_key = build(fields.section("build")?)?;
-        let (state_dir, randomized_start_delay, verify_keys) = run(fields.section("run")?)?;
+        let build = build(fields.section("build")?)?;
+        let server = ServerConfig::read(fields.section("httpServer")?)?;
+        let run = run(fields.section("run")?)?;
+        let trust = targets::trust(fields.section("httpClient")?)?;
+        let mut targets = BTreeMap::new();
+        for (name, value) in fields.map("targets")?.unwrap_or_default() {
+            let target = Target::read(&name, Fields::new(format!("targets, `{name}`"), value)?)?;
+            targets.insert(name, target);
+        }
         let mut sources = BTreeMap::new();
         for (name, value) in fields.map("sources")?.unwrap_or_default() {
             let place = format!("sources, `{name}`");
@@ -157,14 +197,21 @@ impl Config {
         let config = Config {
             exec,
             vars,
-            state_dir,
-            randomized_start_delay,
-            verify_keys,
-            signing_key,
+            state_dir: run.state_dir,
+            randomized_start_delay: run.randomized_start_delay,
+            timeout_push: run.timeout_push,
+            timeout_shell: run.timeout_shell,
+            timeout_webhook: run.timeout_webhook,
+            verify_keys: run.verify_keys,
+            build,
+            server,
+            trust,
+            targets,
             sources,
             journal,
         };
         config.check_keys()?;
+        config.check_shells()?;
         Ok(config)
     }
 
@@ -173,16 +220,38 @@ impl Config {
         self.verify_keys.iter().chain(&source.verify_keys).cloned().collect()
     }
 
-    /// What is fetched has to be verified.
-    fn check_keys(&self) -> Result<(), Wrong> {
-        let keyless = |source: &Source| source.verify_keys.is_empty() && self.verify_keys.is_empty();
-        match self.sources.iter().find(|(_, source)| !source.pull_paths.is_empty() && keyless(source)) {
-            None => Ok(()),
-            Some((name, _)) => Err(Wrong::new(
-                format!("sources, `{name}`"),
-                "`pullPaths` needs a key to verify with; give `verifyKeys` here or in `run`",
-            )),
+    /// A shell is run as its Source says.
+    fn check_shells(&self) -> Result<(), Wrong> {
+        for (name, source) in &self.sources {
+            if source.shell.as_ref().is_some_and(|shell| self.exec.with(&source.exec).refuses(shell)) {
+                return Err(Wrong::new(
+                    format!("sources, `{name}`"),
+                    "`shell` has no effect, because `allowOverride` is off in `exec`",
+                ));
+            }
         }
+        Ok(())
+    }
+
+    /// What is fetched, pushed or typed has to be verified.
+    fn check_keys(&self) -> Result<(), Wrong> {
+        for (name, source) in &self.sources {
+            if !source.verify_keys.is_empty() || !self.verify_keys.is_empty() {
+                continue;
+            }
+            let wanting = [
+                ("pullPaths", !source.pull_paths.is_empty()),
+                ("allowPush", source.allow_push),
+                ("shell", source.shell.is_some()),
+            ];
+            if let Some((key, _)) = wanting.iter().find(|(_, is_given)| *is_given) {
+                return Err(Wrong::new(
+                    format!("sources, `{name}`"),
+                    format!("`{key}` needs a key to verify with; give `verifyKeys` here or in `run`"),
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -192,6 +261,7 @@ impl Source {
         let place = fields.place().to_owned();
         let commands = fields.value("commands").map(Pattern::of_commands).transpose();
         let source = Source {
+            allow_push: fields.flag("allowPush")?.unwrap_or(false),
             check_only: fields.flag("checkOnly")?.unwrap_or(false),
             commands: commands
                 .map_err(|wrong| Wrong::new(format!("{place}, {}", wrong.place), wrong.what))?,
@@ -204,9 +274,11 @@ impl Source {
             pull_paths: pull_paths(&mut fields)?,
             run_frequency: fields.duration("runFrequency")?.filter(|frequency| !frequency.is_zero()),
             run_multi: fields.flag("runMulti")?.unwrap_or(false),
+            shell: shell(&mut fields)?,
             trigger_only: fields.flag("triggerOnly")?.unwrap_or(false),
             vars: fields.map("vars")?.unwrap_or_default(),
             verify_keys: verify_keys(&mut fields)?,
+            webhook_paths: webhook_paths(&mut fields)?,
         };
         if source.run_frequency.is_some_and(|frequency| frequency < MIN_FREQUENCY) {
             return Err(fields.wrong("runFrequency", "is shorter than 100ms"));
@@ -226,23 +298,82 @@ fn pull_paths(fields: &mut Fields) -> Result<Vec<Place>, Wrong> {
     paths.iter().map(|path| Place::read(path).map_err(|why| fields.wrong("pullPaths", why))).collect()
 }
 
-fn build(mut fields: Fields) -> Result<Option<SigningKey>, Wrong> {
+fn shell(fields: &mut Fields) -> Result<Option<Overrides>, Wrong> {
+    let Some(members) = fields.map("shell")? else { return Ok(None) };
+    let place = format!("{}, shell", fields.place());
+    let shell = Overrides::read(Fields::new(place.clone(), Value::Object(members))?)?;
+    if !shell.has_command() {
+        let what = "`command` is missing; name the program that a shell runs, such as /bin/bash -l";
+        return Err(Wrong::new(place, what));
+    }
+    Ok(Some(shell))
+}
+
+fn webhook_paths(fields: &mut Fields) -> Result<Vec<String>, Wrong> {
+    let paths = fields.strings("webhookPaths")?;
+    for path in &paths {
+        if path.starts_with(OWN_PATHS) {
+            return Err(fields
+                .wrong("webhookPaths", format_args!("holds `{path}`; {OWN_PATHS}… is the engine's own")));
+        }
+        if !path.starts_with('/') || path.contains(['?', '#']) {
+            return Err(fields.wrong(
+                "webhookPaths",
+                format_args!("holds `{path}`, but a path begins with / and has no ?"),
+            ));
+        }
+    }
+    Ok(paths)
+}
+
+fn build(mut fields: Fields) -> Result<Build, Wrong> {
     fields.not_covered(&OTHER_BUILD)?;
-    let key = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
+    let signing_key = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
         None => None,
         Some(text) => Some(SigningKey::read(&text).map_err(|why| fields.wrong("signingKey", why))?),
     };
+    let workers = fields.number("pushMaxWorkers")?.unwrap_or(0);
+    let build = Build {
+        signing_key,
+        push_domain_suffix: fields.string("pushDomainSuffix")?.unwrap_or_default(),
+        push_max_workers: usize::try_from(workers).ok().filter(|workers| *workers > 0),
+    };
     fields.end()?;
-    Ok(key)
+    Ok(build)
 }
 
-fn run(mut fields: Fields) -> Result<(PathBuf, Duration, Vec<VerifyKey>), Wrong> {
+/// The members of `run`.
+struct Run {
+    state_dir: PathBuf,
+    randomized_start_delay: Duration,
+    timeout_push: Duration,
+    timeout_shell: Duration,
+    timeout_webhook: Duration,
+    verify_keys: Vec<VerifyKey>,
+}
+
+fn run(mut fields: Fields) -> Result<Run, Wrong> {
     fields.not_covered(&OTHER_RUN)?;
     let state_dir = fields.string("stateDir")?.filter(|path| !path.is_empty()).unwrap_or(".".to_owned());
-    let delay = Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0));
-    let keys = verify_keys(&mut fields)?;
+    let run = Run {
+        state_dir: PathBuf::from(state_dir),
+        randomized_start_delay: Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0)),
+        timeout_push: timeout(&mut fields, "timeoutPush")?,
+        timeout_shell: timeout(&mut fields, "timeoutShell")?,
+        timeout_webhook: timeout(&mut fields, "timeoutWebhook")?,
+        verify_keys: verify_keys(&mut fields)?,
+    };
     fields.end()?;
-    Ok((PathBuf::from(state_dir), delay, keys))
+    Ok(run)
+}
+
+/// A time limit; without end there would be no end of what hangs.
+fn timeout(fields: &mut Fields, key: &'static str) -> Result<Duration, Wrong> {
+    let timeout = fields.duration(key)?.unwrap_or(DEFAULT_TIMEOUT);
+    if timeout.is_zero() || timeout > MAX_TIMEOUT {
+        return Err(fields.wrong(key, "has to be longer than nothing and at most 24h"));
+    }
+    Ok(timeout)
 }
 
 fn verify_keys(fields: &mut Fields) -> Result<Vec<VerifyKey>, Wrong> {

@@ -105,6 +105,11 @@ impl Overrides {
         Ok(overrides)
     }
 
+    /// Whether it names a program.
+    pub fn has_command(&self) -> bool {
+        self.command.as_ref().is_some_and(|command| !command.trim().is_empty())
+    }
+
     fn is_empty(&self) -> bool {
         *self == Overrides::default()
     }

@@ -1,6 +1,6 @@
-//! Jsonnet to JSON. A program sees its own files ([`imports`]) and four native functions: `getConfig()`,
-//! `getEnv(key, fallback)`, `getFile(path, fallback)` and `regexMatch(regex, string)`. The two with a fallback fail
-//! where there is neither a value nor a fallback (`null`).
+//! Jsonnet to JSON. A program sees its own files ([`imports`]) and a few native functions: `getConfig()`, `getArch()`,
+//! `getOS()`, `getEnv(key, fallback)`, `getFile(path, fallback)` and `regexMatch(regex, string)`. The two with a fallback
+//! fail where there is neither a value nor a fallback (`null`).
 //!
 //! Each rendering has a thread of its own with a deadline, because nothing else ends a program that never does: the
 //! thread is then left alone, and when [`MAX_ABANDONED`] are, nothing is rendered any more.

@@ -3,9 +3,11 @@
 //! # Layout
 //!
 //! * [`cli`]: what is asked for. It is done by [`agent`], the engine as a process; [`local`], a run for a person;
-//!   [`build`], a signed token.
+//!   [`build`], a signed token; [`push`], patterns for other engines.
 //! * [`config`]: file, environment and flags, as one configuration.
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
+//! * [`listen`]: what others may ask for over HTTPS; [`client`]: what this engine asks others for.
+//! * [`shell`]: terminals that others may type into, and the client to do so.
 //! * [`pull`]: where signed Patterns are fetched.
 //! * [`token`], [`key`]: signed Patterns, and the keys they are verified with.
 //! * [`program`], [`jsonnet`]: how a program is rendered and what it sees.
@@ -35,7 +37,8 @@
 //! 1 MiB for a script and 8 MiB for a run, and a variable holds 96 KiB.
 //!
 //! *Patterns.* An unknown key is an error. `getConfig().vars` holds `source` and `test`, and `jwt` in a run from a token;
-//! facts about the host (`sysinfo`) are not there. All imports of a program have to exist, also those that it may not
+//! `target` when it is
+//! pushed; facts about the host (`sysinfo`) are not there. All imports of a program have to exist, also those that it may not
 //! evaluate.
 //!
 //! *Sources.* A run counts once; one that finds nothing to run does not count. One that fetched a Pattern only to store it
@@ -44,12 +47,26 @@
 //! `Last-Modified` in memory and does not follow redirects. `local` records nothing in the journal: it is no run of the
 //! engine.
 //!
-//! *Configuration.* `-c` with a file that is not there is an error; the default file may be missing. Variables in the
+//! *Pushing.* Targets listen on 4001 unless they say otherwise, and `insecure` is plain HTTP. The domain suffix is for targets
+//! of the configuration that are no addresses. A pattern is rendered and signed for each target; build Commands run once for
+//! all that render to the same. The Commands' own rules for signing and verifying (`signingCommands`, `verifyCommands`,
+//! `jwtRule`) are not there.
+//!
+//! *Shells.* A session belongs to its Source and its key; input for any other is answered 404 and opens nothing. A request
+//! has to expire within five minutes and to hold no Pattern, so that no other token opens a shell. `timeoutShell` bounds a
+//! session as a whole. One that ends by anything but its own exit is hung up on, with every process of its session in the
+//! system's sense, and what is still there after two seconds is killed; so `nohup` does not help, `setsid` does. If the engine
+//! is killed, the system hangs up. There are 64 sessions at most, 16 from one address. A client that claims `e` is told how
+//! the session ended, by a last line `eexit STATUS`, `etimeout` or `estopped`. Without a `TERM` it is `xterm-256color`.
+//!
+//! *Configuration.* Of `httpServer` there are `listenAddress`, `tlsCertificatePath` and `tlsKeyPath`; `httpClient` has one key of
+//! its own, `tlsCAPath`, a file with certificates to trust. `-c` with a file that is not there is an error; the default file may be missing. Variables in the
 //! environment that begin with no section's name are left alone.
 
 pub mod agent;
 pub mod build;
 pub mod cli;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod diff;
@@ -57,13 +74,16 @@ pub mod exec;
 pub mod fields;
 pub mod jsonnet;
 pub mod key;
+pub mod listen;
 pub mod local;
 pub mod pattern;
 pub mod program;
 pub mod pull;
+pub mod push;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod shell;
 pub mod source;
 pub mod state;
 pub mod stop;

@@ -66,6 +66,13 @@ impl View {
         self
     }
 
+    /// The same with more variables, over those that are there.
+    #[must_use]
+    pub fn with_all(mut self, vars: &Map<String, Value>) -> View {
+        self.vars.extend(vars.clone());
+        self
+    }
+
     /// How scripts of the Source run.
     pub fn exec(&self) -> &Exec {
         &self.exec

@@ -6,26 +6,17 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
 use hyper::header::{
     ETAG, HOST, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
     LOCATION, USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::client::{Client, Server};
 use super::state::read_token;
 use super::token;
 
@@ -135,23 +126,7 @@ pub struct Fetched {
     modified: Option<HeaderValue>,
 }
 
-/// Fetches, and knows which certificates to trust.
-#[derive(Default)]
-pub struct Client {
-    /// Certificates of the system are read when they are first needed.
-    verifying: OnceLock<Arc<ClientConfig>>,
-}
-
 impl Client {
-    /// Trusts `roots` and nothing else.
-    pub fn trusting(roots: RootCertStore) -> Result<Client, rustls::Error> {
-        let client = Client::default();
-        client
-            .verifying
-            .get_or_init(|| Arc::new(builder().with_root_certificates(roots).with_no_client_auth()));
-        Ok(client)
-    }
-
     /// Fetches from `place`. `before` is what came from there the last time; if it is still the same, that is the answer.
     ///
     /// # Errors
@@ -176,48 +151,18 @@ impl Client {
     }
 
     async fn ask(&self, remote: &Remote, before: Option<&Fetched>) -> Result<Fetched, String> {
-        let host = remote.uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         let is_tls = remote.uri.scheme_str() == Some("https");
-        let port = remote.uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let stream =
-            TcpStream::connect((host, port)).await.map_err(|error| format!("connecting: {error}"))?;
-        let request = request(remote, before)?;
-        let response = if is_tls {
-            let name = ServerName::try_from(host.to_owned()).map_err(|_| "no name for a certificate")?;
-            let connector = TlsConnector::from(self.tls(remote.skip_verify));
-            let stream = connector.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
-            exchange(stream, request).await?
-        } else {
-            exchange(stream, request).await?
+        let server = Server {
+            host: remote.uri.host().unwrap_or_default(),
+            port: remote.uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            tls: is_tls,
+            skip_verify: remote.skip_verify,
         };
+        let mut sender = self.connect(&server).await?;
+        let response = sender.send_request(request(remote, before)?).await;
+        let response = response.map_err(|error| format!("HTTP: {error}"))?;
         read(response, before).await
     }
-
-    fn tls(&self, skip_verify: bool) -> Arc<ClientConfig> {
-        if skip_verify {
-            let verifier = Arc::new(Unverified(Arc::new(ring::default_provider())));
-            let config = builder().dangerous().with_custom_certificate_verifier(verifier);
-            return Arc::new(config.with_no_client_auth());
-        }
-        Arc::clone(self.verifying.get_or_init(|| {
-            let mut roots = RootCertStore::empty();
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!("certificates of the system: {error}");
-            }
-            roots.add_parsable_certificates(found.certs);
-            Arc::new(builder().with_root_certificates(roots).with_no_client_auth())
-        }))
-    }
-}
-
-fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    #[expect(clippy::expect_used, reason = "the provider is fixed and has suites for both versions")]
-    builder
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .expect("both are covered")
 }
 
 fn request(remote: &Remote, before: Option<&Fetched>) -> Result<Request<Empty<Bytes>>, String> {
@@ -241,17 +186,6 @@ fn request(remote: &Remote, before: Option<&Fetched>) -> Result<Request<Empty<By
     Ok(request)
 }
 
-async fn exchange(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<Empty<Bytes>>,
-) -> Result<Response<Incoming>, String> {
-    let failed = |error: hyper::Error| format!("HTTP: {error}");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    // Ends with the runtime at the latest.
-    tokio::spawn(connection);
-    sender.send_request(request).await.map_err(failed)
-}
-
 async fn read(response: Response<Incoming>, before: Option<&Fetched>) -> Result<Fetched, String> {
     let (parts, body) = response.into_parts();
     match (parts.status, before) {
@@ -270,46 +204,6 @@ async fn read(response: Response<Incoming>, before: Option<&Fetched>) -> Result<
     let text = String::from_utf8(body.to_bytes().into()).map_err(|_| "the answer is no text".to_owned())?;
     let header = |name| parts.headers.get(name).cloned();
     Ok(Fetched { text, etag: header(ETAG), modified: header(LAST_MODIFIED) })
-}
-
-/// Takes any certificate, for paths that say `skipVerify`: what comes is signed all the same. Signatures of the
-/// handshake are still checked.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,19 @@ pub struct Origin {
     pub remote_addr: String,
 }
 
+/// A shell session, and who opened it.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// Name of the Source.
+    pub source: String,
+    /// Names the session, alone and for ever.
+    pub session: String,
+    /// Id of the key that signed the request; empty if it has none.
+    pub public_key: String,
+    /// IP address, without port, of who opened it.
+    pub remote_addr: String,
+}
+
 /// The journal, or none where there is no `journal` in the configuration.
 pub struct Journal {
     recording: Option<Mutex<Recording>>,
@@ -118,6 +131,16 @@ impl Journal {
     /// A run of a Source had its Pattern stored and nothing else to do.
     pub fn source_stored(&self, origin: &Origin) {
         self.append(&Event::Source(source(origin, false)));
+    }
+
+    /// A shell session was opened.
+    pub fn shell_opened(&self, visit: &Visit) {
+        self.append(&shell(visit, journal::ShellState::Opened, ""));
+    }
+
+    /// A shell session is over, for this reason.
+    pub fn shell_closed(&self, visit: &Visit, reason: &str) {
+        self.append(&shell(visit, journal::ShellState::Closed, reason));
     }
 
     fn append(&self, event: &Event<'_>) {
@@ -208,6 +231,17 @@ fn source(origin: &Origin, error: bool) -> journal::Source<'_> {
         removed: None,
         duration_seconds: None,
     }
+}
+
+fn shell<'a>(visit: &'a Visit, state: journal::ShellState, reason: &'a str) -> Event<'a> {
+    Event::Shell(journal::Shell {
+        name: borrowed(&visit.source),
+        session: borrowed(&visit.session),
+        state,
+        public_key: borrowed(&visit.public_key),
+        remote_addr: borrowed(&visit.remote_addr),
+        reason: borrowed(reason),
+    })
 }
 
 fn borrowed(text: &str) -> Cow<'_, str> {

@@ -57,7 +57,8 @@ pub fn summary(out: &mut impl Write, summary: &Summary, check_only: bool) -> io:
     }
 }
 
-fn duration(duration: Duration) -> String {
+/// A duration as people read it.
+pub(super) fn duration(duration: Duration) -> String {
     match duration.as_secs() {
         0..60 => format!("{:.2} s", duration.as_secs_f64()),
         seconds => format!("{} min {} s", seconds / 60, seconds % 60),

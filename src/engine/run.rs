@@ -233,7 +233,7 @@ impl Run<'_> {
             }
         }
         self.variables.set(scripts, "_CHECK", "1");
-        let output = Output { needed: true, check_output, ..Output::new(command, parents) };
+        let output = Output { needed: true, check_output, ..Output::new(command, parents, phase) };
         if self.setting.check_only {
             self.outputs.push(output);
             return Ok(false);
@@ -290,7 +290,7 @@ impl Run<'_> {
         };
         for target in targets {
             match target {
-                Target::Event(name) => self.event(command, parents, name),
+                Target::Event(name) => self.event(command, parents, phase, name),
                 Target::Commands(regex) => {
                     let others = commands.iter().enumerate().filter(|(at, _)| *at != index);
                     // A group has no scripts of its own to run: setting it off would only be remembered for ever.
@@ -319,7 +319,7 @@ impl Run<'_> {
         }
         for target in &scripts.on_fail {
             if let Target::Event(name) = target {
-                self.event(&commands[index], parents, name);
+                self.event(&commands[index], parents, Phase::Change, name);
             }
         }
         let mut limits = self.setting.limits.clone();
@@ -353,17 +353,17 @@ impl Run<'_> {
             let failure = Failure::new("changing", &command.id, parents, &finished);
             tracing::error!(source = self.setting.source, "after a failure: {failure}");
         }
-        let mut output = Output::new(command, parents);
+        let mut output = Output::new(command, parents, Phase::Change);
         output.output = self.keep(&finished);
         (output.changed, output.failed) = (true, failed);
         self.outputs.push(output);
     }
 
     /// Notes an event on the Command's output; a group gets one for it. Two events also print it.
-    fn event(&mut self, command: &Command, parents: &Parents, name: &str) {
+    fn event(&mut self, command: &Command, parents: &Parents, phase: Phase, name: &str) {
         let own = self.outputs.iter().rposition(|output| output.number == command.number);
         let at = own.unwrap_or_else(|| {
-            self.outputs.push(Output::new(command, parents));
+            self.outputs.push(Output::new(command, parents, phase));
             self.outputs.len() - 1
         });
         let output = &mut self.outputs[at];

@@ -2,26 +2,35 @@
 //!
 //! A run happens in the thread that asks for it. Runs of one Source wait for each other, unless it says `runMulti`.
 //! Events go on only when the run that fired them has given its turn back, so no two Sources ever wait for each other.
+//!
+//! * `perform`: what every run does. It is asked for here, at the start and on schedule; in [`push`] and [`webhook`], by
+//!   somebody else; and in [`events`], by another run.
+
+pub mod events;
+mod perform;
+pub mod push;
+mod turn;
+pub mod webhook;
 
 use std::collections::BTreeMap;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::client::Client;
 use super::config::{Config, Source};
-use super::diff;
-use super::exec::process::Limits;
 use super::key::VerifyKey;
 use super::pattern::Pattern;
 use super::program;
-use super::pull::{Client, Fetched};
+use super::pull::Fetched;
 use super::record::{Journal, Origin, Trigger};
-use super::run::{Output, Pending, Phase, Setting, Step, Summary, run};
+use super::run::Pending;
 use super::state::StateDir;
 use super::stop::{Stop, Stopper};
 use super::token::{self, Claims};
-
-/// The event that ends the engine, after everybody who receives events of the same run.
-const EXIT: &str = "exit";
+use events::System;
+use perform::{Ran, Wish};
+pub use turn::NoTurn;
+use turn::{Turn, Turns};
 
 /// All Sources, and where their runs are recorded.
 pub struct Sources {
@@ -37,8 +46,7 @@ pub struct Sources {
 /// What changes of one Source.
 #[derive(Default)]
 struct State {
-    /// Held by the run whose turn it is.
-    turn: Mutex<()>,
+    turns: Turns,
     current: Mutex<Current>,
     /// What came from each place the last time, by its position in `pullPaths`.
     fetched: Mutex<BTreeMap<usize, Fetched>>,
@@ -52,14 +60,15 @@ struct Current {
 }
 
 /// A verified token.
-struct Token {
+#[derive(Debug)]
+pub struct Token {
     text: String,
     claims: Claims,
     key_id: String,
 }
 
 /// What came of asking a Source to run.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// There was nothing to run.
     Nothing,
@@ -73,7 +82,8 @@ impl Sources {
     /// The Sources of `config`, each with its static Commands or with the Pattern of its kept token. Nothing runs yet.
     pub fn new(config: Config, journal: Journal, state: StateDir, stop: Stop, stopper: Stopper) -> Sources {
         let states = config.sources.keys().map(|name| (name.clone(), State::default())).collect();
-        let sources = Sources { config, journal, state, stop, stopper, client: Client::default(), states };
+        let client = Client::new(config.trust.clone());
+        let sources = Sources { config, journal, state, stop, stopper, client, states };
         for (name, source) in &sources.config.sources {
             let Some(state) = sources.states.get(name) else { continue };
             let mut current = lock(&state.current);
@@ -95,19 +105,22 @@ impl Sources {
         &self.journal
     }
 
+    /// The wish that all work ends.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
     /// Runs the Source `name` on the engine's own account, at its start or on its schedule, and then what its events
     /// set off. A pull that fails is a failed run; at the start, what is there already runs all the same.
     pub fn run(&self, name: &str, trigger: Trigger) -> Outcome {
-        let (Some(source), Some(state)) = (self.config.sources.get(name), self.states.get(name)) else {
-            return Outcome::Nothing;
-        };
+        let Some((source, state)) = self.source(name) else { return Outcome::Nothing };
         let origin = |key_id: &str| Origin {
             source: name.to_owned(),
             trigger,
             public_key: key_id.to_owned(),
             remote_addr: String::new(),
         };
-        let turn = (!source.run_multi).then(|| lock(&state.turn));
+        let turn = take_turn(source, state, None);
         let pulled = match self.pull(name, source, state) {
             Ok(pulled) => pulled,
             Err(why) => {
@@ -119,16 +132,29 @@ impl Sources {
                 None
             }
         };
+        let system = pulled.is_some().then_some(System::Pull);
         let token = self.newest(source, state, pulled);
         let origin = origin(token.as_ref().map_or("", |token| &token.key_id));
-        let (outcome, fired) = self.run_pattern(source, state, &origin, token);
+        let ran = self.run_pattern(source, state, &origin, token, Wish::default());
         drop(turn);
-        self.send(source, &origin, &fired);
-        if fired.iter().any(|output| output.events.iter().any(|event| event == EXIT)) {
-            tracing::info!(source = name, "a command asks the engine to end");
+        self.set_off(source, &origin, &ran, system);
+        ran.outcome
+    }
+
+    /// What a run sets off: events of its Commands, the engine's own, and the end of the engine if a Command asks for it.
+    fn set_off(&self, source: &Source, origin: &Origin, ran: &Ran, system: Option<System>) {
+        self.send(source, origin, &ran.outputs);
+        if let Some(system) = system {
+            self.send_system(system, origin.into(), ran.failure.as_deref().unwrap_or_default());
+        }
+        if ran.asks_for_exit() {
+            tracing::info!(source = origin.source, "a command asks the engine to end");
             self.stopper.ask();
         }
-        outcome
+    }
+
+    fn source(&self, name: &str) -> Option<(&Source, &State)> {
+        Some((self.config.sources.get(name)?, self.states.get(name)?))
     }
 
     /// The token that is to run from now on: the pulled one, unless it says the same as the present one.
@@ -140,174 +166,6 @@ impl Sources {
             }
             (Some(pulled), _) => Some(Arc::new(pulled)),
             (None, current) => current,
-        }
-    }
-
-    /// Runs what `token` renders to, or without one what is there. In case of success that is what is there next.
-    fn run_pattern(
-        &self,
-        source: &Source,
-        state: &State,
-        origin: &Origin,
-        token: Option<Arc<Token>>,
-    ) -> (Outcome, Vec<Output>) {
-        let (old, pending) = {
-            let mut current = lock(&state.current);
-            (current.pattern.clone(), mem::take(&mut current.pending))
-        };
-        let new = match &token {
-            None => old.clone(),
-            Some(token) => {
-                match program::of_claims(&self.config, &origin.source, &token.claims, &token.text) {
-                    Ok(pattern) => Some(Arc::new(pattern)),
-                    Err(error) => {
-                        tracing::error!(source = origin.source, "pattern: {error}");
-                        lock(&state.current).pending.merge(pending);
-                        self.journal.source_failed(origin);
-                        return (Outcome::Failed, Vec::new());
-                    }
-                }
-            }
-        };
-        let Some(new) = new else { return (Outcome::Nothing, Vec::new()) };
-        if source.trigger_only {
-            let is_pulled = token.is_some();
-            let outcome = self.keep(source, state, origin, &new, token, pending);
-            if is_pulled {
-                self.journal.source_stored(origin);
-            }
-            return (outcome, Vec::new());
-        }
-        // The numbers of another Pattern mean nothing in this one.
-        let same = token.is_none() || old.as_ref().is_some_and(|old| old.rendered == new.rendered);
-        let mut pending = if same { pending } else { Pending::default() };
-        let compared = old.filter(|_| !source.no_remove && token.is_some());
-        let removals = compared.map(|old| diff::removals(&old.run, &new.run)).unwrap_or_default();
-        let stages = [
-            (Phase::Remove, removals.before.as_slice()),
-            (Phase::Change, new.run.as_slice()),
-            (Phase::Remove, removals.after.as_slice()),
-        ];
-        let mut summary =
-            self.stages(source, origin, &new, &stages, &BTreeMap::new(), &mut pending, source.check_only);
-        let fired = mem::take(&mut summary.outputs);
-        if let Some(failure) = &summary.failure {
-            tracing::error!(source = origin.source, "{failure}");
-            if same {
-                lock(&state.current).pending.merge(pending);
-            }
-            return (Outcome::Failed, fired);
-        }
-        (self.keep(source, state, origin, &new, token, pending), fired)
-    }
-
-    /// Makes `new` what is there, and keeps its token for the next start.
-    fn keep(
-        &self,
-        source: &Source,
-        state: &State,
-        origin: &Origin,
-        new: &Arc<Pattern>,
-        token: Option<Arc<Token>>,
-        pending: Pending,
-    ) -> Outcome {
-        let mut current = lock(&state.current);
-        let is_new = match (&token, &current.token) {
-            (Some(token), Some(present)) => !Arc::ptr_eq(token, present),
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if let Some(token) = token.as_ref().filter(|_| is_new && !source.no_restore)
-            && let Err(error) = self.state.keep_token(&origin.source, &token.text)
-        {
-            // The run is done; only the next start will not know of it.
-            tracing::error!(source = origin.source, "state directory: {error}");
-        }
-        current.pattern = Some(Arc::clone(new));
-        current.pending.merge(pending);
-        if token.is_some() {
-            current.token = token;
-        }
-        Outcome::Done
-    }
-
-    /// Runs `stages` and records them.
-    #[expect(clippy::too_many_arguments, reason = "what a run is made of, in two places")]
-    fn stages(
-        &self,
-        source: &Source,
-        origin: &Origin,
-        pattern: &Pattern,
-        stages: &[(Phase, &[super::command::Command])],
-        variables: &BTreeMap<String, String>,
-        pending: &mut Pending,
-        check_only: bool,
-    ) -> Summary {
-        let exec = self.config.exec.with(&source.exec).with(&pattern.run_exec);
-        let limits = Limits { deadline: None, stop: self.stop.clone() };
-        let setting =
-            Setting { source: &origin.source, exec: &exec, filter: None, check_only, limits: &limits };
-        let summary = run(setting, stages, variables, pending, &mut |step: &Step<'_>| {
-            self.journal.command(origin, step);
-        });
-        self.journal.source(origin, &summary);
-        tell(origin, &summary);
-        summary
-    }
-
-    /// Runs the Sources that receive the events of `fired`, by event name, then by Source. What they fire goes nowhere.
-    fn send(&self, sender: &Source, origin: &Origin, fired: &[Output]) {
-        let Some(sends) = &sender.events_send else { return };
-        let mut events: BTreeMap<&str, Vec<&Output>> = BTreeMap::new();
-        for output in fired {
-            for event in output.events.iter().filter(|event| sends.is_match(event)) {
-                events.entry(event).or_default().push(output);
-            }
-        }
-        for (event, outputs) in events {
-            for (name, source) in &self.config.sources {
-                if *name == origin.source || !source.events_receive.iter().any(|wanted| wanted == event) {
-                    continue;
-                }
-                for output in &outputs {
-                    self.receive(name, source, origin, event, output);
-                }
-            }
-        }
-    }
-
-    fn receive(&self, name: &str, source: &Source, from: &Origin, event: &str, output: &Output) {
-        let Some(state) = self.states.get(name) else { return };
-        let _turn = (!source.run_multi).then(|| lock(&state.turn));
-        let (pattern, mut pending) = {
-            let mut current = lock(&state.current);
-            (current.pattern.clone(), mem::take(&mut current.pending))
-        };
-        let Some(pattern) = pattern else {
-            tracing::warn!(source = name, event, "event: there is no pattern to run yet");
-            return;
-        };
-        let origin = Origin {
-            source: name.to_owned(),
-            trigger: Trigger::Event,
-            public_key: from.public_key.clone(),
-            remote_addr: from.remote_addr.clone(),
-        };
-        let variables = [
-            ("ETCHA_EVENT_ID", output.id.as_str()),
-            ("ETCHA_EVENT_NAME", event),
-            ("ETCHA_EVENT_OUTPUT", &output.output),
-            ("ETCHA_EVENT_PUBLIC_KEY", &from.public_key),
-            ("ETCHA_EVENT_SRC", &from.remote_addr),
-            ("ETCHA_SOURCE_NAME", name),
-            ("ETCHA_SOURCE_TRIGGER", "event"),
-        ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let stages = [(Phase::Change, pattern.run.as_slice())];
-        let summary = self.stages(source, &origin, &pattern, &stages, &variables, &mut pending, false);
-        lock(&state.current).pending.merge(pending);
-        if let Some(failure) = summary.failure {
-            tracing::error!(source = name, event, "{failure}");
         }
     }
 
@@ -353,6 +211,15 @@ impl Sources {
     }
 }
 
+/// Waits for the turn of the Source, if its runs have to, for `longest` at most.
+fn take_turn<'a>(
+    source: &Source,
+    state: &'a State,
+    longest: Option<Duration>,
+) -> Result<Option<Turn<'a>>, NoTurn> {
+    if source.run_multi { Ok(None) } else { state.turns.take(longest).map(Some) }
+}
+
 /// A holder that panicked has left nothing half done: values are only replaced as a whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -368,27 +235,6 @@ fn says_the_same(one: &Claims, other: &Claims, source: &Source) -> bool {
     one.build_manifest == other.build_manifest
         && one.pattern == other.pattern
         && (source.pull_ignore_version || one.version == other.version)
-}
-
-fn tell(origin: &Origin, summary: &Summary) {
-    let (changed, removed) = (summary.changed().count(), summary.removed().count());
-    for output in &summary.outputs {
-        tracing::debug!(
-            command = output.display,
-            changed = output.changed,
-            removed = output.removed,
-            "acted"
-        );
-    }
-    tracing::info!(
-        source = origin.source,
-        trigger = ?origin.trigger,
-        changed,
-        removed,
-        failed = summary.failure.is_some(),
-        seconds = summary.duration.as_secs_f64(),
-        "ran"
-    );
 }
 
 #[cfg(test)]

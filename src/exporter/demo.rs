@@ -1,18 +1,17 @@
-//! `etcha-exporter demo`: a recording of an agent, written to a journal at its recorded pace, and the exporter on it.
+//! `etcha-exporter demo`: a real agent at work, and the exporter on its journal.
 //!
-//! Everything lives in a temporary directory that goes with the process. Nothing of it is for production: the key is
-//! made anew each time and printed.
+//! Everything lives in a temporary directory that goes with the process. Nothing of it is for production: keys are made
+//! anew each time, and the one for the metrics is printed.
+
+mod agent;
 
 use std::fmt;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::thread;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use journal_schema::{Line, Options, Reader, WriteError, Writer};
+use agent::Agent;
 
 use super::config::{
     Bounds, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES,
@@ -21,22 +20,15 @@ use super::config::{
 use super::run::{self, RunError, Running};
 use super::serve::{Access, METRICS_PATH};
 
-/// What an agent did in two minutes: pushes, webhooks, events, failing commands, shells.
-const RECORDINGS: [&str; 2] = [
-    include_str!("../../tests/recordings/tour/journal.jsonl"),
-    include_str!("../../tests/recordings/shells/journal.jsonl"),
-];
-
-/// Longest pause between two lines, whatever the recording says: nobody watches an idle demonstration.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
 /// Why there is no demonstration.
 #[derive(Debug)]
 pub enum DemoError {
-    /// The temporary directory or its journal cannot be made.
+    /// The temporary directory or what belongs into it cannot be made.
     Directory(io::Error),
-    /// The journal cannot be written.
-    Journal(WriteError),
+    /// The agent's program is not at this place.
+    NoAgent(PathBuf),
+    /// The agent does not do what it is asked to. Says why.
+    Agent(String),
     /// The exporter cannot start.
     Run(RunError),
 }
@@ -45,7 +37,15 @@ impl fmt::Display for DemoError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DemoError::Directory(error) => write!(out, "a temporary directory cannot be made: {error}"),
-            DemoError::Journal(error) => error.fmt(out),
+            DemoError::NoAgent(path) => {
+                write!(
+                    out,
+                    "{}: is not there; the demonstration needs it beside this program, so build both with \
+                     `cargo build --release`",
+                    path.display()
+                )
+            }
+            DemoError::Agent(why) => write!(out, "the agent: {why}"),
             DemoError::Run(error) => error.fmt(out),
         }
     }
@@ -53,28 +53,21 @@ impl fmt::Display for DemoError {
 
 impl std::error::Error for DemoError {}
 
-/// Listens on `listen` until SIGTERM or SIGINT; the recording goes `speed` times faster than it was made.
+/// Starts the agent, and listens on `listen` until SIGTERM or SIGINT. Then both end, and the directory goes.
 ///
 /// # Errors
 ///
 /// If it cannot start.
-pub fn demo(listen: ListenAddress, speed: f64, log: Log) -> Result<(), DemoError> {
+pub fn demo(listen: ListenAddress, log: Log) -> Result<(), DemoError> {
     let directory =
         tempfile::Builder::new().prefix("etcha-exporter-demo-").tempdir().map_err(DemoError::Directory)?;
     let key = random_key().map_err(DemoError::Directory)?;
     let config = configuration(directory.path(), &key, listen, log);
-    let writer = Writer::open(&config.journal, Options::default()).map_err(DemoError::Journal)?;
-    let (stop, stopped) = sync_channel(1);
-    let journal = config.journal.clone();
-    let agent = thread::Builder::new()
-        .name("recording".to_owned())
-        .spawn(move || play(writer, speed, &stopped))
-        .map_err(DemoError::Directory)?;
-    let ran = run::serve(&config, |running| eprint!("{}", welcome(running, &journal, &key)));
-    drop(stop);
-    if agent.join().is_err() {
-        tracing::error!("the recording ended with a panic");
-    }
+    let agent = Agent::start(directory.path(), &config.journal)?;
+    let ran = run::serve(&config, |running| eprint!("{}", welcome(running, &config.journal, &key, &agent)));
+    // In this order: the directory is the agent's, too.
+    drop(agent);
+    drop(directory);
     ran.map_err(DemoError::Run)
 }
 
@@ -104,47 +97,7 @@ fn configuration(directory: &Path, key: &str, listen: ListenAddress, log: Log) -
     }
 }
 
-/// Plays the recordings again and again, each time as a new run of the agent.
-fn play(mut writer: Writer, speed: f64, stopped: &Receiver<()>) {
-    loop {
-        for recording in RECORDINGS {
-            if !play_once(&mut writer, recording, speed, stopped) {
-                return;
-            }
-            match Writer::open(writer.path(), Options::default()) {
-                Ok(next) => writer = next,
-                Err(error) => {
-                    tracing::error!(%error, "the recording cannot go on");
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Whether it was played to its end.
-fn play_once(writer: &mut Writer, recording: &str, speed: f64, stopped: &Receiver<()>) -> bool {
-    let mut reader = Reader::new(recording.as_bytes());
-    let mut before = None;
-    // Reading memory cannot fail, and the recordings hold good lines only.
-    while let Ok(Some(record)) = reader.next() {
-        let Ok(Line { envelope, event }) = record.content else { continue };
-        let recorded = before.map_or(Duration::ZERO, |before| {
-            Duration::try_from(envelope.time.duration_since(before)).unwrap_or_default()
-        });
-        before = Some(envelope.time);
-        let pause = recorded.min(LONGEST_PAUSE).div_f64(speed);
-        if stopped.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
-            return false;
-        }
-        if let Err(error) = writer.append(&event) {
-            tracing::warn!(%error, "a line of the recording was not written");
-        }
-    }
-    true
-}
-
-fn welcome(running: &Running, journal: &Path, key: &str) -> String {
+fn welcome(running: &Running, journal: &Path, key: &str, agent: &Agent) -> String {
     let mut text = String::new();
     let Some(address) = running.addresses.first() else { return text };
     let host = if address.ip().is_loopback() || address.ip().is_unspecified() {
@@ -157,18 +110,23 @@ fn welcome(running: &Running, journal: &Path, key: &str) -> String {
     let _ = write!(
         text,
         "
-A recorded agent is writing to a journal, and its metrics are served at
+An agent is at work and writes a journal; its metrics are served at
 
   {url}
 
 Key          {key}
 Scrape       curl --cacert {} '{url}'
 Journal      tail -f {}
+
+In the agent itself:
+
+{}
 Stop         Ctrl-C; everything above is temporary
 
 ",
         running.certificate.display(),
         journal.display(),
+        agent.welcome(),
     );
     text
 }

@@ -15,6 +15,7 @@ use tokio::signal::unix::Signal;
 use super::config::Config;
 use super::log;
 use super::serve::Gate;
+use super::supervisor::Reloads;
 use crate::https::certificate::{self, Files};
 use crate::https::names::Names;
 use crate::https::self_signed::{self, Ensured, SelfSigned};
@@ -110,6 +111,7 @@ pub struct Renewal {
     /// `None` if nothing listens.
     tls: Option<Tls>,
     health: Health,
+    reloads: Reloads,
     stamps: Vec<Stamp>,
     /// When everything was read last.
     read: Instant,
@@ -131,7 +133,7 @@ type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Renewal {
     /// Looks after what began with `config`.
-    pub fn new(config: &Config, gate: Gate, tls: Option<Tls>, health: Health) -> Self {
+    pub fn new(config: &Config, gate: Gate, tls: Option<Tls>, health: Health, reloads: Reloads) -> Self {
         let config = config.clone();
         let keys = config.access.keys.len() + config.access.users.len();
         health.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
@@ -143,6 +145,7 @@ impl Renewal {
             gate,
             tls,
             health,
+            reloads,
             read: Instant::now(),
             // What was read at start may have changed before its stamps were taken.
             again: true,
@@ -162,7 +165,12 @@ impl Renewal {
             }
             // Reading files may block, and must not do so where connections are served.
             let looked = tokio::task::spawn_blocking(move || {
-                self.look(asked);
+                let reloads = self.reloads.clone();
+                if asked {
+                    reloads.around(|| self.look(true));
+                } else {
+                    self.look(false);
+                }
                 self
             });
             match looked.await {

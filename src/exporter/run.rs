@@ -99,6 +99,7 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
     let checkpointer =
         Arc::new(Checkpointer::start(state, config.checkpoint_interval).map_err(RunError::System)?);
     let supervisor = Supervisor::of_process();
+    let reloads = supervisor.reloads();
     let poll_interval = config.poll_interval.min(supervisor.interval().unwrap_or(Duration::MAX));
     let mut publisher = Publisher::new(published.clone(), Arc::clone(&checkpointer), restored, supervisor);
     // Before anybody can ask: also the first scrape tells of the exporter itself.
@@ -125,7 +126,7 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
     }
     started(&Running { addresses, certificate: renewal::authority(config) });
     runtime.block_on(async {
-        let renewal = Renewal::new(config, gate, tls.clone(), health);
+        let renewal = Renewal::new(config, gate, tls.clone(), health, reloads);
         let mut tasks = JoinSet::new();
         tasks.spawn(renewal.run(hangup));
         tasks.spawn(async move { history.run(&shown).await });

@@ -9,6 +9,7 @@ use super::metrics::Limits;
 use super::metrics::labels::LabelLimit;
 use super::render::{Render, RenderError};
 use super::{checkpoint_view, demo, log, run};
+use crate::documents;
 
 /// Does it, and says how the process shall exit.
 pub fn run(invocation: Invocation) -> ExitCode {
@@ -26,8 +27,12 @@ pub fn run(invocation: Invocation) -> ExitCode {
             let label = LabelLimit::new(limits.max_label_bytes);
             render(&Render { files, limits: Limits { series: limits.max_series, label }, bounds })
         }
-        Task::Demo { listen, speed } => ended(demo::demo(listen, speed, log)),
+        Task::Demo { listen } => ended(demo::demo(listen, log)),
         Task::ShowCheckpoint { state_dir } => ended(checkpoint_view::show(&state_dir, &mut io::stdout())),
+        Task::Documents { command, directory } => ended(
+            documents::write(*command, &directory)
+                .map_err(|error| format!("{}: {error}", directory.display())),
+        ),
         Task::ResetCheckpoint { state_dir } => ended(checkpoint_view::reset(&state_dir, &mut io::stdout())),
     }
 }

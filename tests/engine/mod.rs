@@ -1,6 +1,12 @@
 //! The program `etcha-engine` as a person and a service manager see it: its output, its files, its end.
 
+mod alerted;
+mod listen;
+mod peer;
+mod pushing;
 mod scraped;
+mod shells;
+mod terminal;
 
 use std::{
     fs,
@@ -41,6 +47,8 @@ impl Home {
                 command.env_remove(name);
             }
         }
+        // Several engines at once: each on a port of its own, unless a test says otherwise.
+        command.env("etcha_httpServer_listenAddress", "127.0.0.1:0");
         command.current_dir(&self.directory).args(arguments);
         command
     }
@@ -142,8 +150,8 @@ fn errors_are_one_line_that_names_the_place() {
         ),
         (&["local", "{id: }"], "etcha-engine: /main.jsonnet:1:14: something else is expected here\n"),
         (
-            &["-x", "httpServer_listenAddress=:1", "run"],
-            "etcha-engine: configuration: `httpServer` is a key of Etcha that this engine does not have; remove it\n",
+            &["-x", "lint_x=1", "run"],
+            "etcha-engine: configuration: `lint` is a key of Etcha that this engine does not have; remove it\n",
         ),
         (&["run"], "etcha-engine: there is nothing to run; add `sources` to the configuration\n"),
     ];
@@ -248,7 +256,9 @@ fn the_end_ends_a_script_that_runs() {
 #[test]
 fn help_speaks_of_every_task() {
     let said = Home::new().says(&["--help"]);
-    for word in ["run", "local", "render", "build", "jwt", "generate-keys", "Examples:", "journal_path"] {
+    for word in
+        ["run", "local", "push", "render", "build", "jwt", "generate-keys", "Examples:", "journal_path"]
+    {
         assert!(said.contains(word), "{word}: {said}");
     }
 }

@@ -1,9 +1,9 @@
-//! As much of an HTTP/1.1 client as a scrape needs: one GET per connection. Verifies TLS by one certificate, never
-//! skips verification. Knows no redirects, no compression and no keep-alive.
+//! As much of an HTTP/1.1 client as a scrape or a push needs: one request per connection. Verifies TLS by one certificate,
+//! never skips verification. Knows no redirects, no compression and no keep-alive.
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     path::Path,
     sync::Arc,
 };
@@ -39,7 +39,27 @@ impl Response {
 
 /// `GET target` from `address` without TLS.
 pub(crate) fn get_plain(address: SocketAddr, target: &str) -> Response {
-    exchange(connect(address), "localhost", target, &[])
+    exchange(connect(address), &head("GET", target, &[]), b"")
+}
+
+/// `method target` with `body`, over TLS as with [`get`], from this loopback address of the client.
+pub(crate) fn send(
+    (address, certificate): (SocketAddr, &Path),
+    from: IpAddr,
+    (method, target): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Response {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None);
+    let socket = socket.unwrap();
+    socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
+    socket.connect_timeout(&address.into(), SOON).unwrap();
+    let stream = patient(socket.into());
+    let length = body.len().to_string();
+    let headers = [headers, &[("Content-Length", &length)]].concat();
+    let response = exchange(over_tls(stream, certificate), &head(method, target, &headers), body);
+    secrets::assert_none(&String::from_utf8_lossy(&response.body));
+    response
 }
 
 /// `GET target` from `address` over TLS, as `localhost`, trusting nothing but the certificate in the PEM file
@@ -50,7 +70,7 @@ pub(crate) fn get(
     target: &str,
     headers: &[(&str, &str)],
 ) -> Response {
-    let response = exchange(secured(address, certificate), "localhost", target, headers);
+    let response = exchange(secured(address, certificate), &head("GET", target, headers), b"");
     // Whatever speaks TLS in the tests is ours.
     let told: Vec<_> = response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     secrets::assert_none(&told.join("\n"));
@@ -60,9 +80,13 @@ pub(crate) fn get(
 
 /// A connection over TLS on which nothing was asked yet.
 pub(crate) fn secured(address: SocketAddr, certificate: &Path) -> StreamOwned<ClientConnection, TcpStream> {
+    over_tls(connect(address), certificate)
+}
+
+fn over_tls(stream: TcpStream, certificate: &Path) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(trusting(certificate), name).unwrap();
-    StreamOwned::new(connection, connect(address))
+    StreamOwned::new(connection, stream)
 }
 
 /// The same for HTTP/2, without blocking.
@@ -75,13 +99,16 @@ pub(crate) async fn secured_h2(address: SocketAddr, certificate: &Path) -> TlsSt
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&address, SOON).unwrap();
+    patient(TcpStream::connect_timeout(&address, SOON).unwrap())
+}
+
+fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.set_write_timeout(Some(SOON)).unwrap();
     stream
 }
 
-fn trusting(certificate: &Path) -> Arc<ClientConfig> {
+pub(crate) fn trusting(certificate: &Path) -> Arc<ClientConfig> {
     let certificate = CertificateDer::from_pem_file(certificate)
         .unwrap_or_else(|error| panic!("{}: {error}", certificate.display()));
     let mut roots = RootCertStore::empty();
@@ -89,16 +116,22 @@ fn trusting(certificate: &Path) -> Arc<ClientConfig> {
     Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
-fn exchange(mut stream: impl Read + Write, host: &str, target: &str, headers: &[(&str, &str)]) -> Response {
-    let mut request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> String {
+    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
-    request.push_str("\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    stream.flush().unwrap();
+    request + "\r\n"
+}
+
+fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8]) -> Response {
+    stream.write_all(head.as_bytes()).unwrap();
+    // Who is refused by the head alone may find nobody who reads the rest.
+    let _ = stream.write_all(body).and_then(|()| stream.flush());
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert!(!answer.is_empty() && !body.is_empty(), "{error}");
+    }
     parse(&answer)
 }
 

@@ -2,6 +2,7 @@
 //! test. Leaves standard output to the caller's `Command`.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -56,6 +57,13 @@ impl Process {
             }
             found
         })
+    }
+
+    /// A number that the system tells of it in `/proc/…/status`.
+    pub(crate) fn status_number(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Sends it a signal.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::layers::Layers;
 use super::*;
+use crate::engine::key::{Algorithm, generate};
 
 fn wrong(value: Value) -> String {
     ConfigError::Wrong(Config::read(value).unwrap_err()).to_string()
@@ -42,11 +43,58 @@ fn a_whole_configuration_is_read() {
 }
 
 #[test]
+fn the_engine_listens_where_it_is_told_to_and_beside_the_metrics_otherwise() {
+    let listen = |value| Config::read(value).unwrap().server.listen.map(|address| address.to_string());
+    assert_eq!(listen(json!({})).as_deref(), Some(":4001"));
+    let given = json!({"httpServer": {"listenAddress": "127.0.0.1:7"}});
+    assert_eq!(listen(given).as_deref(), Some("127.0.0.1:7"));
+    assert_eq!(listen(json!({"httpServer": {"listenAddress": ""}})), None);
+}
+
+#[test]
+fn a_target_is_reached_by_its_name_where_engines_listen_unless_told_otherwise() {
+    let config = Config::read(json!({
+        "build": {"pushDomainSuffix": ".example.org", "pushMaxWorkers": 3},
+        "httpClient": {"tlsSkipVerify": true, "noSystemCA": true, "tlsCAPath": "ca.pem"},
+        "targets": {
+            "web1": {},
+            "web2": {"hostname": "192.0.2.2", "port": 4000, "insecure": true, "pathPush": "/p/", "pathShell": "/s",
+                     "sourcePatterns": {"web": "web.jsonnet", "db": ""}, "vars": {"a": 1}}
+        }
+    }))
+    .unwrap();
+    let (web1, web2) = (&config.targets["web1"], &config.targets["web2"]);
+    assert_eq!((web1.hostname.as_str(), web1.port, web1.insecure), ("web1", 4001, false));
+    assert_eq!((web1.path_push.as_str(), web1.path_shell.as_str()), ("/etcha/v1/push", "/etcha/v1/shell"));
+    assert_eq!((web2.hostname.as_str(), web2.port, web2.insecure), ("192.0.2.2", 4000, true));
+    assert_eq!((web2.path_push.as_str(), web2.source_patterns.len()), ("/p", 2));
+    assert_eq!(config.build.push_max_workers, Some(3));
+    assert!(config.trust.skip_verify && config.trust.no_system && config.trust.ca_path.is_some());
+    let cases = [
+        (
+            json!({"targets": {"a": {"port": 70000}}}),
+            "configuration, targets, `a`: `port` is larger than any port",
+        ),
+        (
+            json!({"targets": {"a": {"pathPush": "push"}}}),
+            "configuration, targets, `a`: `pathPush` has to begin with / and have no ?, # or space",
+        ),
+        (
+            json!({"httpClient": {"tlsSkip": true}}),
+            "configuration, httpClient: `tlsSkip` is no known key; is `tlsSkipVerify` meant?",
+        ),
+    ];
+    for (value, expected) in cases {
+        assert_eq!(wrong(value), expected);
+    }
+}
+
+#[test]
 fn what_cannot_be_is_told_with_its_place() {
     let cases = [
         (
-            json!({"httpServer": {}}),
-            "configuration: `httpServer` is a key of Etcha that this engine does not have; remove it",
+            json!({"lint": {}}),
+            "configuration: `lint` is a key of Etcha that this engine does not have; remove it",
         ),
         (json!({"sorces": {}}), "configuration: `sorces` is no known key; is `sources` meant?"),
         (
@@ -62,12 +110,49 @@ fn what_cannot_be_is_told_with_its_place() {
             "configuration, sources, `a`, run, command 1: `id` is missing; every command needs one",
         ),
         (
-            json!({"sources": {"a": {"webhookPaths": ["/x"]}}}),
-            "configuration, sources, `a`: `webhookPaths` is a key of Etcha that this engine does not have; remove it",
+            json!({"sources": {"a": {"eventsReceiveExit": ["x"]}}}),
+            "configuration, sources, `a`: `eventsReceiveExit` is a key of Etcha that this engine does not have; remove it",
+        ),
+        (
+            json!({"sources": {"a": {"webhookPaths": "/etcha/v1/x"}}}),
+            "configuration, sources, `a`: `webhookPaths` holds `/etcha/v1/x`; /etcha… is the engine's own",
+        ),
+        (
+            json!({"sources": {"a": {"webhookPaths": ["x"]}}}),
+            "configuration, sources, `a`: `webhookPaths` holds `x`, but a path begins with / and has no ?",
+        ),
+        (
+            json!({"sources": {"a": {"allowPush": true}}}),
+            "configuration, sources, `a`: `allowPush` needs a key to verify with; give `verifyKeys` here or in `run`",
+        ),
+        (
+            json!({"run": {"timeoutPush": "0s"}}),
+            "configuration, run: `timeoutPush` has to be longer than nothing and at most 24h",
+        ),
+        (
+            json!({"httpServer": {"listenAddress": "4001"}}),
+            "configuration, httpServer: `listenAddress` \"4001\" is not an address and port; write :4000 for every \
+             address of this host, or as in 127.0.0.1:4000, [::1]:4000, localhost:4000",
+        ),
+        (
+            json!({"httpServer": {"tlsKeyPath": "k"}}),
+            "configuration, httpServer: `tlsCertificatePath` is missing beside tlsKeyPath",
         ),
         (
             json!({"sources": {"a": {"pullPaths": ["/x.jwt"]}}}),
             "configuration, sources, `a`: `pullPaths` needs a key to verify with; give `verifyKeys` here or in `run`",
+        ),
+        (
+            json!({"sources": {"a": {"shell": {"user": "x"}}}}),
+            "configuration, sources, `a`, shell: `command` is missing; name the program that a shell runs, such as /bin/bash -l",
+        ),
+        (
+            json!({"sources": {"a": {"shell": {"command": "sh"}}}}),
+            "configuration, sources, `a`: `shell` needs a key to verify with; give `verifyKeys` here or in `run`",
+        ),
+        (
+            json!({"run": {"timeoutShell": "0s"}}),
+            "configuration, run: `timeoutShell` has to be longer than nothing and at most 24h",
         ),
         (
             json!({"sources": {"a": {"runFrequency": "1ms"}}}),
@@ -86,6 +171,17 @@ fn what_cannot_be_is_told_with_its_place() {
     for (value, expected) in cases {
         assert_eq!(wrong(value), expected);
     }
+}
+
+#[test]
+fn a_shell_that_would_not_be_the_one_that_is_named_is_refused() {
+    let key = generate(Algorithm::Ed25519, None).unwrap().public;
+    let config = |allow: bool| json!({"exec": {"allowOverride": allow}, "sources": {"a": {"verifyKeys": key, "shell": {"command": "sh"}}}});
+    assert!(Config::read(config(true)).unwrap().sources["a"].shell.is_some());
+    assert_eq!(
+        wrong(config(false)),
+        "configuration, sources, `a`: `shell` has no effect, because `allowOverride` is off in `exec`"
+    );
 }
 
 #[test]

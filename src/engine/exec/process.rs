@@ -9,6 +9,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -34,6 +35,10 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 
 /// Pause between two looks at a process where the system has no descriptors of processes.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Shared by all who start a process, and held alone by whoever opens a descriptor in two steps: a process that was
+/// forked between opening and marking it as not to be inherited would keep it.
+pub static STARTING: RwLock<()> = RwLock::new(());
 
 /// How long a script may run.
 #[derive(Clone, Debug)]
@@ -145,6 +150,8 @@ impl Running {
         variables: &BTreeMap<String, String>,
     ) -> Result<Running, String> {
         let mut command = prepare(exec, script, variables)?;
+        // A group of its own, so that all of it can be ended.
+        command.process_group(0);
         let pipes = || -> io::Result<_> {
             let (output, written) = io::pipe()?;
             ioctl_fionbio(&output, true)?;
@@ -172,7 +179,12 @@ impl Running {
             }
         };
         command.stdout(both).stderr(written);
-        let child = command.spawn().map_err(|error| not_started(exec, &command, &error))?;
+        let started = {
+            let _no_pty = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+            command.spawn()
+        };
+        let program = || command.get_program().to_string_lossy();
+        let child = started.map_err(|error| not_started(exec, &program(), &error))?;
         // The command holds the writing ends of the pipe; without this its end would never come.
         drop(command);
         let ended = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
@@ -302,15 +314,18 @@ impl Running {
     }
 }
 
-/// The process, but for its input and output.
-fn prepare(exec: &Exec, script: &str, variables: &BTreeMap<String, String>) -> Result<Command, String> {
+/// The process, but for its input and output and the group it is in.
+///
+/// # Errors
+///
+/// It cannot be started, whatever these are. Says why.
+pub fn prepare(exec: &Exec, script: &str, variables: &BTreeMap<String, String>) -> Result<Command, String> {
     let words = exec.words(script, geteuid().is_root());
     let Some((program, arguments)) = words.split_first() else {
         return Err("the script is empty".to_owned());
     };
     let mut command = Command::new(program);
-    // A group of its own, so that all of it can be ended.
-    command.args(arguments).process_group(0);
+    command.args(arguments);
     if !exec.env_inherit {
         command.env_clear();
     }
@@ -331,7 +346,8 @@ fn prepare(exec: &Exec, script: &str, variables: &BTreeMap<String, String>) -> R
     Ok(command)
 }
 
-fn not_started(exec: &Exec, command: &Command, error: &io::Error) -> String {
+/// Why `program` did not start, and what to do about it.
+pub fn not_started(exec: &Exec, program: &str, error: &io::Error) -> String {
     if let Some(work_dir) = exec.work_dir.as_ref().filter(|path| !path.is_dir()) {
         return format!("`workDir` {} is no directory", work_dir.display());
     }
@@ -342,7 +358,7 @@ fn not_started(exec: &Exec, command: &Command, error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied if exec.user.is_some() || exec.group.is_some() => {
             format!("{error}; only root may run scripts as another `user` or `group`")
         }
-        _ => format!("{}: {error}", command.get_program().to_string_lossy()),
+        _ => format!("{program}: {error}"),
     }
 }
 

@@ -14,10 +14,12 @@ use crate::engine::exec::Exec;
 const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Names and parameters.
-const FUNCTIONS: [(&str, &[&str]); 4] = [
+const FUNCTIONS: [(&str, &[&str]); 6] = [
+    ("getArch", &[]),
     ("getConfig", &[]),
     ("getEnv", &["key", "fallback"]),
     ("getFile", &["path", "fallback"]),
+    ("getOS", &[]),
     ("regexMatch", &["regex", "string"]),
 ];
 
@@ -50,6 +52,8 @@ impl Natives {
         args: &[JsonnetValue<'p>],
     ) -> Result<JsonnetValue<'p>, String> {
         match name {
+            "getArch" => Ok(JsonnetValue::string(architecture())),
+            "getOS" => Ok(JsonnetValue::string(std::env::consts::OS)),
             "getConfig" => Ok(value(program, &self.config)),
             "getEnv" => {
                 let key = text(args, 0, "key")?;
@@ -78,6 +82,18 @@ impl Natives {
     fn variable(&self, key: &str) -> Option<String> {
         let inherited = || self.env_inherit.then(|| std::env::var(key).ok()).flatten();
         self.env.get(key).cloned().or_else(inherited)
+    }
+}
+
+/// The processor's architecture, by the names that Go has for them: Patterns choose downloads by these.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        other => other,
     }
 }
 

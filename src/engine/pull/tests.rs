@@ -3,22 +3,24 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 
 /// A server on loopback that gives `answers`, one for each connection, and passes on what it was asked.
-struct Server {
+struct Stub {
     address: SocketAddr,
     asked: Receiver<String>,
 }
 
-impl Server {
-    fn start(answers: &[&str], tls: Option<Arc<ServerConfig>>) -> Server {
+impl Stub {
+    fn start(answers: &[&str], tls: Option<Arc<ServerConfig>>) -> Stub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let answers: Vec<_> = answers.iter().map(|answer| (*answer).to_owned()).collect();
@@ -37,7 +39,7 @@ impl Server {
                 let _ = send.send(request);
             }
         });
-        Server { address, asked }
+        Stub { address, asked }
     }
 
     fn place(&self, scheme: &str, rest: &str) -> Place {
@@ -85,7 +87,7 @@ fn what_has_a_version_is_asked_for_once() {
     let modified = "last-modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n";
     let not_modified = "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned();
     let answers = [ok("first", &format!("etag: \"1\"\r\n{modified}")), not_modified, ok("second", "")];
-    let server = Server::start(&answers.each_ref().map(String::as_str), None);
+    let server = Stub::start(&answers.each_ref().map(String::as_str), None);
     let (client, place) =
         (Client::default(), server.place("http", "/web.jwt?a=b#x-key: secret\r\nclientTimeout:20"));
     let first = client.fetch(&place, None).unwrap();
@@ -116,7 +118,7 @@ fn answers_that_are_none_say_why() {
         ("nonsense\r\n\r\n", "HTTP: invalid HTTP version parsed"),
     ];
     for (answer, expected) in cases {
-        let server = Server::start(&[answer], None);
+        let server = Stub::start(&[answer], None);
         let why = Client::default().fetch(&server.place("http", "/"), None).unwrap_err();
         assert_eq!(why, expected);
     }
@@ -142,11 +144,11 @@ fn certificates_are_verified_unless_the_path_says_otherwise() {
         .with_single_cert(vec![certificate.clone()], key)
         .unwrap();
     let answer = ok("token", "");
-    let server = Server::start(&[answer.as_str(); 3], Some(Arc::new(config)));
+    let server = Stub::start(&[answer.as_str(); 3], Some(Arc::new(config)));
     let mut roots = RootCertStore::empty();
-    let stranger = Client::trusting(roots.clone()).unwrap();
+    let stranger = Client::trusting(roots.clone());
     roots.add(certificate).unwrap();
-    let client = Client::trusting(roots).unwrap();
+    let client = Client::trusting(roots);
     let place = server.place("https", "/");
     assert!(stranger.fetch(&place, None).unwrap_err().contains("UnknownIssuer"));
     assert_eq!(client.fetch(&place, None).unwrap().text, "token");

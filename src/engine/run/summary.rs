@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Parents;
+use super::{Parents, Phase};
 use crate::engine::command::Command;
 use crate::engine::exec::process::{Ending, Finished};
 
@@ -43,6 +43,8 @@ pub struct Output {
     pub id: String,
     /// Its number in the Pattern.
     pub(super) number: usize,
+    /// Whether it was to be made so or undone.
+    pub phase: Phase,
     /// Source, groups and id, as people see them.
     pub display: String,
     /// Action was needed, or forced.
@@ -62,10 +64,11 @@ pub struct Output {
 }
 
 impl Output {
-    pub(super) fn new(command: &Command, parents: &Parents) -> Output {
+    pub(super) fn new(command: &Command, parents: &Parents, phase: Phase) -> Output {
         Output {
             id: command.id.clone(),
             number: command.number,
+            phase,
             display: parents.display(&command.id),
             needed: false,
             changed: false,

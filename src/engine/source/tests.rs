@@ -45,9 +45,13 @@ impl Host {
 
     /// Signs a program into the file `name`.
     fn sign(&self, name: &str, program: &str) {
+        fs::write(self.path(name), self.token(program)).unwrap();
+    }
+
+    /// A token with a program.
+    fn token(&self, program: &str) -> String {
         let claims = Claims { pattern: Some(Imports::of_text(program)), ..Claims::default() };
-        let token = token::sign(&claims, &SigningKey::read(&self.private).unwrap()).unwrap();
-        fs::write(self.path(name), token).unwrap();
+        token::sign(&claims, &SigningKey::read(&self.private).unwrap()).unwrap()
     }
 
     fn pulling(&self) -> Value {
@@ -62,11 +66,15 @@ impl Host {
             .join(" ")
     }
 
+    /// The journal.
+    fn lines(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path("journal.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// `name trigger error changed removed key` of each run in the journal.
     fn runs(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.path("journal.jsonl")).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let runs = lines.filter(|line| line["event"] == "source");
+        let runs = self.lines().into_iter().filter(|line| line["event"] == "source");
         runs.map(|line| {
             let number = |key: &str| line[key].as_u64().map_or("-".to_owned(), |number| number.to_string());
             let (name, trigger) = (line["name"].as_str().unwrap(), line["trigger"].as_str().unwrap());
@@ -279,4 +287,145 @@ fn runs_of_a_source_wait_for_each_other_unless_it_says_run_multi() {
         assert_eq!(host.path("together").exists(), multi, "runMulti {multi}");
         assert_eq!(host.runs().len(), 4);
     }
+}
+
+/// Pushes a program, from an address of somebody.
+fn push(host: &Host, sources: &Sources, check: bool, program: &str) -> push::PushResult {
+    let token = host.token(program);
+    let token = sources.verify_push("web", &token).unwrap();
+    let remote_addr = "192.0.2.7".to_owned();
+    let mut answered = None;
+    let push = push::Push { source: "web".to_owned(), token, check, filter: None, remote_addr };
+    sources.push(push, |result| answered = Some(result.unwrap()));
+    answered.unwrap()
+}
+
+/// A Source that notes in `heard` each event that it receives.
+fn listener(events: &[&str]) -> Value {
+    json!({"eventsReceive": events, "triggerOnly": true, "commands": [{
+        "id": "note", "always": true,
+        "change": "echo $ETCHA_EVENT_NAME:$ETCHA_EVENT_ID:$ETCHA_EVENT_OUTPUT:$ETCHA_EVENT_PUBLIC_KEY:$ETCHA_EVENT_SRC >> heard"
+    }]})
+}
+
+#[test]
+fn the_engines_own_events_tell_what_was_done_to_which_source_and_why_it_failed() {
+    let host = Host::new();
+    host.sign("web.jwt", "{run: [{id: 'a', check: 'true'}]}");
+    let mut config = host.pulling();
+    config["web"]["allowPush"] = json!(true);
+    config["static"] = json!({"commands": [{"id": "s", "check": "true"}]});
+    config["audit"] = listener(&["pull", "push", "shell"]);
+    let (sources, _stopper) = host.start(&config);
+    // What nobody signed is no pull.
+    sources.run("static", Trigger::Init);
+    sources.run("web", Trigger::Pull);
+    push(&host, &sources, false, "{run: [{id: 'b', always: true, change: 'echo no; exit 3'}]}");
+    push(&host, &sources, true, "{run: [{id: 'c', always: true, change: 'true'}]}");
+    let cause = events::Cause { source: "web", public_key: "k2", remote_addr: "2001:db8::1" };
+    sources.send_system(System::Shell, cause, "");
+    assert_eq!(
+        host.read("heard"),
+        "pull:web::k1: push:web:changing web > b: exit status 3: no:k1:192.0.2.7 shell:web::k2:2001:db8::1"
+    );
+    let lines = host.lines();
+    let audits: Vec<_> =
+        lines.iter().filter(|line| line["event"] == "source" && line["name"] == "audit").collect();
+    assert_eq!(audits.len(), 3);
+    assert_eq!((&audits[1]["public_key"], &audits[1]["remote_addr"]), (&json!("k1"), &json!("192.0.2.7")));
+}
+
+#[test]
+fn events_of_a_push_arrive_after_its_answer_and_with_its_origin() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "web": {"allowPush": true, "eventsSend": "."},
+        "other": listener(&["made"])
+    }));
+    let token = host.token(
+        "{run: [{id: 'a', always: true, change: 'echo out', onChange: ['etcha:made', 'etcha:exit']}]}",
+    );
+    let token = sources.verify_push("web", &token).unwrap();
+    let remote_addr = "192.0.2.7".to_owned();
+    let push = push::Push { source: "web".to_owned(), token, check: false, filter: None, remote_addr };
+    sources.push(push, |result| {
+        assert!(result.unwrap().exit && !host.path("heard").exists() && !sources.stop.is_asked());
+    });
+    assert_eq!(host.read("heard"), "made:a:out:k1:192.0.2.7");
+    assert!(sources.stop.is_asked());
+}
+
+#[test]
+fn a_push_that_fails_leaves_what_was_there_and_one_that_only_asks_too() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
+    push(&host, &sources, false, "{run: [{id: 'a', check: 'test -e a', change: 'touch a', remove: 'rm a'}]}");
+    let kept = host.read("state/web.jwt");
+    let failed = push(&host, &sources, false, "{run: [{id: 'bad', always: true, change: 'false'}]}");
+    assert_eq!(failed.err, "changing web > bad: exit status 1");
+    assert_eq!(failed.removed_ids, Some(vec!["a".to_owned()]));
+    fs::write(host.path("a"), "").unwrap();
+    let asked = push(&host, &sources, true, "{run: [{id: 'b', check: 'false', change: 'touch b'}]}");
+    assert_eq!(
+        (asked.changed_ids, asked.removed_ids),
+        (Some(vec!["b".to_owned()]), Some(vec!["a".to_owned()]))
+    );
+    assert_eq!(host.read("state/web.jwt"), kept);
+    let runs = host.runs();
+    assert_eq!(runs, ["web push false 1 0 k1", "web push true 1 1 k1", "web push false 0 0 k1"]);
+}
+
+#[test]
+fn a_push_to_a_source_that_only_events_run_is_stored() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "web": {"allowPush": true, "triggerOnly": true, "webhookPaths": "/hook"}
+    }));
+    let program = "{run: [{id: 'a', always: true, change: 'echo hi', onChange: 'etcha:webhookBody'}]}";
+    assert_eq!(push(&host, &sources, false, program), push::PushResult::default());
+    assert!(host.path("state/web.jwt").exists());
+    let answer = sources.webhook("web", &webhook::Hook::default()).unwrap().unwrap();
+    assert_eq!((answer.body.as_str(), answer.content_type), ("hi", None));
+    assert_eq!(host.runs(), ["web push false - - k1", "web webhook false 1 0 -"]);
+}
+
+#[test]
+fn who_may_push_is_decided_by_the_source_and_its_keys() {
+    let host = Host::new();
+    let other = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "web": {"allowPush": true},
+        "shared": {"allowPush": true, "verifyKeys": other.public.replace(":k1", ":k2")},
+        "closed": {}
+    }));
+    let (own, foreign) = (host.token("{run: [{id: 'a'}]}"), other.token("{run: [{id: 'a'}]}"));
+    let key =
+        |name: &str, token: &str| sources.verify_push(name, token).map(|token| token.key_id().to_owned());
+    assert_eq!(key("web", &own).unwrap(), "k1");
+    // The id is the receiver's, whatever the token says.
+    assert_eq!(key("shared", &foreign).unwrap(), "k2");
+    assert_eq!(key("shared", &own).unwrap(), "k1");
+    assert_eq!(key("web", &foreign), Err(push::Refused::Token(token::TokenError::NotVerified)));
+    assert_eq!(key("closed", &own), Err(push::Refused::NotAllowed));
+    assert_eq!(key("none", &own), Err(push::Refused::Unknown));
+}
+
+#[test]
+fn a_push_that_waits_compares_with_what_the_one_before_it_left() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
+    let undo = |id: &str| {
+        format!(
+            "{{run: [{{id: '{id}', check: 'test -e {id}', change: 'sleep 0.1; touch {id}', remove: 'rm {id}'}}]}}"
+        )
+    };
+    std::thread::scope(|scope| {
+        for id in ["a", "b", "c", "d"] {
+            let (host, sources, program) = (&host, &sources, undo(id));
+            scope.spawn(move || push(host, sources, false, &program));
+        }
+    });
+    // Each removed the one before it, so the last one is alone.
+    let left = ["a", "b", "c", "d"].iter().filter(|id| host.path(id).exists()).count();
+    assert_eq!(left, 1);
 }

@@ -55,7 +55,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration.";
 pub(super) fn command() -> clap::Command {
     Cli::command().mut_args(with_variable).mut_subcommands(|subcommand| match subcommand.get_name() {
         // A demonstration is the same on every host.
-        "demo" => subcommand,
+        "demo" | "documents" => subcommand,
         _ => subcommand.mut_args(with_variable).mut_subcommands(|nested| nested.mut_args(with_variable)),
     })
 }
@@ -98,14 +98,18 @@ pub(super) enum Command {
     /// Replays journal files, plain or gzip, as one journal in the order given, prints the Etcha families in the text
     /// format, and exits.
     Render(RenderArgs),
-    /// Serve a recording, to see what this is like
+    /// Run an agent and serve what it does, to see what this is like
     ///
-    /// Writes a recording to a journal at its recorded pace and serves it, with a key made for the occasion. Prints
-    /// the URL, the key and a curl line that is ready to use.
+    /// Starts the etcha-engine that lies beside this program, with a few sources that keep doing something, and serves
+    /// its journal, with a key made for the occasion. Prints the URL, the key, and lines that are ready to use: a scrape,
+    /// a shell, a push, a webhook. Ctrl-C ends both, and nothing of it stays.
     Demo(DemoArgs),
     /// Look at the saved state, or start over
     #[command(subcommand)]
     Checkpoint(CheckpointCommand),
+    /// Write man pages and shell completions into a directory, for packages
+    #[command(hide = true)]
+    Documents(DocumentsArgs),
 }
 
 #[derive(Args)]
@@ -299,10 +303,13 @@ pub(super) struct DemoArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value_t = DEMO_LISTEN)]
     pub(super) listen_address: ListenAddress,
+}
 
-    /// How many times faster than recorded
-    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = value::speed)]
-    pub(super) speed: f64,
+#[derive(Args)]
+pub(super) struct DocumentsArgs {
+    /// Where they go; has to exist
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 #[derive(Subcommand)]

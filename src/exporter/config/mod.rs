@@ -89,12 +89,10 @@ pub enum Task {
         /// What is taken of the journals.
         bounds: Bounds,
     },
-    /// Serve a recording.
+    /// Run an agent and serve what it does.
     Demo {
         /// Where to listen.
         listen: ListenAddress,
-        /// How many times faster than recorded, from 0.01 to 1000.
-        speed: f64,
     },
     /// Show the saved state.
     ShowCheckpoint {
@@ -105,6 +103,13 @@ pub enum Task {
     ResetCheckpoint {
         /// Where it is.
         state_dir: PathBuf,
+    },
+    /// Write man pages and completions.
+    Documents {
+        /// The command line that they tell of.
+        command: Box<clap::Command>,
+        /// Where they go.
+        directory: PathBuf,
     },
 }
 
@@ -291,12 +296,15 @@ where
             let line_bytes = line_bytes_of(&args.limits, &Written::default());
             Task::Render { files: args.files, limits, bounds: Bounds { line_bytes, ..Bounds::default() } }
         }
-        Some(Command::Demo(args)) => Task::Demo { listen: args.listen_address, speed: args.speed },
+        Some(Command::Demo(args)) => Task::Demo { listen: args.listen_address },
         Some(Command::Checkpoint(CheckpointCommand::Show(args))) => {
             Task::ShowCheckpoint { state_dir: state_dir_of(args, None, around) }
         }
         Some(Command::Checkpoint(CheckpointCommand::Reset(args))) => {
             Task::ResetCheckpoint { state_dir: state_dir_of(args, None, around) }
+        }
+        Some(Command::Documents(args)) => {
+            Task::Documents { command: Box::new(args::command()), directory: args.directory }
         }
     };
     Ok(Invocation { log, task })

@@ -36,9 +36,6 @@ const MAX_CONNECTIONS_PER_CLIENT: RangeInclusive<u64> = 1..=65_536;
 /// A writer or a segment takes some hundred bytes; the upper end is a gigabyte.
 const MEMORIES: RangeInclusive<u64> = 1..=1_000_000;
 
-/// How many times faster than recorded a demonstration may run.
-const SPEEDS: RangeInclusive<f64> = 0.01..=1000.0;
-
 /// Reads a polling interval.
 pub(super) fn poll_interval(text: &str) -> Result<Duration, String> {
     duration(text, POLL_INTERVALS)
@@ -92,12 +89,6 @@ pub(super) fn textfile(text: &str) -> Result<PathBuf, String> {
     } else {
         Err("its name has to end in .prom, else node_exporter does not read it".to_owned())
     }
-}
-
-/// Reads a speed.
-pub(super) fn speed(text: &str) -> Result<f64, String> {
-    let speed = text.parse().ok().filter(|speed| SPEEDS.contains(speed));
-    speed.ok_or_else(|| format!("not a number between {} and {}", SPEEDS.start(), SPEEDS.end()))
 }
 
 /// Writes a duration as it may be read again.
@@ -158,7 +149,5 @@ mod tests {
             assert!(max_series(bad).is_err(), "{bad}");
         }
         assert_eq!(max_label_bytes("63").unwrap_err(), "not a whole number between 64 and 1000000000");
-        assert!(speed("NaN").is_err() && speed("0").is_err() && speed("inf").is_err());
-        assert!((speed("2.5").unwrap() - 2.5).abs() < f64::EPSILON);
     }
 }

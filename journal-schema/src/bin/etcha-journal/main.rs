@@ -4,6 +4,7 @@
 
 mod append;
 mod check;
+mod documents;
 mod environment;
 mod input;
 mod printable;
@@ -51,6 +52,7 @@ enum Command {
     Tail(tail::Arguments),
     Stats(stats::Arguments),
     Schema(schema::Arguments),
+    Documents(documents::Arguments),
 }
 
 /// Why a subcommand ended early.
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Documents(arguments) => documents::run(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -1,0 +1,115 @@
+//! `etcha-engine shell`: which engine is meant, and what its answer means for the exit status.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Said;
+use crate::engine::client::{Client, Server};
+use crate::engine::config::{Config, Target};
+use crate::engine::listen::routes::segment;
+use crate::engine::push::host;
+use crate::engine::shell::client::{Door, shell};
+
+/// The exit status for everything that is not the shell's own end.
+pub(super) const OWN_FAILURE: u8 = 255;
+
+/// Arguments of `shell`.
+#[derive(Debug, Args)]
+pub(super) struct Shell {
+    /// The source over there
+    source: String,
+    /// The name of a target of the configuration [default: the only one there]
+    target: Option<String>,
+    /// A host, which need not be among the targets
+    #[arg(long, conflicts_with = "target")]
+    host: Option<String>,
+    /// Port, over what the configuration says [default: 4001]
+    #[arg(short, long)]
+    port: Option<u16>,
+    /// Path without the source, over what the configuration says [default: /etcha/v1/shell]
+    #[arg(short = 'u', long)]
+    path: Option<String>,
+}
+
+impl Shell {
+    /// Opens the shell and stays in it to its end.
+    ///
+    /// # Errors
+    ///
+    /// It does not open, or ends by something else than its own end.
+    pub(super) fn open(&self, config: &Config) -> Result<ExitCode, Said> {
+        let target = self.target(config)?;
+        let key = config.build.signing_key.as_ref().ok_or(
+            "a shell needs a key that the other side verifies with; set `build_signingKey` \
+             (`etcha-engine generate-keys` makes one)",
+        )?;
+        let host = match &self.host {
+            // Who names a host means that one.
+            Some(_) => target.hostname.clone(),
+            None => host(&target.hostname, &config.build.push_domain_suffix),
+        };
+        let server = Server {
+            host: &host,
+            port: self.port.unwrap_or(target.port),
+            tls: !target.insecure,
+            skip_verify: false,
+        };
+        let path = self.path.as_deref().unwrap_or(&target.path_shell);
+        let path = format!("{}/{}", path.trim_end_matches('/'), segment(&self.source));
+        let client = Client::new(config.trust.clone());
+        let status = shell(&Door { server, path: &path, key, client: &client });
+        let status = status.map_err(|error| format!("{}:{}: {error}", server.host, server.port))?;
+        // One that is no number of a byte was no success either.
+        Ok(ExitCode::from(u8::try_from(status).unwrap_or(OWN_FAILURE)))
+    }
+
+    fn target(&self, config: &Config) -> Result<Target, Said> {
+        if let Some(host) = &self.host {
+            return Ok(config.targets.get(host).cloned().unwrap_or_else(|| Target::new(host)));
+        }
+        match (&self.target, config.targets.first_key_value()) {
+            (Some(name), _) => config.targets.get(name).cloned().ok_or_else(|| {
+                format!("`{name}` is no target of the configuration; name one, or give --host")
+            }),
+            (None, Some((_, only))) if config.targets.len() == 1 => Ok(only.clone()),
+            (None, _) => {
+                Err("which target is meant? name one of the configuration, or give --host".to_owned())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn target(targets: &serde_json::Value, name: Option<&str>, host: Option<&str>) -> Result<Target, String> {
+        let config = Config::read(json!({ "targets": targets })).unwrap();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let shell = Shell {
+            source: "web".to_owned(),
+            target: owned(name),
+            host: owned(host),
+            port: None,
+            path: None,
+        };
+        shell.target(&config)
+    }
+
+    #[test]
+    fn a_target_is_named_or_the_only_one_and_a_host_need_be_none() {
+        let two = json!({"a": {"port": 7}, "b": {"hostname": "b.example"}});
+        assert_eq!(target(&two, Some("a"), None).unwrap().port, 7);
+        assert_eq!(target(&two, None, Some("b")).unwrap().hostname, "b.example");
+        assert_eq!(target(&two, None, Some("c")).unwrap().hostname, "c");
+        assert_eq!(target(&json!({"a": {"port": 7}}), None, None).unwrap().port, 7);
+        assert!(target(&two, Some("c"), None).unwrap_err().contains("--host"));
+        assert!(target(&two, None, None).unwrap_err().starts_with("which target"));
+        assert!(target(&json!({}), None, None).is_err());
+    }
+}

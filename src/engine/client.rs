@@ -1,0 +1,182 @@
+//! The client's side of HTTPS: which certificates are trusted, and a connection that requests go over. What is asked, and
+//! what an answer means, is the caller's matter.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use hyper::body::Body;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+/// Which certificates are trusted (`httpClient`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// A PEM file with certificates that are trusted.
+    pub ca_path: Option<PathBuf>,
+    /// Those of the system are not.
+    pub no_system: bool,
+    /// Any certificate will do.
+    pub skip_verify: bool,
+}
+
+/// Who is to be spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server<'a> {
+    /// Name or address; an IPv6 one may be in brackets.
+    pub host: &'a str,
+    /// Port.
+    pub port: u16,
+    /// Whether over TLS.
+    pub tls: bool,
+    /// Any certificate will do for this one.
+    pub skip_verify: bool,
+}
+
+/// Connects, and knows which certificates to trust.
+#[derive(Default)]
+pub struct Client {
+    trust: Trust,
+    /// Certificates are read when they are first needed.
+    verifying: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl Client {
+    /// Trusts what `trust` says.
+    pub fn new(trust: Trust) -> Client {
+        Client { trust, verifying: OnceLock::new() }
+    }
+
+    /// Trusts `roots` and nothing else.
+    pub fn trusting(roots: RootCertStore) -> Client {
+        let client = Client::default();
+        client
+            .verifying
+            .get_or_init(|| Ok(Arc::new(builder().with_root_certificates(roots).with_no_client_auth())));
+        client
+    }
+
+    /// A connection for requests in HTTP/1.1. It ends with the runtime at the latest, or when what is returned is dropped
+    /// and no answer is under way.
+    ///
+    /// # Errors
+    ///
+    /// Nobody answers there, or nobody who can be trusted. Says why.
+    pub async fn connect<B>(&self, server: &Server<'_>) -> Result<SendRequest<B>, String>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let host = server.host.trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, server.port)).await;
+        let stream = stream.map_err(|error| format!("connecting: {error}"))?;
+        // Requests are small and whole: waiting for more to send with them only costs time.
+        let _ = stream.set_nodelay(true);
+        if !server.tls {
+            return handshake(stream).await;
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| "no name for a certificate")?;
+        let connector = TlsConnector::from(self.tls(server.skip_verify)?);
+        handshake(connector.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?).await
+    }
+
+    fn tls(&self, skip_verify: bool) -> Result<Arc<ClientConfig>, String> {
+        if skip_verify || self.trust.skip_verify {
+            let verifier = Arc::new(Unverified(Arc::new(ring::default_provider())));
+            let config = builder().dangerous().with_custom_certificate_verifier(verifier);
+            return Ok(Arc::new(config.with_no_client_auth()));
+        }
+        self.verifying.get_or_init(|| self.trust.read()).clone()
+    }
+}
+
+impl Trust {
+    fn read(&self) -> Result<Arc<ClientConfig>, String> {
+        let mut roots = RootCertStore::empty();
+        if !self.no_system {
+            let found = rustls_native_certs::load_native_certs();
+            for error in &found.errors {
+                tracing::warn!("certificates of the system: {error}");
+            }
+            roots.add_parsable_certificates(found.certs);
+        }
+        if let Some(path) = &self.ca_path {
+            let wrong = |error: &dyn std::fmt::Display| format!("tlsCAPath {}: {error}", path.display());
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
+                let certificate = certificate.map_err(|error| wrong(&error))?;
+                roots.add(certificate).map_err(|error| wrong(&error))?;
+            }
+        }
+        Ok(Arc::new(builder().with_root_certificates(roots).with_no_client_auth()))
+    }
+}
+
+async fn handshake<B>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<B>, String>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connected = http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = connected.map_err(|error| format!("HTTP: {error}"))?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    #[expect(clippy::expect_used, reason = "the provider is fixed and has suites for both versions")]
+    builder
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .expect("both are covered")
+}
+
+/// Takes any certificate, where that is asked for: tokens are signed all the same. Signatures of the
+/// handshake are still checked.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

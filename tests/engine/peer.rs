@@ -1,0 +1,97 @@
+//! Whoever speaks to a listening engine: signs tokens, pushes them, calls webhooks.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use etcha_exporter::engine::{
+    jsonnet::Imports,
+    key::{self, Algorithm, SigningKey},
+    program,
+    token::{self, Claims},
+};
+use serde_json::Value;
+
+use super::Home;
+use crate::harness::{
+    exporter,
+    http::{self, Response},
+    process::Process,
+};
+
+/// A key pair in text.
+pub(super) struct Keys {
+    pub(super) private: String,
+    pub(super) public: String,
+}
+
+impl Keys {
+    pub(super) fn new(id: &str) -> Keys {
+        let made = key::generate(Algorithm::Ed25519, Some(id)).unwrap();
+        Keys { private: made.private, public: made.public }
+    }
+
+    /// A token that holds this program and is good for a minute.
+    pub(super) fn sign(&self, program: &str) -> String {
+        let pattern = Some(Imports::of_text(program));
+        self.sign_claims(&Claims { pattern, expires: Some(program::now() + 60), ..Claims::default() })
+    }
+
+    pub(super) fn sign_claims(&self, claims: &Claims) -> String {
+        token::sign(claims, &SigningKey::read(&self.private).unwrap()).unwrap()
+    }
+}
+
+/// A running engine that listens.
+pub(super) struct Engine {
+    pub(super) process: Process,
+    pub(super) address: SocketAddr,
+    certificate: PathBuf,
+}
+
+impl Home {
+    /// Starts an engine with this configuration and waits until it listens. Its state is in `state`.
+    pub(super) fn listen(&self, config: &Value) -> Engine {
+        self.write("etcha.jsonnet", &config.to_string());
+        let mut command = self.command(&["-x", "run_stateDir=state", "run"]);
+        let mut process = Process::start(command.stdout(Stdio::null()));
+        let address = process.wait_for_log("where it is listening", exporter::listening);
+        Engine { process, address, certificate: self.path("state/tls-certificate.pem") }
+    }
+}
+
+/// An address of this host.
+pub(super) fn local(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+}
+
+impl Engine {
+    pub(super) fn certificate(&self) -> &std::path::Path {
+        &self.certificate
+    }
+
+    /// `POST` of `token` to the path and query behind `/etcha/v1/push/`, from 127.0.0.1.
+    pub(super) fn push(&self, target: &str, token: &str) -> Response {
+        self.push_from(local(1), target, token)
+    }
+
+    pub(super) fn push_from(&self, from: IpAddr, target: &str, token: &str) -> Response {
+        self.send_from(from, "POST", &format!("/etcha/v1/push/{target}"), token)
+    }
+
+    pub(super) fn send(&self, method: &str, target: &str, body: &str) -> Response {
+        self.send_from(local(1), method, target, body)
+    }
+
+    fn send_from(&self, from: IpAddr, method: &str, target: &str, body: &str) -> Response {
+        let server = (self.address, self.certificate.as_path());
+        http::send(server, from, (method, target), &[("X-Test", "yes")], body.as_bytes())
+    }
+}
+
+/// The JSON of an answer.
+pub(super) fn json(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {response:?}"))
+}
