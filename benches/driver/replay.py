@@ -50,8 +50,8 @@ def exporter(programs, journal, name):
 def no_cliff(programs, table, size, shape, what):
     journal = programs.journal(size.lines, size.few, shape)
     ours, theirs = [], []
+    what = f"replay of {size.lines:,} lines, {what}"
     for _ in range(size.runs):
         ours.append(measure.cpu_of(programs.render(journal)))
         theirs.append(measure.cpu_of(programs.parse(journal)))
-    what = f"replay of {size.lines:,} lines, {what}"
-    table.within(f"cliff-{shape}", what, "serde_json alone", ours, theirs, 4, seconds)
+        table.within(f"cliff-{shape}", what, "serde_json alone", ours, theirs, 4, seconds)
