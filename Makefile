@@ -1,10 +1,10 @@
 # Shortcuts. Everything here can be done with cargo alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help programs test check soak packages static host
+.PHONY: help programs test check soak bench bench-peers bench-micro packages static host
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 programs: ## install the real programs that the tests use, where missing and allowed
 	@bash .ci/install-programs
@@ -18,6 +18,20 @@ check: ## all that CI checks: formatting, clippy, docs, tests, dependencies
 soak: ## a few minutes of scrapes under wrk with hostile clients beside them (needs wrk, not part of CI)
 	cargo build --release --locked --bin etcha-exporter
 	@python3 .ci/soak
+
+# Small runs measure nothing: what the tests have built does.
+bench_profile = $(if $(BENCH_SMALL),,--release)
+
+bench: bench-peers ## speed side by side with mtail and Go, into benches/RESULTS.md (an hour; with BENCH_SMALL=1 a minute)
+	cargo build $(bench_profile) --locked --bin etcha-exporter
+	cargo build $(bench_profile) --locked -p journal-schema --example bench-workload
+	@python3 -B benches/driver
+
+bench-peers: ## install what the benchmarks compare with, where missing and allowed
+	@bash .ci/install-programs peers
+
+bench-micro: ## micro-benchmarks of the hot paths
+	cargo bench --locked --bench micro
 
 packages: ## the Debian packages, in target/debian
 	@bash .ci/packages

@@ -1,0 +1,96 @@
+//! Journals that are the same each time, and one that grows at a pace.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use journal_schema::{Envelope, Options, Sync, Writer, encode};
+use serde_json::value::RawValue;
+
+use crate::labels::{Labels, Random};
+
+/// What is peculiar about the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// As the contract's writer writes them.
+    Canonical,
+    /// Members in alphabetical order.
+    Reordered,
+    /// Each line names a Command that no other line names.
+    Fresh,
+}
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Shape, String> {
+        match word {
+            "canonical" => Ok(Shape::Canonical),
+            "reordered" => Ok(Shape::Reordered),
+            "fresh" => Ok(Shape::Fresh),
+            other => Err(format!("{other}: no shape of a journal; there are canonical, reordered and fresh")),
+        }
+    }
+}
+
+/// Milliseconds since 1970 of the first line, and between two lines.
+const BEGIN: i64 = 1_767_225_600_000;
+const STEP: i64 = 7;
+
+/// Writes `lines` lines over `series` series. The first lines are of one series each, in order; then any may be next,
+/// so that a table of series is not walked from one end to the other.
+pub(crate) fn generate(path: &Path, lines: u64, series: u64, shape: Shape) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let mut random = Random(series);
+    let (mut labels, mut line) = (Labels::default(), Vec::with_capacity(1024));
+    for at in 0..lines {
+        let any = random.next();
+        let of = if shape == Shape::Fresh || at < series { at } else { any % series };
+        let millis = BEGIN + STEP * i64::try_from(at).unwrap_or(i64::MAX / STEP / 2);
+        let time = Timestamp::from_millisecond(millis).map_err(io::Error::other)?;
+        let envelope = Envelope { writer: "6b7c1f2e9d30a485".into(), seq: at + 1, time };
+        line.clear();
+        encode(&envelope, &labels.event(of, any), &mut line)
+            .map_err(|error| io::Error::other(format!("{error:?}")))?;
+        match shape {
+            Shape::Reordered => out.write_all(&reordered(&line)?)?,
+            Shape::Canonical | Shape::Fresh => out.write_all(&line)?,
+        }
+    }
+    out.flush()
+}
+
+/// Appends `lines` lines over `series` series by the contract's writer, one `write(2)` each, `rate` a second; 0 is as
+/// fast as it goes. Whoever is late hurries: the rate holds over the whole.
+#[expect(clippy::disallowed_methods, reason = "keeps a pace: nothing else happens to wait for")]
+pub(crate) fn append(path: &Path, lines: u64, series: u64, rate: u32) -> io::Result<()> {
+    let options = Options { max_bytes: 0, sync: Sync::Never, ..Options::default() };
+    let mut writer = Writer::open(path, options).map_err(io::Error::other)?;
+    let (mut labels, mut random) = (Labels::default(), Random(series));
+    let begin = Instant::now();
+    for at in 0..lines {
+        let any = random.next();
+        writer.append(&labels.event(any % series, any)).map_err(io::Error::other)?;
+        if rate > 0 {
+            let due = Duration::from_nanos(1_000_000_000 / u64::from(rate) * (at + 1));
+            // A sleep takes longer than it is told to; so several lines go together, a millisecond apart.
+            let early = due.saturating_sub(begin.elapsed());
+            if early >= Duration::from_millis(1) {
+                std::thread::sleep(early);
+            }
+        }
+    }
+    writer.close().map_err(io::Error::other)
+}
+
+/// The line with its members in alphabetical order.
+fn reordered(line: &[u8]) -> io::Result<Vec<u8>> {
+    let members: BTreeMap<&str, &RawValue> = serde_json::from_slice(line)?;
+    let mut line = serde_json::to_vec(&members)?;
+    line.push(b'\n');
+    Ok(line)
+}
