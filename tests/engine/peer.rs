@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use etcha_exporter::engine::{
@@ -54,13 +54,33 @@ pub(super) struct Engine {
 impl Home {
     /// Starts an engine with this configuration and waits until it listens. Its state is in `state`.
     pub(super) fn listen(&self, config: &Value) -> Engine {
+        self.listen_by(config, self.command(&LISTENING))
+    }
+
+    /// The same, and it does with SIGHUP as it is told by an option of `env`, whatever holds for the tests.
+    pub(super) fn listen_with(&self, config: &Value, hangup: &str) -> Engine {
+        let plain = self.command(&LISTENING);
+        let mut command = Command::new("env");
+        command.arg(hangup).arg(plain.get_program()).args(plain.get_args()).current_dir(self.path(""));
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.listen_by(config, command)
+    }
+
+    fn listen_by(&self, config: &Value, mut command: Command) -> Engine {
         self.write("etcha.jsonnet", &config.to_string());
-        let mut command = self.command(&["-x", "run_stateDir=state", "run"]);
         let mut process = Process::start(command.stdout(Stdio::null()));
         let address = process.wait_for_log("where it is listening", exporter::listening);
         Engine { process, address, certificate: self.path("state/tls-certificate.pem") }
     }
 }
+
+/// Arguments of an engine that listens.
+const LISTENING: [&str; 3] = ["-x", "run_stateDir=state", "run"];
 
 /// An address of this host.
 pub(super) fn local(last: u8) -> IpAddr {

@@ -23,7 +23,13 @@ use crate::harness::{
 
 /// A home, and its engine with a shell for the Source `web`. Clients find it in `operator.json`.
 pub(super) fn engine(home: &Home, keys: &Keys, journal: &Path, timeout: &str) -> Engine {
-    let engine = home.listen(&json!({
+    let engine = home.listen(&config(keys, journal, timeout));
+    operator(home, keys, &engine, "operator.json");
+    engine
+}
+
+fn config(keys: &Keys, journal: &Path, timeout: &str) -> Value {
+    json!({
         "journal": {"path": journal},
         "run": {"verifyKeys": keys.public, "timeoutShell": timeout},
         "sources": {
@@ -32,9 +38,7 @@ pub(super) fn engine(home: &Home, keys: &Keys, journal: &Path, timeout: &str) ->
                 {"id": "note", "always": true, "change": "echo $ETCHA_EVENT_PUBLIC_KEY $ETCHA_EVENT_SRC > note"}
             ]}
         }
-    }));
-    operator(home, keys, &engine, "operator.json");
-    engine
+    })
 }
 
 /// Writes what a client needs to know into `file`.
@@ -240,6 +244,26 @@ fn an_engine_that_is_killed_leaves_no_shell_running_and_none_open() {
     wait_until(SOON, "the shell to be scraped", || open() == Some(1.0));
     let _second = engine(&home, &keys, &watched.journal(), "10m");
     wait_until(SOON, "the shell to count as closed", || open() == Some(0.0));
+}
+
+#[test]
+fn a_hangup_ends_an_engine_unless_it_was_started_to_outlive_it_and_shells_are_hung_up_on_either_way() {
+    let (home, keys) = (Home::new(), Keys::new("ops"));
+    let journal = home.path("journal.jsonl");
+    let config = config(&keys, &journal, "10m");
+    let mut first = home.listen_with(&config, "--default-signal=HUP");
+    first.process.signal(Signal::HUP);
+    assert!(first.process.wait().success());
+    // As `nohup` does it.
+    let second = home.listen_with(&config, "--ignore-signal=HUP");
+    operator(&home, &keys, &second, "operator.json");
+    second.process.signal(Signal::HUP);
+    let mut terminal = at_terminal(&home, 80, 24);
+    terminal.keys("echo $$ > shell; sh -c 'echo $$ > pid; sleep 1000'\r");
+    let (shell, pid) = (number(&home, "shell"), number(&home, "pid"));
+    drop(second);
+    wait_until(SOON, "the shell and its children to end", || !is_alive(&shell) && !is_alive(&pid));
+    assert_eq!(terminal.wait().code(), Some(255));
 }
 
 #[test]
