@@ -9,8 +9,9 @@ help: ## list the targets
 programs: ## install the real programs that the tests use, where missing and allowed
 	@bash .ci/install-programs
 
-test: programs ## install these programs, then run all tests
+test: programs ## install these programs, then run all tests, those on a booted Debian included
 	cargo test --workspace --locked
+	@python3 .ci/host
 
 check: ## all that CI checks: formatting, clippy, docs, tests, dependencies
 	@bash .ci/run
