@@ -95,7 +95,8 @@ impl Run {
             let round = self.round(moment);
             // That it has caught up is news, also where there was nothing to read.
             let news = round.changed || !moment.caught_up;
-            moment.caught_up |= !round.stopped;
+            // Where files moved under the round, some of what was there at start may not have been read.
+            moment.caught_up |= !round.stopped && !round.again;
             moment.watching = watch.is_active();
             let due = polled.elapsed() >= self.poll_interval;
             if news || due {
