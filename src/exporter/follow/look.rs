@@ -94,9 +94,12 @@ impl Found {
         (self.belongs && self.is_compressed()).then(|| self.path.with_extension(""))
     }
 
-    /// Opens the file; `None` if another file stands under its name by now.
+    /// Opens the file; `None` if another file stands under its name by now, or none.
     pub(crate) fn open(&self) -> io::Result<Option<Content>> {
-        let file = open(&self.path)?;
+        let file = match open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
         let metadata = file.metadata()?;
         if !Stamp::of(&metadata).is_same_file(&self.stamp) || !metadata.is_file() {
             return Ok(None);
