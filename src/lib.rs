@@ -7,7 +7,8 @@
 //! * `journal-schema/`: the contract between agent and exporter, a crate of its own: events, line codec, writer.
 //! * [`https`]: TLS listener, certificates, connection limits. Knows no program.
 //! * [`documents`]: man pages and completions. Knows no program.
-//! * [`engine`]: runs the Commands of Patterns. Knows nothing of the exporter; the journal is all they share.
+//! * [`engine`]: an agent: runs the Commands of Patterns, pulled, pushed or called for, and opens shells. Knows nothing
+//!   of the exporter; the journal is all they share.
 //! * [`exporter`]: follows the journal, counts, serves.
 //! * `src/bin/`: the programs, a few lines each.
 

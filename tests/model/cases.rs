@@ -1,7 +1,7 @@
 //! Named cases: faults that a journal is known to have, and the shortest scripts that random ones came down to when
 //! they found a mistake.
 
-use super::journal::{
+use super::action::{
     Action::{self, *},
     Naming::{Day, Number, Time},
     Start,

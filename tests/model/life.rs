@@ -10,7 +10,10 @@ use etcha_exporter::exporter::{
     published::Snapshot,
 };
 
-use super::journal::{Action, Journal, Start};
+use super::{
+    action::{Action, Start},
+    journal::Journal,
+};
 use crate::harness::exposition::{Exposition, Samples, Series};
 
 /// Rounds that may follow each other at once because files moved.

@@ -1,13 +1,14 @@
 //! Random scripts of everything that may happen to a journal and to the exporter, against a reference that knows
 //! nothing but the lines: each that was completely there at a look counts exactly once.
 //!
-//! * `cases`: named scripts.
+//! * [`action`]: what a script is made of; `cases`: named scripts.
 //! * [`journal`]: real files, and what is done to them.
 //! * [`life`]: a follower beside the reference.
 //!
 //! A failure prints the shortest script that still fails; it stands here afterwards as a test of its own. A longer run:
 //! `PROPTEST_CASES=100000 cargo test model`.
 
+mod action;
 mod cases;
 mod journal;
 mod life;
@@ -15,7 +16,8 @@ mod life;
 use etcha_exporter::exporter::follow::Go;
 use proptest::prelude::*;
 
-use self::journal::{Action, Naming, Start, WRITERS};
+use self::action::{Action, Naming, Start};
+use self::journal::WRITERS;
 use self::life::World;
 
 /// Scripts a run of whatever may happen, unless `PROPTEST_CASES` says otherwise.
