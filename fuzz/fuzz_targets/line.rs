@@ -1,8 +1,9 @@
 //! Any bytes as a journal: the splitter makes progress, the decoder does not panic, and what it takes is the same
-//! after it was encoded and decoded again.
+//! after it was encoded and decoded again. A glance at a line says what decoding it says.
 #![no_main]
 
-use journal_schema::{Piece, Splitter, decode, encode, limits::MAX_LINE_BYTES};
+use journal_schema::glance::{Glancer, command};
+use journal_schema::{Command, Event, Piece, Splitter, decode, encode, limits::MAX_LINE_BYTES};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -19,6 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn judge(line: &[u8]) {
+    glance(line);
     match decode(line) {
         Ok(decoded) => {
             let mut again = Vec::new();
@@ -31,4 +33,17 @@ fn judge(line: &[u8]) {
         }
         Err(rejected) => assert!(rejected.detail.len() < 4096),
     }
+}
+
+/// The short way, where it leads through, leads where decoding does.
+fn glance(line: &[u8]) {
+    let mut scratch = Vec::new();
+    let Some(glance) = Glancer::default().glance(line) else { return };
+    let Some(command) = command(glance.labels, &mut scratch) else { return };
+    let decoded = decode(line).expect("what a glance takes can be decoded");
+    assert_eq!(decoded.envelope.writer.as_bytes(), glance.writer);
+    assert_eq!(decoded.envelope.seq, glance.seq);
+    assert_eq!(decoded.envelope.time.as_millisecond(), glance.millisecond);
+    let Event::Command(whole) = decoded.event else { panic!("a glance takes commands only") };
+    assert_eq!(Command { duration_seconds: None, ..whole }, command);
 }

@@ -9,22 +9,24 @@
 //! The promise, held by a property test on arbitrary bytes: if a glance succeeds and [`command`] takes its labels,
 //! then `decode` of the line gives this writer, number and time, and a command with these labels.
 
-use jiff::Timestamp;
+use std::borrow::Cow;
 
-use crate::event::{Command, Event};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::event::{Command, Mode};
 use crate::limits::{MAX_COUNT, MAX_WRITER_BYTES};
-use crate::line::decode_event;
 
 /// A line of a command, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glance<'a> {
-    /// Who wrote it.
-    pub writer: &'a str,
+    /// Who wrote it: the bytes of a name that [`crate::is_writer`] takes.
+    pub writer: &'a [u8],
     /// Its number.
     pub seq: u64,
     /// Its time in milliseconds since 1970.
     pub millisecond: i64,
-    /// The members from `"event"` to the last label: the text of an object without its braces.
+    /// The members behind `"event":"command"`, to the last label: the text of an object without its braces.
     pub labels: &'a [u8],
 }
 
@@ -46,7 +48,7 @@ const TIME: &[u8] = b",\"time\":\"";
 const EVENT: &[u8] = b"\"event\":\"command\",";
 const DURATION: &[u8] = b",\"duration_seconds\":";
 
-/// Digits of a number that is read here. Every such integer is exact and every such decimal finite.
+/// Characters of a number that is read here. Every such integer is exact and every such decimal finite.
 const MAX_DIGITS: usize = 16;
 
 impl Glancer {
@@ -56,17 +58,15 @@ impl Glancer {
             self.meet(line)?;
         }
         let (front, rest) = line.split_at_checked(self.front.len())?;
-        let writer = std::str::from_utf8(&front[FRONT.len()..front.len() - SEQ.len()]).ok()?;
+        let writer = &front[FRONT.len()..front.len() - SEQ.len()];
         let (seq, rest) = integer(rest)?;
         if !(1..=MAX_COUNT).contains(&seq) {
             return None;
         }
         let (millisecond, rest) = self.time(rest.strip_prefix(TIME)?)?;
         let labels = rest.strip_prefix(b"\",")?.strip_suffix(b"}")?;
-        if !labels.starts_with(EVENT) {
-            return None;
-        }
-        Some(Glance { writer, seq, millisecond, labels: without_duration(labels)? })
+        let labels = without_duration(labels.strip_prefix(EVENT)?)?;
+        Some(Glance { writer, seq, millisecond, labels })
     }
 
     /// Remembers the front of a line whose writer is another one than before.
@@ -88,10 +88,12 @@ impl Glancer {
         let (minute, rest) = text.split_first_chunk::<17>()?;
         let (seconds, rest) = rest.split_first_chunk::<2>()?;
         let fraction = rest.strip_prefix(b".")?;
-        let millisecond = number(fraction.first_chunk::<3>()?)?;
-        let digits = fraction.iter().take(10).take_while(|byte| byte.is_ascii_digit()).count();
-        let after = fraction[digits..].strip_prefix(b"Z")?;
-        if digits > 9 {
+        let (millisecond, finer) = fraction.split_first_chunk::<3>()?;
+        let millisecond = number(millisecond)?;
+        // Down to nanoseconds.
+        let digits = leading_digits(*finer.first_chunk::<8>()?);
+        let after = finer[digits..].strip_prefix(b"Z")?;
+        if digits > 6 {
             return None;
         }
         // A leap second is for those who know the calendar.
@@ -115,17 +117,35 @@ impl Glancer {
     }
 }
 
-/// What the labels of a glance say, if they say all that a command must and nothing that stands elsewhere in a line.
-/// `scratch` is room to work in.
+/// What the labels of a glance say, if they are those of a command and nothing else stands among them. `scratch` is room
+/// to work in.
 pub fn command<'s>(labels: &[u8], scratch: &'s mut Vec<u8>) -> Option<Command<'s>> {
     scratch.clear();
     scratch.push(b'{');
     scratch.extend_from_slice(labels);
     scratch.push(b'}');
-    match decode_event(scratch) {
-        Ok(Event::Command(command)) if command.duration_seconds.is_none() => Some(command),
-        _ => None,
-    }
+    let labels: Labels<'s> = serde_json::from_slice(scratch).ok()?;
+    let Labels { id, mode, error, parent_id, source, public_key, remote_addr } = labels;
+    Some(Command { id, mode, error, parent_id, source, public_key, remote_addr, duration_seconds: None })
+}
+
+/// The members of a [`Command`] that are labels. Strict, unlike it: a member of the envelope that stands a second time
+/// spoils the line, and what else stands here is for a parser of the whole line to judge.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Labels<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    mode: Mode,
+    error: bool,
+    #[serde(default, borrow)]
+    parent_id: Cow<'a, str>,
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(default, borrow)]
+    public_key: Cow<'a, str>,
+    #[serde(default, borrow)]
+    remote_addr: Cow<'a, str>,
 }
 
 /// The labels without a duration at their end; `None` if there is one that only a parser can judge.
@@ -134,30 +154,71 @@ fn without_duration(labels: &[u8]) -> Option<&[u8]> {
     if !labels.last()?.is_ascii_digit() {
         return Some(labels);
     }
-    let digits =
-        labels.iter().rev().take(MAX_DIGITS).take_while(|byte| matches!(byte, b'0'..=b'9' | b'.')).count();
-    let (before, number) = labels.split_at(labels.len() - digits);
-    let before = before.strip_suffix(DURATION)?;
-    let (whole, fraction) = match memchr::memchr(b'.', number) {
-        Some(point) => (&number[..point], &number[point + 1..]),
-        None => (number, &b"0"[..]),
-    };
-    let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let is_plain = digits(whole) && digits(fraction) && (whole.len() == 1 || whole[0] != b'0');
-    is_plain.then_some(before)
+    let mut start = before_digits(labels, labels.len())?;
+    let mut whole = labels.len() - start;
+    if labels.get(start.wrapping_sub(1)) == Some(&b'.') {
+        let end = start - 1;
+        start = before_digits(labels, end)?;
+        whole = end - start;
+    }
+    let is_plain = whole == 1 || (whole > 1 && labels[start] != b'0');
+    if is_plain && labels.len() - start <= MAX_DIGITS { labels[..start].strip_suffix(DURATION) } else { None }
 }
 
 /// The integer at the front of `text`, without sign or leading zero, and what follows it.
 fn integer(text: &[u8]) -> Option<(u64, &[u8])> {
-    let (mut value, mut digits) = (0, 0);
-    while let Some(digit) = text.get(digits).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        if digits == MAX_DIGITS {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-        digits += 1;
+    let (&first, rest) = text.split_first_chunk::<8>()?;
+    let mut digits = leading_digits(first);
+    let mut value = value(first, digits);
+    if digits == 8 {
+        let next = *rest.first_chunk::<8>()?;
+        let more = leading_digits(next);
+        value = value * 10_u64.pow(u32::try_from(more).ok()?) + self::value(next, more);
+        digits += more;
     }
     (digits == 1 || (digits > 1 && text[0] != b'0')).then(|| (value, &text[digits..]))
+}
+
+/// Where the digits begin that end at `end`; `None` where that lies too far from it, or too near to the start, to be a
+/// duration.
+fn before_digits(text: &[u8], end: usize) -> Option<usize> {
+    let last = trailing_digits(*text.get(..end)?.last_chunk::<8>()?);
+    if last < 8 {
+        return Some(end - last);
+    }
+    let more = trailing_digits(*text.get(..end - 8)?.last_chunk::<8>()?);
+    Some(end - 8 - more)
+}
+
+// Eight characters at once, as one number, the first in its lowest byte.
+
+/// How many digits these begin with.
+fn leading_digits(text: [u8; 8]) -> usize {
+    others(text).trailing_zeros() as usize / 8
+}
+
+/// How many digits these end with.
+fn trailing_digits(text: [u8; 8]) -> usize {
+    others(text).leading_zeros() as usize / 8
+}
+
+/// The highest bit of each byte that is no digit.
+fn others(text: [u8; 8]) -> u64 {
+    // A digit becomes its value, and everything else more than 9.
+    let values = u64::from_le_bytes(text) ^ 0x3030_3030_3030_3030;
+    (((values & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080
+}
+
+/// The number that the first `digits` of these are.
+fn value(text: [u8; 8], digits: usize) -> u64 {
+    if digits == 0 {
+        return 0;
+    }
+    // The others are moved out, and zeros in before the first; then pairs, fours, all.
+    let digits = (u64::from_le_bytes(text) << (64 - 8 * digits)) & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (digits.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000 << 32 | 1) >> 32
 }
 
 /// A few digits as a number.
@@ -170,6 +231,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
     use crate::line::decode;
     use proptest::prelude::*;
 
@@ -186,7 +248,7 @@ mod tests {
         let Some(glance) = glanced else { return false };
         let Some(command) = command(glance.labels, &mut scratch) else { return false };
         let decoded = decode(line).unwrap_or_else(|error| panic!("{}: {error}", line.escape_ascii()));
-        assert_eq!(decoded.envelope.writer, glance.writer);
+        assert_eq!(decoded.envelope.writer.as_bytes(), glance.writer);
         assert_eq!(decoded.envelope.seq, glance.seq);
         assert_eq!(decoded.envelope.time.as_millisecond(), glance.millisecond);
         let Event::Command(whole) = decoded.event else { panic!("{}", line.escape_ascii()) };
@@ -199,7 +261,7 @@ mod tests {
         let glance = Glancer::default().glance(LINE.as_bytes()).unwrap();
         assert_eq!(
             (glance.writer, glance.seq, glance.millisecond),
-            ("6091372b99281add", 15, 1_795_348_157_705)
+            (&b"6091372b99281add"[..], 15, 1_795_348_157_705)
         );
         assert!(glance.labels.ends_with(br#""remote_addr":"::1""#));
         assert!(check(LINE.as_bytes()));

@@ -4,8 +4,7 @@
 //! This is the second net. The first, [`super::segments`], makes sure that bytes are read once; this one holds
 //! where the same lines reach us in other bytes, as after a restore from a backup. Knows no files.
 
-use hashbrown::HashMap;
-
+use indexmap::IndexMap;
 use journal_schema::limits::MAX_COUNT;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +17,9 @@ const MAX_GAPS: usize = 32;
 /// What is known of all writers.
 #[derive(Clone, Debug)]
 pub(crate) struct Writers {
-    known: HashMap<String, Writer>,
+    known: IndexMap<String, Writer>,
+    /// Where in `known` the writer of the line before is.
+    latest: usize,
     max: usize,
     /// Lines that are missing now.
     missing: u64,
@@ -53,17 +54,25 @@ impl Writers {
     /// before the oldest line there is: it is not missing. Should a segment turn out to be older than that, the
     /// history begins there.
     pub(crate) fn admit(&mut self, writer: &str, seq: u64, history_begins: bool) -> Admission {
-        self.clock += 1;
-        if let Some(known) = self.known.get_mut(writer) {
-            known.used = self.clock;
-            return known.admit(seq, &mut self.missing);
+        self.latest = self.known.get_index_of(writer).unwrap_or(usize::MAX);
+        if let Some(admission) = self.admit_next(seq) {
+            return admission;
         }
+        self.clock += 1;
         let before = if history_begins { seq - 1 } else { 0 };
         let mut new = Writer { last: before, before, gaps: Vec::new(), used: self.clock };
         new.admit(seq, &mut self.missing);
         self.make_room();
-        self.known.insert(writer.to_owned(), new);
+        self.latest = self.known.insert_full(writer.to_owned(), new).0;
         Admission::Count
+    }
+
+    /// The same for another line of the writer of the line before, who need not be looked up; `None` if there was none.
+    pub(crate) fn admit_next(&mut self, seq: u64) -> Option<Admission> {
+        let (_, known) = self.known.get_index_mut(self.latest)?;
+        self.clock += 1;
+        known.used = self.clock;
+        Some(known.admit(seq, &mut self.missing))
     }
 
     /// Lines that are missing now: jumped over and not seen since.
@@ -88,7 +97,7 @@ impl Writers {
         }
         let least = self.known.iter().min_by_key(|(_, writer)| (writer.last, writer.used));
         if let Some(name) = least.map(|(name, _)| name.clone()) {
-            self.known.remove(&name);
+            self.known.swap_remove(&name);
             self.forgotten += 1;
         }
     }
@@ -96,6 +105,10 @@ impl Writers {
 
 impl Writer {
     fn admit(&mut self, seq: u64, missing: &mut u64) -> Admission {
+        if seq == self.last + 1 {
+            self.last = seq;
+            return Admission::Count;
+        }
         if seq > self.last {
             self.miss(self.gaps.len(), self.last + 1, seq - 1, missing);
             self.last = seq;
@@ -148,7 +161,14 @@ impl Writers {
 
     pub(crate) fn restore(record: WritersRecord, max: usize) -> Writers {
         let WritersRecord { known, missing, clock, forgotten } = record;
-        let mut writers = Writers { known: HashMap::new(), max: max.max(1), missing, clock, forgotten };
+        let mut writers = Writers {
+            known: IndexMap::new(),
+            latest: usize::MAX,
+            max: max.max(1),
+            missing,
+            clock,
+            forgotten,
+        };
         for (name, writer) in known {
             if writer.is_sound() {
                 writers.make_room();

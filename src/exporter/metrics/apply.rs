@@ -9,6 +9,7 @@ use super::Metrics;
 use super::catalogue::{FamilyId, RUN_BOUNDS, SHELL_BOUNDS};
 use super::labels::{push_label, read_labels};
 use super::shells::{OpenShell, Opened, SessionId};
+use super::shortcut::TOGETHER;
 use super::table::Table;
 use super::tables::{Tables, seconds};
 
@@ -31,9 +32,14 @@ impl Metrics {
         self.shortcuts.find(labels)
     }
 
-    /// Counts a command whose series is known.
-    pub(crate) fn count(&mut self, series: u32) {
-        *self.tables.commands.value_mut(series) += 1;
+    /// The same for several, [`TOGETHER`] at most, in their order; together they cost less.
+    pub(crate) fn shortcuts(&self, labels: &[&[u8]]) -> [Option<u32>; TOGETHER] {
+        self.shortcuts.find_all(labels)
+    }
+
+    /// Counts commands whose series are known, one for each time that a series is named.
+    pub(crate) fn count_all(&mut self, series: &[u32]) {
+        self.tables.commands.change_all(series, |count| *count += 1);
     }
 
     /// Counts a command that happened `at`, in milliseconds since 1970, and remembers its series for `labels`, the

@@ -30,6 +30,7 @@ use self::table::Index;
 
 pub(crate) use self::histogram::Histogram;
 pub use self::shells::{MAX_OPEN_SHELLS, OpenShells};
+pub(crate) use self::shortcut::TOGETHER;
 pub use self::table::OVERFLOW;
 pub(crate) use self::table::Table;
 pub use self::tables::Tables;

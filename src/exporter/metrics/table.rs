@@ -64,6 +64,11 @@ impl<V: Clone + Default> Table<V> {
         self.values.get_mut(series as usize)
     }
 
+    /// Changes the values of many series, a series as often as it is named.
+    pub(crate) fn change_all(&mut self, series: &[u32], change: impl FnMut(&mut V)) {
+        self.values.change_all(series, change);
+    }
+
     /// Milliseconds since 1970.
     pub(crate) fn born(&self, series: u32) -> i64 {
         *self.born.get(series as usize)
