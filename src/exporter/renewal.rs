@@ -1,16 +1,16 @@
 //! What changes while the process runs: keys, users, certificates, the log level. They are read again when one of
 //! their files changes and at each SIGHUP; what cannot be used changes nothing, and is told and shown as a metric.
 //!
-//! Whether a file changed is asked of the file system every second: cheap, and right on every file system and
-//! through every symbolic link.
+//! Whether a file changed is asked of the file system again and again: cheap, and right on every file system and through
+//! every symbolic link. It is done on a thread of its own, because reading files may block.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
-use tokio::signal::unix::Signal;
 
 use super::config::Config;
 use super::log;
@@ -22,7 +22,7 @@ use crate::https::self_signed::{self, Ensured, SelfSigned};
 use crate::https::tls::{Changed, Tls};
 
 /// How often files are looked at. A new key or certificate is in use within two of these.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often everything is read again, changed or not: renews the own certificate, and finds a change that the times
 /// of files did not tell.
@@ -153,32 +153,17 @@ impl Renewal {
         }
     }
 
-    /// Looks now and then, and at each SIGHUP. Never ends by itself.
-    pub async fn run(mut self, mut hangup: Signal) {
+    /// Looks now and then, and whenever it is `asked`; ends when nobody can ask any more.
+    pub fn run(mut self, asked: &Receiver<()>) {
         loop {
-            let asked = tokio::select! {
-                _ = tokio::time::sleep(LOOK_INTERVAL) => false,
-                _ = hangup.recv() => true,
-            };
-            if asked {
-                tracing::info!("reading the configuration, keys and certificates again");
-            }
-            // Reading files may block, and must not do so where connections are served.
-            let looked = tokio::task::spawn_blocking(move || {
-                let reloads = self.reloads.clone();
-                if asked {
+            match asked.recv_timeout(LOOK_INTERVAL) {
+                Ok(()) => {
+                    tracing::info!("reading the configuration, keys and certificates again");
+                    let reloads = self.reloads.clone();
                     reloads.around(|| self.look(true));
-                } else {
-                    self.look(false);
                 }
-                self
-            });
-            match looked.await {
-                Ok(renewal) => self = renewal,
-                Err(error) => {
-                    tracing::error!(%error, "keys and certificates are not looked after any more; restart the exporter");
-                    return;
-                }
+                Err(RecvTimeoutError::Timeout) => self.look(false),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }

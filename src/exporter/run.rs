@@ -7,7 +7,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
@@ -92,7 +94,7 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
         .map_err(RunError::System)?;
     // Before anybody is told that it listens: an earlier signal would end the process at once.
     let signals = async { Ok((end_signal()?, signal(SignalKind::hangup())?)) };
-    let (end, hangup) = runtime.block_on(signals).map_err(RunError::System)?;
+    let (end, mut hangup) = runtime.block_on(signals).map_err(RunError::System)?;
     let listeners = runtime.block_on(async { listen(config) })?;
     let (follower, restored) = follower(config, &mut state);
     let published = Published::default();
@@ -125,10 +127,18 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
         tracing::info!(%address, journal = %config.journal.display(), "listening");
     }
     started(&Running { addresses, certificate: renewal::authority(config) });
+    let renewal = Renewal::new(config, gate, tls.clone(), health, reloads);
+    // One question may wait: whoever asks meanwhile is answered with it.
+    let (ask, asked) = sync_channel(1);
+    let renewing = thread::Builder::new().name("renewal".to_owned()).spawn(move || renewal.run(&asked));
+    let renewing = renewing.map_err(RunError::System)?;
     runtime.block_on(async {
-        let renewal = Renewal::new(config, gate, tls.clone(), health, reloads);
         let mut tasks = JoinSet::new();
-        tasks.spawn(renewal.run(hangup));
+        tasks.spawn(async move {
+            while hangup.recv().await.is_some() {
+                let _ = ask.try_send(());
+            }
+        });
         tasks.spawn(async move { history.run(&shown).await });
         if let Some(textfile) = &textfile {
             tasks.spawn(write_again_and_again(Arc::clone(textfile), config.poll_interval));
@@ -148,6 +158,10 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
     // The follower, and with it the publisher's share, is gone: this is the last one.
     if let Some(checkpointer) = Arc::into_inner(checkpointer) {
         checkpointer.finish();
+    }
+    // Last, because a file system that hangs may hold it up.
+    if renewing.join().is_err() {
+        tracing::error!("the renewal of keys and certificates ended with a panic");
     }
     tracing::info!("stopped");
     Ok(())

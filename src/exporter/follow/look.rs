@@ -7,7 +7,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufReader, Read, Seek as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flate2::read::MultiGzDecoder;
 use journal_schema::{Piece, Place, Splitter, decode, limits::MAX_LINE_BYTES};
@@ -17,6 +17,10 @@ use super::segments::{Front, Mark, Position};
 
 /// How far into a file its first usable line is looked for, runs of NULs not counted: two lines of the longest kind.
 const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;
+
+/// How long the names in a directory are believed while its times say that they are the same. Not for ever: there are
+/// file systems whose times say nothing.
+const LISTING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Times of files come from a clock that ticks this rarely at worst, on the kernels in use.
 const CLOCK_TICK: Duration = Duration::from_millis(20);
@@ -28,6 +32,22 @@ pub(crate) struct Look {
     pub(crate) files: Vec<Found>,
     /// Why there is no active file, if there is none.
     pub(crate) trouble: Option<String>,
+}
+
+/// Looks again and again, and so need not list a directory in which nothing came or went.
+#[derive(Debug, Default)]
+pub(crate) struct Lookout {
+    listings: Vec<Listing>,
+}
+
+/// The rotated segments of a journal, by their names alone.
+#[derive(Debug)]
+struct Listing {
+    journal: PathBuf,
+    /// What their directory was like before it was listed.
+    stamp: Stamp,
+    listed: Instant,
+    segments: Vec<PathBuf>,
 }
 
 /// A file that belongs to the journal.
@@ -234,37 +254,77 @@ fn envelope_of(line: &[u8]) -> Option<journal_schema::Envelope<'_>> {
     }
 }
 
-/// Looks for the journal `path` and its rotated segments: files beside it whose names go on with `.` or `-`.
-///
-/// The active file is looked at first: whatever is found in the others then was written before they were read.
-pub(crate) fn look(path: &Path) -> Look {
-    let (mut look, now) = (Look::default(), SystemTime::now());
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => {
-            look.files.push(Found { active: true, ..Found::new(path.to_owned(), &metadata, now) });
+impl Lookout {
+    /// Looks for the journal `path` and its rotated segments: files beside it whose names go on with `.` or `-`.
+    ///
+    /// The active file is looked at first: whatever is found in the others then was written before they were read.
+    pub(crate) fn look(&mut self, path: &Path) -> Look {
+        let (mut look, now) = (Look::default(), SystemTime::now());
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => {
+                look.files.push(Found { active: true, ..Found::new(path.to_owned(), &metadata, now) });
+            }
+            Ok(metadata) => look.trouble = Some(format!("it is {}, not a regular file", kind(&metadata))),
+            Err(error) => look.trouble = Some(error.to_string()),
         }
-        Ok(metadata) => look.trouble = Some(format!("it is {}, not a regular file", kind(&metadata))),
-        Err(error) => look.trouble = Some(error.to_string()),
+        let mut places = vec![path.to_owned()];
+        // Behind a symbolic link the segments stand beside its target.
+        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+            && let Ok(target) = fs::canonicalize(path)
+        {
+            places.push(target);
+        }
+        self.listings.retain(|listing| places.contains(&listing.journal));
+        for place in places {
+            for path in self.rotated(place, now) {
+                let Ok(metadata) = fs::metadata(&path) else { continue };
+                let found = Found::new(path, &metadata, now);
+                if metadata.is_file()
+                    && !look.files.iter().any(|other| other.stamp.is_same_file(&found.stamp))
+                {
+                    look.files.push(found);
+                }
+            }
+        }
+        look
     }
-    let mut places = vec![path.to_owned()];
-    // Behind a symbolic link the segments stand beside its target.
-    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
-        && let Ok(target) = fs::canonicalize(path)
-    {
-        places.push(target);
+
+    /// What stands beside the journal under names that go on from its own.
+    fn rotated(&mut self, journal: PathBuf, now: SystemTime) -> Vec<PathBuf> {
+        let directory = directory_of(&journal);
+        // No directory, no segments: the active file's trouble tells why.
+        let Ok(stamp) = fs::metadata(directory).map(|metadata| Stamp::of(&metadata)) else {
+            return Vec::new();
+        };
+        let known = self.listings.iter().position(|listing| listing.journal == journal);
+        if let Some(known) = known {
+            let listing = &self.listings[known];
+            if listing.stamp == stamp && listing.listed.elapsed() < LISTING_INTERVAL {
+                return listing.segments.clone();
+            }
+            self.listings.swap_remove(known);
+        }
+        let segments = list(directory, &journal);
+        // What came or went within the same tick would not show.
+        if !stamp.is_fresh(now) {
+            self.listings.push(Listing {
+                journal,
+                stamp,
+                listed: Instant::now(),
+                segments: segments.clone(),
+            });
+        }
+        segments
     }
-    for place in places {
-        add_rotated(&place, now, &mut look);
-    }
-    look
 }
 
-fn add_rotated(path: &Path, now: SystemTime, look: &mut Look) {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    // No directory, no segments: the active file's trouble tells why.
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    let mut rotated: Vec<PathBuf> = entries
+fn directory_of(journal: &Path) -> &Path {
+    journal.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn list(directory: &Path, journal: &Path) -> Vec<PathBuf> {
+    let (Some(name), Ok(entries)) = (journal.file_name(), fs::read_dir(directory)) else { return Vec::new() };
+    let mut segments: Vec<PathBuf> = entries
         .flatten()
         .filter(|entry| {
             let entry = entry.file_name();
@@ -273,14 +333,8 @@ fn add_rotated(path: &Path, now: SystemTime, look: &mut Look) {
         })
         .map(|entry| entry.path())
         .collect();
-    rotated.sort();
-    for path in rotated {
-        let Ok(metadata) = fs::metadata(&path) else { continue };
-        let found = Found::new(path, &metadata, now);
-        if metadata.is_file() && !look.files.iter().any(|other| other.stamp.is_same_file(&found.stamp)) {
-            look.files.push(found);
-        }
-    }
+    segments.sort();
+    segments
 }
 
 /// One file that is said to be a segment, whatever its name.

@@ -31,7 +31,7 @@ use journal_schema::limits::MAX_LINE_BYTES;
 use serde::{Deserialize, Serialize};
 
 use self::lines::{Batches, Source};
-use self::look::{Content, Found, Look, Stamp, look};
+use self::look::{Content, Found, Look, Lookout, Stamp};
 use self::segments::{Front, SegmentKey, Segments, SegmentsRecord, Version, reading_order};
 use self::sequence::{Writers, WritersRecord};
 use super::metrics::Metrics;
@@ -71,6 +71,7 @@ pub struct Follower {
     segments: Segments,
     writers: Writers,
     tally: Tally,
+    lookout: Lookout,
     /// What each file was like when it was last read.
     seen: HashMap<PathBuf, Seen>,
     /// Compressed files that stood beside the plain ones they are made from, at the last look.
@@ -152,6 +153,7 @@ impl Follower {
             segments: Segments::restore(record.segments, bounds.segments),
             writers: Writers::restore(record.writers, bounds.writers),
             tally: record.tally,
+            lookout: Lookout::default(),
             seen: HashMap::new(),
             growing: HashMap::new(),
             told: HashSet::new(),
@@ -201,7 +203,8 @@ impl Follower {
 
     /// Looks at all there is and reads what was not read yet, oldest first. `between` is asked after each batch.
     pub fn round(&mut self, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
-        self.round_over(look(&self.journal), between)
+        let look = self.lookout.look(&self.journal);
+        self.round_over(look, between)
     }
 
     /// Reads segments given by hand, each once, oldest first, whatever they are called.

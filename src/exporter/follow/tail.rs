@@ -12,9 +12,15 @@ use std::time::{Duration, Instant};
 use super::watch::Watch;
 use super::{Follower, Go, Round};
 
-/// Least time between the starts of two rounds. The first line after a silence is read at once; in a burst this
-/// many milliseconds of lines are read in one go, which costs a hundredth of reading each by itself.
-const ROUND_SPACING: Duration = Duration::from_millis(10);
+/// Least time between the starts of two rounds. The first line after a silence is read at once.
+const LEAST_SPACING: Duration = Duration::from_millis(10);
+
+/// The same while lines keep coming in a stream: what gathers meanwhile is read in one go, which costs a hundredth of
+/// reading each line by itself. With a scrape behind it, a line still shows within the blink of an eye.
+const MOST_SPACING: Duration = Duration::from_millis(80);
+
+/// Bytes a second that make a stream: some 500 lines.
+const STREAM: u128 = 128 * 1024;
 
 /// How often a long round shows what it has so far.
 const SHOW_INTERVAL: Duration = Duration::from_millis(100);
@@ -60,7 +66,15 @@ impl Tail {
     pub fn start(follower: Follower, poll_interval: Duration, show: Box<dyn Show>) -> std::io::Result<Tail> {
         let (wake, woken) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
-        let run = Run { follower, poll_interval, show, stop: Arc::clone(&stop), woken, wake: wake.clone() };
+        let run = Run {
+            follower,
+            poll_interval,
+            show,
+            stop: Arc::clone(&stop),
+            woken,
+            wake: wake.clone(),
+            spacing: LEAST_SPACING,
+        };
         let thread = thread::Builder::new().name("follower".to_owned()).spawn(move || run.run())?;
         Ok(Tail { stop, wake, thread })
     }
@@ -82,6 +96,8 @@ struct Run {
     stop: Arc<AtomicBool>,
     woken: Receiver<()>,
     wake: SyncSender<()>,
+    /// Least time between the starts of two rounds, for now.
+    spacing: Duration,
 }
 
 impl Run {
@@ -91,7 +107,7 @@ impl Run {
             Moment { caught_up: false, within_round: false, watching: watch.is_active(), last: false };
         let mut polled = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
-            let started = Instant::now();
+            let (started, before) = (Instant::now(), self.follower.tally().bytes);
             let round = self.round(moment);
             // That it has caught up is news, also where there was nothing to read.
             let news = round.changed || !moment.caught_up;
@@ -106,6 +122,7 @@ impl Run {
                 watch.refresh();
                 polled = Instant::now();
             }
+            self.spacing = spacing(self.spacing, self.follower.tally().bytes - before);
             if !round.again {
                 self.wait(polled);
             }
@@ -129,10 +146,10 @@ impl Run {
     /// Lets a burst gather.
     #[expect(
         clippy::disallowed_methods,
-        reason = "nothing may cut this short; it is ten milliseconds at most"
+        reason = "nothing may cut this short; it is less than a tenth of a second"
     )]
     fn space(&self, started: Instant) {
-        thread::sleep(ROUND_SPACING.saturating_sub(started.elapsed()));
+        thread::sleep(self.spacing.saturating_sub(started.elapsed()));
     }
 
     /// Until somebody tells of a change, or the next poll is due.
@@ -140,5 +157,30 @@ impl Run {
         let timeout = self.poll_interval.saturating_sub(polled.elapsed());
         // It cannot be disconnected: `self.wake` lives as long as this does.
         let _: Result<(), RecvTimeoutError> = self.woken.recv_timeout(timeout);
+    }
+}
+
+/// The spacing after a round that found so many bytes: longer in a stream, back to the least when it is over.
+fn spacing(before: Duration, bytes: u64) -> Duration {
+    if u128::from(bytes) * 1000 >= STREAM * before.as_millis() {
+        (before * 2).min(MOST_SPACING)
+    } else {
+        LEAST_SPACING
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_move_apart_in_a_stream_and_together_when_it_ends() {
+        let mut now = LEAST_SPACING;
+        for (bytes, milliseconds) in
+            [(250, 10), (2500, 20), (5000, 40), (10_000, 80), (20_000, 80), (250, 10), (0, 10)]
+        {
+            now = spacing(now, bytes);
+            assert_eq!(now.as_millis(), milliseconds, "after {bytes} bytes");
+        }
     }
 }

@@ -13,6 +13,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// A watch on the journal's directory, as far as there is one.
 pub(crate) struct Watch {
+    journal: PathBuf,
     directory: PathBuf,
     wake: SyncSender<()>,
     watcher: Option<(RecommendedWatcher, (u64, u64))>,
@@ -30,7 +31,8 @@ impl Watch {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        let mut watch = Watch { directory, wake, watcher: None, trouble: None };
+        let journal = journal.to_owned();
+        let mut watch = Watch { journal, directory, wake, watcher: None, trouble: None };
         watch.refresh();
         watch
     }
@@ -64,9 +66,9 @@ impl Watch {
     }
 
     fn start(&self) -> notify::Result<RecommendedWatcher> {
-        let wake = self.wake.clone();
+        let (wake, journal) = (self.wake.clone(), self.journal.clone());
         let tell = move |event: notify::Result<notify::Event>| {
-            if is_worth_a_look(&event) {
+            if is_worth_a_look(&event, &journal) {
                 let _ = wake.send(());
             }
         };
@@ -76,23 +78,49 @@ impl Watch {
     }
 }
 
-/// Reading is told, too, and would have the follower wake itself for ever. Anything else is a reason to look: also an
-/// error, and the word that the kernel's queue ran over, which names no file.
-fn is_worth_a_look(event: &notify::Result<notify::Event>) -> bool {
-    !event.as_ref().is_ok_and(|event| matches!(event.kind, EventKind::Access(_)))
+/// Reading is told, too, and would have the follower wake itself for ever; and others may write beside the journal. Anything
+/// else is a reason to look: also an error, and the word that the kernel's queue ran over, which names no file.
+fn is_worth_a_look(event: &notify::Result<notify::Event>, journal: &Path) -> bool {
+    let Ok(event) = event else { return true };
+    if matches!(event.kind, EventKind::Access(_)) {
+        return false;
+    }
+    let is_named_so = |path: &PathBuf| match (path.file_name(), journal.file_name()) {
+        (Some(name), Some(journal)) => name.as_encoded_bytes().starts_with(journal.as_encoded_bytes()),
+        _ => true,
+    };
+    // Behind a symbolic link the file has any name.
+    event.paths.is_empty() || event.paths.iter().any(is_named_so) || journal.is_symlink()
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use notify::event::{AccessKind, Flag, ModifyKind};
     use notify::{Error, Event};
 
     #[test]
     fn a_queue_that_ran_over_and_an_error_are_reasons_to_look_and_reading_is_none() {
-        assert!(is_worth_a_look(&Ok(Event::new(EventKind::Modify(ModifyKind::Any)))));
-        assert!(is_worth_a_look(&Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan))));
-        assert!(is_worth_a_look(&Err(Error::generic("the queue ran over"))));
-        assert!(!is_worth_a_look(&Ok(Event::new(EventKind::Access(AccessKind::Any)))));
+        let is_worth_a_look = |event| is_worth_a_look(&event, Path::new("/j/journal.jsonl"));
+        assert!(is_worth_a_look(Ok(Event::new(EventKind::Modify(ModifyKind::Any)))));
+        assert!(is_worth_a_look(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan))));
+        assert!(is_worth_a_look(Err(Error::generic("the queue ran over"))));
+        assert!(!is_worth_a_look(Ok(Event::new(EventKind::Access(AccessKind::Any)))));
+    }
+
+    #[test]
+    fn what_others_write_beside_the_journal_is_none_unless_the_journal_is_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = directory.path().join("journal.jsonl");
+        let change = |name: &str| {
+            let event = Event::new(EventKind::Modify(ModifyKind::Any)).add_path(directory.path().join(name));
+            is_worth_a_look(&Ok(event), &journal)
+        };
+        assert!(change("journal.jsonl") && change("journal.jsonl-1.gz"));
+        assert!(!change("syslog"));
+        std::os::unix::fs::symlink("syslog", &journal).unwrap();
+        assert!(change("syslog"));
     }
 }
