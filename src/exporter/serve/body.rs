@@ -4,18 +4,17 @@
 //! Rendering and compressing take processor time, so both happen off the threads that serve connections, and one at
 //! a time: whoever comes meanwhile waits for that work and then shares its result where it may.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use prometheus::Registry;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use warp::hyper::body::Bytes;
 
 use super::counts::Counts;
 use super::encoding::Encoding;
+use super::gzip::Gzip;
 use crate::exporter::exposition::{self, Format};
 use crate::exporter::published::{Published, Snapshot};
 
@@ -23,11 +22,8 @@ use crate::exporter::published::{Published, Snapshot};
 /// about this process change all the time; a second is below any scrape interval.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
-/// Level of gzip: the lowest. An exposition repeats itself so much that it shrinks to about an eighth even so, higher
-/// levels win little more, and the processor they take belongs to the host's real work.
-const GZIP_LEVEL: u32 = 1;
-
-/// Level of zstd: the lowest of the ordinary ones, for the same reason.
+/// Level of zstd: the lowest of the ordinary ones. An exposition repeats itself so much that higher ones win little more,
+/// and the processor they take belongs to the host's real work.
 const ZSTD_LEVEL: i32 = 1;
 
 /// Room to reserve when nothing was rendered yet, in bytes: the families about this process fit.
@@ -54,6 +50,7 @@ impl Bodies {
                 shared_for: SHARED_FOR,
                 rendered: Vec::new(),
                 lengths: Vec::new(),
+                gzip: Gzip::default(),
             })),
         }
     }
@@ -92,6 +89,7 @@ struct Shared {
     rendered: Vec<Rendered>,
     /// How long the latest body of each format was, in bytes.
     lengths: Vec<(Format, usize)>,
+    gzip: Gzip,
 }
 
 #[derive(Debug)]
@@ -143,9 +141,6 @@ impl Shared {
     }
 }
 
-/// Makes a body smaller.
-type Compress = fn(&[u8]) -> io::Result<Bytes>;
-
 /// Brings the shared body up to date and takes it in the wanted coding.
 fn make(
     mut shared: OwnedMutexGuard<Shared>,
@@ -164,28 +159,24 @@ fn make(
             shared.rendered.len() - 1
         }
     };
-    let Rendered { plain, gzip: gzipped, zstd: zstandard, .. } = &mut shared.rendered[at];
-    let (place, compress): (_, Compress) = match encoding {
+    let Shared { rendered, gzip, .. } = &mut *shared;
+    let Rendered { plain, gzip: gzipped, zstd: zstandard, .. } = &mut rendered[at];
+    let place = match encoding {
         Encoding::Identity => return Ok(plain.clone()),
-        Encoding::Gzip => (gzipped, gzip),
-        Encoding::Zstd => (zstandard, zstd),
+        Encoding::Gzip => gzipped,
+        Encoding::Zstd => zstandard,
     };
     if let Some(bytes) = place {
         return Ok(bytes.clone());
     }
-    match compress(plain) {
+    let compressed = if encoding == Encoding::Gzip { gzip.compress(plain) } else { zstd(plain) };
+    match compressed {
         Ok(bytes) => Ok(place.insert(bytes).clone()),
         Err(error) => {
             tracing::error!(%error, "compressing failed");
             Err(NoBody)
         }
     }
-}
-
-fn gzip(plain: &[u8]) -> io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::new(GZIP_LEVEL));
-    encoder.write_all(plain)?;
-    encoder.finish().map(Bytes::from)
 }
 
 fn zstd(plain: &[u8]) -> io::Result<Bytes> {

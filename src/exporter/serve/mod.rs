@@ -7,7 +7,7 @@
 //!   [`keys`], and [`users`] with passwords, which `passwords` checks.
 //! * `admission`: lets a request in, or says how it is answered instead.
 //! * [`body`]: rendered bodies, shared between scrapes; [`accept`] chooses their format, [`encoding`] their coding,
-//!   both by `weight`.
+//!   both by `weight`; `gzip` compresses what changed.
 //! * [`counts`]: what this room says about itself; [`connections`]: what the listener does.
 //! * [`status`]: the status page, for people who have a key; `landing`: the page for those who have none.
 
@@ -20,6 +20,7 @@ pub mod body;
 pub mod connections;
 pub mod counts;
 pub mod encoding;
+mod gzip;
 pub mod keys;
 mod landing;
 mod passwords;
