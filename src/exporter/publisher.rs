@@ -98,6 +98,11 @@ impl Publisher {
         }
         let follow = follower.record();
         let now = Instant::now();
+        if self.offered.is_none() && self.restored == Some(Origin::Current) {
+            // It is where it came from.
+            self.offered = Some((now, follow));
+            return;
+        }
         if self.offered.as_ref().is_some_and(|(_, before)| *before == follow) {
             return;
         }

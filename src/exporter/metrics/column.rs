@@ -77,9 +77,10 @@ impl<T: Clone> Column<T> {
 
 impl<T: Clone> FromIterator<T> for Column<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Column<T> {
-        let mut column = Column::default();
-        for item in items {
-            column.push(item);
+        let (mut items, mut column) = (items.into_iter().peekable(), Column::default());
+        // Chunk by chunk: whether one is shared need not be asked before it is whole.
+        while items.peek().is_some() {
+            column.chunks.push(Arc::new(items.by_ref().take(CHUNK).collect()));
         }
         column
     }
@@ -111,9 +112,7 @@ impl Texts {
             self.chunks.push(Arc::default());
         }
         if let Some(last) = self.chunks.last_mut() {
-            let last = Arc::make_mut(last);
-            last.text.push_str(text);
-            last.ends.push(last.text.len());
+            Arc::make_mut(last).push(text);
         }
     }
 
@@ -132,11 +131,24 @@ impl Texts {
     }
 }
 
+impl Chunk {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+        if self.ends.len() == CHUNK {
+            // Nothing follows: what was taken in advance goes back.
+            self.text.shrink_to_fit();
+        }
+    }
+}
+
 impl<'t> FromIterator<&'t str> for Texts {
     fn from_iter<I: IntoIterator<Item = &'t str>>(items: I) -> Texts {
-        let mut texts = Texts::default();
-        for item in items {
-            texts.push(item);
+        let (mut items, mut texts) = (items.into_iter().peekable(), Texts::default());
+        while items.peek().is_some() {
+            let mut chunk = Chunk::default();
+            items.by_ref().take(CHUNK).for_each(|text| chunk.push(text));
+            texts.chunks.push(Arc::new(chunk));
         }
         texts
     }

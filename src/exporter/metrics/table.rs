@@ -161,6 +161,7 @@ impl Index {
 
     /// Takes up the series of a table that was restored.
     pub(crate) fn adopt<V: Clone + Default>(&mut self, family: FamilyId, table: &Table<V>) {
+        self.entries.reserve(table.len(), |entry| entry.hash);
         for (series, text) in (0..).zip(table.texts.iter()) {
             // The overflow series is reached by its number alone: no event may name it.
             if table.overflow != Some(series) {
