@@ -99,8 +99,8 @@ impl Publisher {
         let follow = follower.record();
         let now = Instant::now();
         if self.offered.is_none() && self.restored == Some(Origin::Current) {
-            // It is where it came from.
-            self.offered = Some((now, follow));
+            // The first one repeats what this began with, and has the time until a second would be due.
+            self.offered = Some((now, FollowRecord::default()));
             return;
         }
         if self.offered.as_ref().is_some_and(|(_, before)| *before == follow) {
