@@ -52,7 +52,14 @@ fn every_line_counts_once(directives: &str) {
     // And the same again for one that comes when everything is over.
     fs::remove_dir_all(home.state()).unwrap();
     let late = home.start(&[]);
-    wait_until(SOON, "every line to be counted from what is left", || counted(&late.scrape()) == written);
+    wait_until(SOON, "every line to be counted from what is left", || {
+        let scrape = late.scrape();
+        let (counted, written) = (counted(&scrape), &written);
+        let sum = |counts: &std::collections::BTreeMap<String, u64>| counts.values().sum::<u64>();
+        let missing = scrape.value("etcha_exporter_lines_missing", &[]);
+        println!("{} of {}, missing {missing:?}", sum(&counted), sum(written));
+        counted == *written
+    });
     assert_eq!(late.scrape().value("etcha_exporter_lines_missing", &[]), Some(0.0));
 }
 

@@ -93,7 +93,7 @@ impl Stamp {
         i128::try_from(settled).is_ok_and(|settled| self.changed > settled)
     }
 
-    fn is_same_file(&self, other: &Stamp) -> bool {
+    pub(super) fn is_same_file(&self, other: &Stamp) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 }

@@ -98,6 +98,17 @@ struct Seen {
     front: Front,
 }
 
+impl Seen {
+    /// Whether a file is most likely this one with more behind it. Its front is then not looked at again: that the last
+    /// line read still stands where it stood says as much, and is asked in any case.
+    fn goes_on_as(&self, found: &Found) -> bool {
+        self.front.mark.is_some()
+            && !found.is_compressed()
+            && self.stamp.is_same_file(&found.stamp)
+            && self.stamp.size <= found.stamp.size
+    }
+}
+
 /// What a checkpoint keeps of a follower beside the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowRecord {
@@ -286,7 +297,12 @@ impl Follower {
                 self.state.unreadable += usize::from(before.is_damaged);
                 continue;
             }
-            match found.front(before.map(|before| &before.front)) {
+            let known = before.filter(|before| before.goes_on_as(&found)).map(|before| before.front.clone());
+            let front = match known {
+                Some(front) => Ok(Some(front)),
+                None => found.front(before.map(|before| &before.front)),
+            };
+            match front {
                 Ok(Some(front)) => {
                     let nameless = Front::of_file(found.stamp.device, found.stamp.inode).key;
                     self.segments.rename(nameless, front.key);
@@ -367,6 +383,11 @@ impl Follower {
             if content.go_to(&version.position)? {
                 return Ok(Some((content, (number, version))));
             }
+        }
+        if self.seen.get(&found.path).is_some_and(|before| before.goes_on_as(found)) {
+            // It is not: what its front says has to be looked at.
+            self.seen.remove(&found.path);
+            return Ok(None);
         }
         let Some(content) = found.open()? else { return Ok(None) };
         if is_known {

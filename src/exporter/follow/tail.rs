@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -105,7 +105,7 @@ impl Run {
         let mut watch = Watch::new(self.follower.journal(), self.wake.clone());
         let mut moment =
             Moment { caught_up: false, within_round: false, watching: watch.is_active(), last: false };
-        let mut polled = Instant::now();
+        let (mut polled, mut hinted) = (Instant::now(), false);
         while !self.stop.load(Ordering::Relaxed) {
             let (started, before) = (Instant::now(), self.follower.tally().bytes);
             let round = self.round(moment);
@@ -122,11 +122,14 @@ impl Run {
                 watch.refresh();
                 polled = Instant::now();
             }
-            self.spacing = spacing(self.spacing, self.follower.tally().bytes - before);
-            if !round.again {
-                self.wait(polled);
+            let found = self.follower.tally().bytes - before;
+            self.spacing = spacing(self.spacing, found);
+            let told = !round.again && self.wait(polled);
+            // After a poll that found nothing, the line that is told of next is the first after a silence.
+            if found > 0 || round.again || hinted {
+                self.space(started);
             }
-            self.space(started);
+            hinted = told;
         }
         self.show.show(&self.follower, Moment { last: true, ..moment });
     }
@@ -152,11 +155,11 @@ impl Run {
         thread::sleep(self.spacing.saturating_sub(started.elapsed()));
     }
 
-    /// Until somebody tells of a change, or the next poll is due.
-    fn wait(&self, polled: Instant) {
+    /// Until somebody tells of a change, which is when this is true, or the next poll is due.
+    fn wait(&self, polled: Instant) -> bool {
         let timeout = self.poll_interval.saturating_sub(polled.elapsed());
         // It cannot be disconnected: `self.wake` lives as long as this does.
-        let _: Result<(), RecvTimeoutError> = self.woken.recv_timeout(timeout);
+        self.woken.recv_timeout(timeout).is_ok()
     }
 }
 

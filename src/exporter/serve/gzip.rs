@@ -111,7 +111,7 @@ fn cut(bytes: &[u8]) -> usize {
         at += length + 1;
         // The value behind the last space changes, the series before it does not.
         let series = memrchr(b' ', line).map_or(line, |space| &line[..space]);
-        if crc32fast::hash(series) % LINES_A_CUT == 0 {
+        if crc32fast::hash(series).is_multiple_of(LINES_A_CUT) {
             return at;
         }
     }
