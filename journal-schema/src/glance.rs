@@ -20,7 +20,7 @@ use crate::limits::{MAX_COUNT, MAX_WRITER_BYTES};
 /// A line of a command, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Glance<'a> {
-    /// Who wrote it: the bytes of a name that [`crate::is_writer`] takes.
+    /// Who wrote it: the bytes of a name as the contract allows them, which are ASCII.
     pub writer: &'a [u8],
     /// Its number.
     pub seq: u64,
