@@ -117,8 +117,8 @@ impl Glancer {
     }
 }
 
-/// What the labels of a glance say, if they are those of a command and nothing else stands among them. `scratch` is room
-/// to work in.
+/// What the labels of a glance say, if they are those of a command and nothing else stands among them. `scratch` is
+/// room to work in.
 pub fn command<'s>(labels: &[u8], scratch: &'s mut Vec<u8>) -> Option<Command<'s>> {
     scratch.clear();
     scratch.push(b'{');

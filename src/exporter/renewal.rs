@@ -1,8 +1,8 @@
 //! What changes while the process runs: keys, users, certificates, the log level. They are read again when one of
 //! their files changes and at each SIGHUP; what cannot be used changes nothing, and is told and shown as a metric.
 //!
-//! Whether a file changed is asked of the file system again and again: cheap, and right on every file system and through
-//! every symbolic link. It is done on a thread of its own, because reading files may block.
+//! Whether a file changed is asked of the file system again and again: cheap, and right on every file system and
+//! through every symbolic link. It is done on a thread of its own, because reading files may block.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -172,8 +172,9 @@ impl Follower {
         batch.gathered = Gathered { lines, labels };
     }
 
-    /// Counts a line of a command if a glance was enough for it. `goes_on` says that the line before it was admitted from
-    /// the same writer; `series` is what its labels were known to name before the lines that were gathered with it.
+    /// Counts a line of a command if a glance was enough for it. `goes_on` says that the line before it was admitted
+    /// from the same writer; `series` is what its labels were known to name before the lines that were gathered with
+    /// it.
     fn glanced(
         &mut self,
         glance: &Glance<'_>,

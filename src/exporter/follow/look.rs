@@ -318,7 +318,8 @@ impl Lookout {
     }
 }
 
-fn directory_of(journal: &Path) -> &Path {
+/// Where a journal lies.
+pub(super) fn directory_of(journal: &Path) -> &Path {
     journal.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -11,6 +11,8 @@ use std::sync::mpsc::SyncSender;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::look::directory_of;
+
 /// A watch on the journal's directory, as far as there is one.
 pub(crate) struct Watch {
     journal: PathBuf,
@@ -27,11 +29,7 @@ impl Watch {
     /// The sender waits while a wake-up is still to be taken. Meanwhile the kernel folds the changes that follow
     /// into one, so a busy journal costs a wake-up per round and not one per line.
     pub(crate) fn new(journal: &Path, wake: SyncSender<()>) -> Watch {
-        let directory = match journal.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let journal = journal.to_owned();
+        let (journal, directory) = (journal.to_owned(), directory_of(journal).to_owned());
         let mut watch = Watch { journal, directory, wake, watcher: None, trouble: None };
         watch.refresh();
         watch
@@ -78,8 +76,9 @@ impl Watch {
     }
 }
 
-/// Reading is told, too, and would have the follower wake itself for ever; and others may write beside the journal. Anything
-/// else is a reason to look: also an error, and the word that the kernel's queue ran over, which names no file.
+/// Reading is told, too, and would have the follower wake itself for ever; and others may write beside the journal.
+/// Anything else is a reason to look: also an error, and the word that the kernel's queue ran over, which names no
+/// file.
 fn is_worth_a_look(event: &notify::Result<notify::Event>, journal: &Path) -> bool {
     let Ok(event) = event else { return true };
     if matches!(event.kind, EventKind::Access(_)) {

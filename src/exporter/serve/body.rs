@@ -22,8 +22,8 @@ use crate::exporter::published::{Published, Snapshot};
 /// about this process change all the time; a second is below any scrape interval.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
-/// Level of zstd: the lowest of the ordinary ones. An exposition repeats itself so much that higher ones win little more,
-/// and the processor they take belongs to the host's real work.
+/// Level of zstd: the lowest of the ordinary ones. An exposition repeats itself so much that higher ones win little
+/// more, and the processor they take belongs to the host's real work.
 const ZSTD_LEVEL: i32 = 1;
 
 /// Room to reserve when nothing was rendered yet, in bytes: the families about this process fit.
