@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::fs::{self, File, FileType};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -24,6 +24,12 @@ const MAX_LINKS: usize = 40;
 
 /// How often opening starts over when the file comes and goes meanwhile, before that is an error.
 const MAX_TRIES: usize = 16;
+
+/// How often the end of a file is looked at while other processes go on writing: about a second.
+const MAX_LOOKS: usize = 1000;
+
+/// After how many looks at the same torn end nobody is writing there any more.
+const STILL_LOOKS: usize = 3;
 
 /// What tells one file from another while a descriptor holds it: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +95,15 @@ impl Active {
     }
 
     /// Whether the next line may begin right here. An empty file counts as ended.
-    #[expect(clippy::disallowed_methods, reason = "two milliseconds at most, when a journal is opened")]
+    ///
+    /// A line that another process is writing at this very moment looks like a torn one, but not for long.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "some milliseconds, when a journal with a torn end is opened"
+    )]
     pub(super) fn ends_with_lf(&self) -> io::Result<bool> {
-        for patience in 0..3 {
+        let mut torn_at = None;
+        for _ in 0..MAX_LOOKS {
             let size = self.file.metadata()?.len();
             let mut last = [b'\n'];
             if size > 0 && self.file.read_at(&mut last, size - 1)? == 0 {
@@ -101,10 +113,15 @@ impl Active {
             if last == [b'\n'] {
                 return Ok(true);
             }
-            // The other possibility is a line that another process is writing at this very moment.
-            if patience < 2 {
-                thread::sleep(Duration::from_millis(1));
-            }
+            torn_at = match torn_at {
+                Some((at, looks)) if at == size && looks == STILL_LOOKS => return Ok(false),
+                Some((at, looks)) if at == size => Some((at, looks + 1)),
+                _ => Some((size, 1)),
+            };
+            // Where a file system lets one write at a time into a file, this one, of nothing, returns when that which
+            // goes on has ended, however long the system keeps it. Elsewhere a moment has to do.
+            let _ = (&self.file).write(&[])?;
+            thread::sleep(Duration::from_millis(1));
         }
         Ok(false)
     }

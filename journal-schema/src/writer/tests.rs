@@ -123,6 +123,26 @@ fn a_torn_last_line_spoils_only_itself() {
 }
 
 #[test]
+fn a_line_that_is_being_written_is_not_taken_for_a_torn_one() {
+    const WRITERS: usize = 3;
+    const LINES: usize = 100;
+    let place = Place::new();
+    let long = "x".repeat(60_000);
+    // Long lines take the system several steps, and each opening falls between two of them now and then.
+    thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                let mut writer = place.writer();
+                (0..LINES).for_each(|_| assert!(writer.append(&event(&long)).is_ok()));
+            });
+            scope.spawn(|| (0..LINES).for_each(|_| assert!(place.writer().append(&event("a")).is_ok())));
+        }
+    });
+    let (good, bad) = place.lines();
+    assert_eq!((good.len(), bad), (2 * WRITERS * LINES, vec![]));
+}
+
+#[test]
 fn an_event_that_does_not_fit_is_left_out_and_leaves_a_gap() {
     let place = Place::new();
     let mut writer = place.writer();
