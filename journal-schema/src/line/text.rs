@@ -183,27 +183,12 @@ fn time(out: &mut Vec<u8>, time: Timestamp) {
 fn padded<const WIDTH: usize>(out: &mut Vec<u8>, mut value: u32) {
     let mut digits = [b'0'; WIDTH];
     for digit in digits.iter_mut().rev() {
-        *digit = digit_of(value.into());
+        *digit = b'0' + (value % 10) as u8;
         value /= 10;
     }
     out.extend_from_slice(&digits);
 }
 
-fn number(out: &mut Vec<u8>, mut value: u64) {
-    // As many digits as the largest `u64` has.
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = digit_of(value);
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[first..]);
-}
-
-fn digit_of(value: u64) -> u8 {
-    b'0' + (value % 10) as u8
+fn number(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
