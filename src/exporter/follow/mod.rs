@@ -7,7 +7,7 @@
 //! * `lines`: the bytes of one segment, counted line by line.
 //! * `sequence`: which lines of which writer were counted. Pure.
 //! * `tally`: numbers that say what was read.
-//! * [`tail`]: the thread that does this again and again; `watch` tells it when to hurry.
+//! * [`tail`]: the thread that does this again and again; `watch` tells it when to hurry, `pace` when not to.
 //! * this file: one round of it.
 //!
 //! The file system is the truth: a round looks at everything there is and reads what lies beyond the known
@@ -15,6 +15,7 @@
 
 mod lines;
 mod look;
+mod pace;
 mod segments;
 mod sequence;
 pub mod tail;

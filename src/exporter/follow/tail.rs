@@ -9,18 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use super::watch::Watch;
 use super::{Follower, Go, Round};
-
-/// Least time between the starts of two rounds. The first line after a silence is read at once.
-const LEAST_SPACING: Duration = Duration::from_millis(10);
-
-/// The same while lines keep coming in a stream: what gathers meanwhile is read in one go, which costs a hundredth of
-/// reading each line by itself. With a scrape behind it, a line still shows within the blink of an eye.
-const MOST_SPACING: Duration = Duration::from_millis(80);
-
-/// Bytes a second that make a stream: some 500 lines.
-const STREAM: u128 = 128 * 1024;
 
 /// How often a long round shows what it has so far.
 const SHOW_INTERVAL: Duration = Duration::from_millis(100);
@@ -73,7 +64,7 @@ impl Tail {
             stop: Arc::clone(&stop),
             woken,
             wake: wake.clone(),
-            spacing: LEAST_SPACING,
+            pace: Pace::default(),
         };
         let thread = thread::Builder::new().name("follower".to_owned()).spawn(move || run.run())?;
         Ok(Tail { stop, wake, thread })
@@ -96,8 +87,7 @@ struct Run {
     stop: Arc<AtomicBool>,
     woken: Receiver<()>,
     wake: SyncSender<()>,
-    /// Least time between the starts of two rounds, for now.
-    spacing: Duration,
+    pace: Pace,
 }
 
 impl Run {
@@ -105,9 +95,10 @@ impl Run {
         let mut watch = Watch::new(self.follower.journal(), self.wake.clone());
         let mut moment =
             Moment { caught_up: false, within_round: false, watching: watch.is_active(), last: false };
-        let (mut polled, mut hinted) = (Instant::now(), false);
+        let (mut polled, mut started, mut hinted) = (Instant::now(), Instant::now(), false);
         while !self.stop.load(Ordering::Relaxed) {
-            let (started, before) = (Instant::now(), self.follower.tally().bytes);
+            let (earlier, before) = (started, self.follower.tally().bytes);
+            started = Instant::now();
             let round = self.round(moment);
             // That it has caught up is news, also where there was nothing to read.
             let news = round.changed || !moment.caught_up;
@@ -123,8 +114,9 @@ impl Run {
                 polled = Instant::now();
             }
             let found = self.follower.tally().bytes - before;
-            self.spacing = spacing(self.spacing, found);
-            let told = !round.again && self.wait(polled);
+            self.pace.take(found, started - earlier);
+            // In a stream nobody has to tell, which is a quarter of what a round costs.
+            let told = !round.again && !self.pace.is_streaming() && self.wait(polled);
             // After a poll that found nothing, the line that is told of next is the first after a silence.
             if found > 0 || round.again || hinted {
                 self.space(started);
@@ -149,10 +141,10 @@ impl Run {
     /// Lets a burst gather.
     #[expect(
         clippy::disallowed_methods,
-        reason = "nothing may cut this short; it is less than a tenth of a second"
+        reason = "nothing may cut this short; it is a quarter of a second at most"
     )]
     fn space(&self, started: Instant) {
-        thread::sleep(self.spacing.saturating_sub(started.elapsed()));
+        thread::sleep(self.pace.spacing().saturating_sub(started.elapsed()));
     }
 
     /// Until somebody tells of a change, which is when this is true, or the next poll is due.
@@ -160,30 +152,5 @@ impl Run {
         let timeout = self.poll_interval.saturating_sub(polled.elapsed());
         // It cannot be disconnected: `self.wake` lives as long as this does.
         self.woken.recv_timeout(timeout).is_ok()
-    }
-}
-
-/// The spacing after a round that found so many bytes: longer in a stream, back to the least when it is over.
-fn spacing(before: Duration, bytes: u64) -> Duration {
-    if u128::from(bytes) * 1000 >= STREAM * before.as_millis() {
-        (before * 2).min(MOST_SPACING)
-    } else {
-        LEAST_SPACING
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounds_move_apart_in_a_stream_and_together_when_it_ends() {
-        let mut now = LEAST_SPACING;
-        for (bytes, milliseconds) in
-            [(250, 10), (2500, 20), (5000, 40), (10_000, 80), (20_000, 80), (250, 10), (0, 10)]
-        {
-            now = spacing(now, bytes);
-            assert_eq!(now.as_millis(), milliseconds, "after {bytes} bytes");
-        }
     }
 }
