@@ -1,6 +1,7 @@
 //! Faults of the file system and of the host, against the running exporter.
 
 use std::{
+    ffi::OsStr,
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     process::{Command, Stdio},
@@ -206,6 +207,29 @@ fn a_damaged_checkpoint_is_set_aside_and_the_journal_is_counted_anew() {
     wait_for_count(&exporter, 2.0);
     assert!(home.state().join("checkpoint.damaged").exists());
     assert!(exporter.process.log().contains("set aside"), "{}", exporter.process.log());
+}
+
+#[test]
+fn a_reader_who_has_read_enough_is_no_failure_and_a_full_disk_is_one() {
+    let home = Home::new();
+    home.append(line(1));
+    let mut exporter = home.start(&[]);
+    wait_for_count(&exporter, 1.0);
+    assert!(exporter.process.terminate().success());
+    let print = |arguments: &[&OsStr], to: Stdio| {
+        let ended = command().args(arguments).stdin(Stdio::null()).stdout(to).output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let (journal, state) = (home.journal(), home.state());
+    let show = ["checkpoint".as_ref(), "show".as_ref(), "--state-dir".as_ref(), state.as_os_str()];
+    for arguments in [&["render".as_ref(), journal.as_os_str()][..], &show] {
+        let (reader, gone) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(print(arguments, gone.into()), (Some(0), String::new()));
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, said) = print(arguments, full.into());
+        assert!(code == Some(1) && said.contains("cannot print"), "{said}");
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! What the program was asked to do, done: each task, and the one place where an error that ends it is printed.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::config::{Invocation, Task};
 use super::metrics::Limits;
 use super::metrics::labels::LabelLimit;
-use super::render::{Render, RenderError};
+use super::render::Render;
 use super::{checkpoint_view, demo, log, run};
 use crate::documents;
 
@@ -22,33 +22,27 @@ pub fn run(invocation: Invocation) -> ExitCode {
             }
             ended(run::serve(&config, |_| {}))
         }
-        Task::CheckConfig(config) => ended(write!(io::stdout(), "{config}")),
+        Task::CheckConfig(config) => ended(write!(Printed, "{config}")),
         Task::Render { files, limits, bounds } => {
             let label = LabelLimit::new(limits.max_label_bytes);
             render(&Render { files, limits: Limits { series: limits.max_series, label }, bounds })
         }
         Task::Demo { listen } => ended(demo::demo(listen, log)),
-        Task::ShowCheckpoint { state_dir } => ended(checkpoint_view::show(&state_dir, &mut io::stdout())),
+        Task::ShowCheckpoint { state_dir } => ended(checkpoint_view::show(&state_dir, &mut Printed)),
         Task::Documents { command, directory } => ended(
             documents::write(*command, &directory)
                 .map_err(|error| format!("{}: {error}", directory.display())),
         ),
-        Task::ResetCheckpoint { state_dir } => ended(checkpoint_view::reset(&state_dir, &mut io::stdout())),
+        Task::ResetCheckpoint { state_dir } => ended(checkpoint_view::reset(&state_dir, &mut Printed)),
     }
 }
 
 fn render(render: &Render) -> ExitCode {
-    match render.run(&mut io::stdin().lock(), &mut io::stdout().lock()) {
-        Ok(summary) => {
-            if !summary.is_clean() {
-                tracing::warn!("{summary}");
-            }
-            ExitCode::SUCCESS
+    ended(render.run(&mut io::stdin().lock(), &mut Printed).map(|summary| {
+        if !summary.is_clean() {
+            tracing::warn!("{summary}");
         }
-        // `render … | head` has read enough.
-        Err(RenderError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => ended(Err(error)),
-    }
+    }))
 }
 
 fn ended(result: Result<(), impl Display>) -> ExitCode {
@@ -58,5 +52,26 @@ fn ended(result: Result<(), impl Display>) -> ExitCode {
             let _ = writeln!(io::stderr(), "etcha-exporter: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Standard output for a reader who may leave when there was enough to read, as `head` does. That is no failure, and
+/// what comes after it goes nowhere.
+struct Printed;
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_left(io::stdout().write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_left(io::stdout().flush(), ())
+    }
+}
+
+fn unless_left<T>(result: io::Result<T>, written: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(written),
+        other => other,
     }
 }
