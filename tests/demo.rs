@@ -68,3 +68,16 @@ fn the_demonstration_shows_everything_and_leaves_nothing() {
     let left: Vec<_> = fs::read_dir(room.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn the_demonstration_ends_with_the_terminal_that_it_was_started_from() {
+    let room = tempfile::tempdir().unwrap();
+    let mut command = exporter::command();
+    command.args(["demo", "--listen-address", "127.0.0.1:0"]).env("TMPDIR", room.path());
+    let mut demo = Process::start(command.stdout(Stdio::null()));
+    demo.wait_for_log("where it is listening", exporter::listening);
+    demo.signal(Signal::HUP);
+    assert!(demo.wait().success());
+    let left: Vec<_> = fs::read_dir(room.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -17,7 +17,7 @@ use super::config::{
     Bounds, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES,
     DEFAULT_POLL_INTERVAL, Limits, ListenAddress, Log, TlsVersion,
 };
-use super::run::{self, RunError, Running};
+use super::run::{self, Hangup, RunError, Running};
 use super::serve::{Access, METRICS_PATH};
 
 /// Why there is no demonstration.
@@ -53,7 +53,7 @@ impl fmt::Display for DemoError {
 
 impl std::error::Error for DemoError {}
 
-/// Starts the agent, and listens on `listen` until SIGTERM or SIGINT. Then both end, and the directory goes.
+/// Starts the agent, and listens on `listen` until SIGTERM or SIGINT, or until the terminal is closed. Then both end, and the directory goes.
 ///
 /// # Errors
 ///
@@ -64,7 +64,9 @@ pub fn demo(listen: ListenAddress, log: Log) -> Result<(), DemoError> {
     let key = random_key().map_err(DemoError::Directory)?;
     let config = configuration(directory.path(), &key, listen, log);
     let agent = Agent::start(directory.path(), &config.journal)?;
-    let ran = run::serve(&config, |running| eprint!("{}", welcome(running, &config.journal, &key, &agent)));
+    let ran = run::serve(&config, Hangup::End, |running| {
+        eprint!("{}", welcome(running, &config.journal, &key, &agent));
+    });
     // In this order: the directory is the agent's, too.
     drop(agent);
     drop(directory);

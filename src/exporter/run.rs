@@ -79,12 +79,21 @@ pub struct Running {
     pub certificate: PathBuf,
 }
 
-/// Follows and serves until SIGTERM or SIGINT. `started` is called once it listens.
+/// What a SIGHUP asks for, beside keys and certificates that are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangup {
+    /// Nothing: a service has no terminal to lose.
+    GoOn,
+    /// The end: whoever watched on a terminal has closed it.
+    End,
+}
+
+/// Follows and serves until SIGTERM or SIGINT, or as `on_hangup` says. `started` is called once it listens.
 ///
 /// # Errors
 ///
 /// If it cannot start. Once it runs, nothing but a signal ends it.
-pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunError> {
+pub fn serve(config: &Config, on_hangup: Hangup, started: impl FnOnce(&Running)) -> Result<(), RunError> {
     let mut state = StateDir::open(&config.state_dir).map_err(RunError::State)?;
     let tls = if config.listen.is_empty() { None } else { Some(certificate(config)?) };
     let runtime = Builder::new_multi_thread()
@@ -93,7 +102,7 @@ pub fn serve(config: &Config, started: impl FnOnce(&Running)) -> Result<(), RunE
         .build()
         .map_err(RunError::System)?;
     // Before anybody is told that it listens: an earlier signal would end the process at once.
-    let signals = async { Ok((end_signal()?, signal(SignalKind::hangup())?)) };
+    let signals = async { Ok((end_signal(on_hangup)?, signal(SignalKind::hangup())?)) };
     let (end, mut hangup) = runtime.block_on(signals).map_err(RunError::System)?;
     let listeners = runtime.block_on(async { listen(config) })?;
     let (follower, restored) = follower(config, &mut state);
@@ -215,12 +224,14 @@ fn listen(config: &Config) -> Result<Vec<TcpListener>, RunError> {
 }
 
 /// Completes at the first SIGTERM or SIGINT.
-fn end_signal() -> io::Result<impl Future<Output = ()>> {
+fn end_signal(on_hangup: Hangup) -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv(), if on_hangup == Hangup::End => {}
         }
         tracing::info!("stopping: finishing answers, writing a last checkpoint");
     })

@@ -8,7 +8,8 @@ use super::config::{Invocation, Task};
 use super::metrics::Limits;
 use super::metrics::labels::LabelLimit;
 use super::render::Render;
-use super::{checkpoint_view, demo, log, run};
+use super::run::{self, Hangup};
+use super::{checkpoint_view, demo, log};
 use crate::documents;
 
 /// Does it, and says how the process shall exit.
@@ -20,7 +21,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
             for warning in &config.warnings {
                 tracing::warn!("{warning}");
             }
-            ended(run::serve(&config, |_| {}))
+            ended(run::serve(&config, Hangup::GoOn, |_| {}))
         }
         Task::CheckConfig(config) => ended(write!(Printed, "{config}")),
         Task::Render { files, limits, bounds } => {
