@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -16,13 +17,19 @@ use crate::harness::{
     wait::{SOON, wait_until},
 };
 
+/// The demonstration, listening, with its directory in `room`.
+fn start(room: &Path) -> (Process, SocketAddr) {
+    let mut command = exporter::command();
+    command.args(["demo", "--listen-address", "127.0.0.1:0"]).env("TMPDIR", room);
+    let mut demo = Process::start(command.stdout(Stdio::null()));
+    let address = demo.wait_for_log("where it is listening", exporter::listening);
+    (demo, address)
+}
+
 #[test]
 fn the_demonstration_shows_everything_and_leaves_nothing() {
     let room = tempfile::tempdir().unwrap();
-    let mut command = exporter::command();
-    command.args(["demo", "--listen-address", "127.0.0.1:0"]).env("TMPDIR", room.path());
-    let mut demo = Process::start(command.stdout(Stdio::null()));
-    let address = demo.wait_for_log("where it is listening", exporter::listening);
+    let (mut demo, address) = start(room.path());
     let word =
         |name: &'static str| move |line: &str| line.strip_prefix(name).map(|rest| rest.trim().to_owned());
     let key = demo.wait_for_log("the key", word("Key "));
@@ -72,10 +79,7 @@ fn the_demonstration_shows_everything_and_leaves_nothing() {
 #[test]
 fn the_demonstration_ends_with_the_terminal_that_it_was_started_from() {
     let room = tempfile::tempdir().unwrap();
-    let mut command = exporter::command();
-    command.args(["demo", "--listen-address", "127.0.0.1:0"]).env("TMPDIR", room.path());
-    let mut demo = Process::start(command.stdout(Stdio::null()));
-    demo.wait_for_log("where it is listening", exporter::listening);
+    let (mut demo, _) = start(room.path());
     demo.signal(Signal::HUP);
     assert!(demo.wait().success());
     let left: Vec<_> = fs::read_dir(room.path()).unwrap().collect();

@@ -53,7 +53,8 @@ impl fmt::Display for DemoError {
 
 impl std::error::Error for DemoError {}
 
-/// Starts the agent, and listens on `listen` until SIGTERM or SIGINT, or until the terminal is closed. Then both end, and the directory goes.
+/// Starts the agent, and listens on `listen` until SIGTERM or SIGINT, or until the terminal is closed (SIGHUP). Then
+/// both end, and the directory goes.
 ///
 /// # Errors
 ///

@@ -223,7 +223,7 @@ fn listen(config: &Config) -> Result<Vec<TcpListener>, RunError> {
     Ok(listeners)
 }
 
-/// Completes at the first SIGTERM or SIGINT.
+/// Completes at the first SIGTERM or SIGINT, or SIGHUP where that is to end it.
 fn end_signal(on_hangup: Hangup) -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;

@@ -28,7 +28,7 @@ const MAX_TRIES: usize = 16;
 /// How often the end of a file is looked at while other processes go on writing: about a second.
 const MAX_LOOKS: usize = 1000;
 
-/// After how many looks at the same torn end nobody is writing there any more.
+/// After how many further looks at the same torn end nobody is writing there any more.
 const STILL_LOOKS: usize = 3;
 
 /// What tells one file from another while a descriptor holds it: device and inode.
@@ -102,7 +102,7 @@ impl Active {
         reason = "some milliseconds, when a journal with a torn end is opened"
     )]
     pub(super) fn ends_with_lf(&self) -> io::Result<bool> {
-        let mut torn_at = None;
+        let (mut torn_at, mut still) = (0, 0);
         for _ in 0..MAX_LOOKS {
             let size = self.file.metadata()?.len();
             let mut last = [b'\n'];
@@ -113,11 +113,11 @@ impl Active {
             if last == [b'\n'] {
                 return Ok(true);
             }
-            torn_at = match torn_at {
-                Some((at, looks)) if at == size && looks == STILL_LOOKS => return Ok(false),
-                Some((at, looks)) if at == size => Some((at, looks + 1)),
-                _ => Some((size, 1)),
-            };
+            still = if size == torn_at { still + 1 } else { 0 };
+            if still == STILL_LOOKS {
+                return Ok(false);
+            }
+            torn_at = size;
             // Where a file system lets one write at a time into a file, this one, of nothing, returns when that which
             // goes on has ended, however long the system keeps it. Elsewhere a moment has to do.
             let _ = (&self.file).write(&[])?;

@@ -102,7 +102,7 @@ pub(super) enum Command {
     ///
     /// Starts the etcha-engine that lies beside this program, with a few sources that keep doing something, and serves
     /// its journal, with a key made for the occasion. Prints the URL, the key, and lines that are ready to use: a scrape,
-    /// a shell, a push, a webhook. Ctrl-C ends both, and nothing of it stays.
+    /// a shell, a push, a webhook. Ctrl-C, or closing the terminal, ends both, and nothing of it stays.
     Demo(DemoArgs),
     /// Look at the saved state, or start over
     #[command(subcommand)]

@@ -115,7 +115,7 @@ impl Run {
             }
             let found = self.follower.tally().bytes - before;
             self.pace.take(found, started - earlier);
-            // In a stream nobody has to tell, which is a quarter of what a round costs.
+            // In a stream nobody has to tell; the thread that does rests meanwhile.
             let told = !round.again && !self.pace.is_streaming() && self.wait(polled);
             // After a poll that found nothing, the line that is told of next is the first after a silence.
             if found > 0 || round.again || hinted {
