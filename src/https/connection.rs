@@ -173,6 +173,8 @@ async fn drive<C: GracefulConnection>(
         let (phase, since) = steps.phase();
         let deadline = since + time_for(phase, limits, closing);
         tokio::select! {
+            // What came while this process stood still is taken before the time is found to be over.
+            biased;
             result = connection.as_mut() => {
                 if let Err(error) = result {
                     counters.protocol_errors.increment();

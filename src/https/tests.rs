@@ -132,7 +132,8 @@ fn routes(
     gate: Arc<Semaphore>,
 ) -> impl Filter<Extract = impl warp::Reply, Error = warp::Rejection> + Clone + Send + Sync + 'static {
     let hello = warp::path("hello").map(|| "hello".to_owned());
-    let large = warp::path("large").map(|| "x".repeat(4 << 20));
+    // More than the buffers of two sockets hold, on whatever system.
+    let large = warp::path("large").map(|| "x".repeat(64 << 20));
     let peer = warp::path("peer").and(warp::ext::get::<Peer>()).map(|peer: Peer| peer.address().to_string());
     let known = warp::path("known").and(warp::ext::get::<Peer>()).map(|peer: Peer| {
         peer.vouch();

@@ -184,6 +184,31 @@ async fn each_phase_that_takes_too_long_is_ended_and_counted() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_request_that_came_while_the_process_stood_still_is_answered() {
+    let header = Duration::from_secs(2);
+    let server = Server::start(Limits { header, ..Limits::default() });
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(server.secured(H1).await);
+    }
+    for stream in &mut streams {
+        stream
+            .write_all(b"GET /known HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+    }
+    // The server runs on this thread, too.
+    let stopped = Instant::now();
+    while stopped.elapsed() < header {
+        std::hint::spin_loop();
+    }
+    for mut stream in streams {
+        assert!(read_to_close(&mut stream).await.ends_with("known"));
+    }
+    server.stop().await;
+}
+
 /// Sends a header without end, byte by byte, until the other side closes.
 async fn trickle(stream: &mut TlsStream<TcpStream>) {
     let mut tick = tokio::time::interval(Duration::from_millis(20));
