@@ -4,6 +4,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
@@ -45,6 +46,20 @@ fn a_key_is_replaced_by_way_of_two_without_a_restart() {
     assert!(exporter.process.terminate().success());
     let log = exporter.process.log();
     assert!(log.contains("the keys have changed") && !log.contains("next-of-keys"), "{log}");
+}
+
+#[test]
+fn a_change_that_the_file_system_tells_of_does_not_wait_for_the_next_look() {
+    let home = Home::new();
+    let exporter = home.start(&[]);
+    let begun = Instant::now();
+    for n in 0..8 {
+        let key = format!("key-number-{n}");
+        home.place("key", &key);
+        wait_until(SOON, "the new key to be right", || exporter.status(&key) == 200);
+    }
+    // Looked at every two seconds alone, they would take twice as long.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -13,6 +13,7 @@
 //! * [`exposition`]: a published state as text for a scraper; [`own`]: the exporter's metrics about itself.
 //! * [`serve`]: routes, keys, shared bodies; [`textfile`]: the same for who may not open a port.
 //! * [`renewal`]: keys and certificates that change while the process runs.
+//! * `watch`: the hint that a file has changed, for [`follow`] and [`renewal`], which look all the same.
 //!
 //! Around it:
 //!
@@ -43,3 +44,4 @@ pub mod state_dir;
 pub mod supervisor;
 pub mod task;
 pub mod textfile;
+mod watch;

@@ -2,12 +2,17 @@
 //! their files changes and at each SIGHUP; what cannot be used changes nothing, and is told and shown as a metric.
 //!
 //! Whether a file changed is asked of the file system again and again: cheap, and right on every file system and
-//! through every symbolic link. It is done on a thread of its own, because reading files may block.
+//! through every symbolic link. The watch tells it when to hurry. It is done on a thread of its own, because reading
+//! files may block.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
@@ -16,13 +21,18 @@ use super::config::Config;
 use super::log;
 use super::serve::Gate;
 use super::supervisor::Reloads;
+use super::watch::Watch;
 use crate::https::certificate::{self, Files};
 use crate::https::names::Names;
 use crate::https::self_signed::{self, Ensured, SelfSigned};
 use crate::https::tls::{Changed, Tls};
 
-/// How often files are looked at. A new key or certificate is in use within two of these.
+/// How often files are looked at where nobody tells. A new key or certificate is in use within two of these.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// After a change that is told, this long nothing more may be told before files are looked at: a certificate and its key
+/// are commonly written one after the other, and the first without the second is an error.
+const QUIET: Duration = Duration::from_millis(250);
 
 /// How often everything is read again, changed or not: renews the own certificate, and finds a change that the times
 /// of files did not tell.
@@ -121,6 +131,52 @@ pub struct Renewal {
     told: Told,
 }
 
+/// The running thread.
+pub struct Renewing {
+    asker: Asker,
+    thread: JoinHandle<()>,
+}
+
+impl Renewing {
+    /// What to ask it with.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
+    }
+
+    /// Ends it, after a look that is under way; on a file system that hangs that takes as long.
+    pub fn stop(self) {
+        self.asker.order(&self.asker.stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the renewal of keys and certificates ended with a panic");
+        }
+    }
+}
+
+/// Asks for a look.
+#[derive(Clone)]
+pub struct Asker {
+    asked: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    wake: SyncSender<()>,
+}
+
+impl Asker {
+    /// Has everything read again, changed or not. Whoever asks before that is answered with it.
+    pub fn ask(&self) {
+        self.order(&self.asked);
+    }
+
+    fn order(&self, what: &AtomicBool) {
+        what.store(true, Ordering::Relaxed);
+        // If it is woken already, it finds the order then.
+        let _ = self.wake.try_send(());
+    }
+
+    fn is_any(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     configuration: String,
@@ -153,17 +209,43 @@ impl Renewal {
         }
     }
 
-    /// Looks now and then, and whenever it is `asked`; ends when nobody can ask any more.
-    pub fn run(mut self, asked: &Receiver<()>) {
+    /// Starts to look now and then, when a change is told, and when asked.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system has no thread to give.
+    pub fn start(self) -> io::Result<Renewing> {
+        let (wake, woken) = sync_channel(1);
+        let asker = Asker { asked: Arc::default(), stop: Arc::default(), wake };
+        let orders = asker.clone();
+        let thread =
+            thread::Builder::new().name("renewal".to_owned()).spawn(move || self.run(&orders, &woken))?;
+        Ok(Renewing { asker, thread })
+    }
+
+    fn run(mut self, orders: &Asker, woken: &Receiver<()>) {
+        let mut watch = Watch::new(self.config.files.clone(), orders.wake.clone());
         loop {
-            match asked.recv_timeout(LOOK_INTERVAL) {
-                Ok(()) => {
-                    tracing::info!("reading the configuration, keys and certificates again");
-                    let reloads = self.reloads.clone();
-                    reloads.around(|| self.look(true));
+            if woken.recv_timeout(LOOK_INTERVAL).is_ok() {
+                let told = Instant::now();
+                while !orders.is_any() && told.elapsed() < LOOK_INTERVAL && woken.recv_timeout(QUIET).is_ok()
+                {
                 }
-                Err(RecvTimeoutError::Timeout) => self.look(false),
-                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if orders.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            if orders.asked.swap(false, Ordering::Relaxed) {
+                tracing::info!("reading the configuration, keys and certificates again");
+                let reloads = self.reloads.clone();
+                reloads.around(|| self.look(true));
+            } else {
+                self.look(false);
+            }
+            if watch.files() == self.config.files {
+                watch.refresh();
+            } else {
+                watch = Watch::new(self.config.files.clone(), orders.wake.clone());
             }
         }
     }

@@ -7,9 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
@@ -137,15 +135,13 @@ pub fn serve(config: &Config, on_hangup: Hangup, started: impl FnOnce(&Running))
     }
     started(&Running { addresses, certificate: renewal::authority(config) });
     let renewal = Renewal::new(config, gate, tls.clone(), health, reloads);
-    // One question may wait: whoever asks meanwhile is answered with it.
-    let (ask, asked) = sync_channel(1);
-    let renewing = thread::Builder::new().name("renewal".to_owned()).spawn(move || renewal.run(&asked));
-    let renewing = renewing.map_err(RunError::System)?;
+    let renewing = renewal.start().map_err(RunError::System)?;
+    let asker = renewing.asker();
     runtime.block_on(async {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             while hangup.recv().await.is_some() {
-                let _ = ask.try_send(());
+                asker.ask();
             }
         });
         tasks.spawn(async move { history.run(&shown).await });
@@ -169,9 +165,7 @@ pub fn serve(config: &Config, on_hangup: Hangup, started: impl FnOnce(&Running))
         checkpointer.finish();
     }
     // Last, because a file system that hangs may hold it up.
-    if renewing.join().is_err() {
-        tracing::error!("the renewal of keys and certificates ended with a panic");
-    }
+    renewing.stop();
     tracing::info!("stopped");
     Ok(())
 }

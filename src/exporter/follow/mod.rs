@@ -7,7 +7,7 @@
 //! * `lines`: the bytes of one segment, counted line by line.
 //! * `sequence`: which lines of which writer were counted. Pure.
 //! * `tally`: numbers that say what was read.
-//! * [`tail`]: the thread that does this again and again; `watch` tells it when to hurry, `pace` when not to.
+//! * [`tail`]: the thread that does this again and again; the `watch` tells it when to hurry, `pace` when not to.
 //! * this file: one round of it.
 //!
 //! The file system is the truth: a round looks at everything there is and reads what lies beyond the known
@@ -20,7 +20,6 @@ mod segments;
 mod sequence;
 pub mod tail;
 mod tally;
-mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};

@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
-use super::watch::Watch;
 use super::{Follower, Go, Round};
+use crate::exporter::watch::Watch;
 
 /// How often a long round shows what it has so far.
 const SHOW_INTERVAL: Duration = Duration::from_millis(100);
@@ -92,7 +92,7 @@ struct Run {
 
 impl Run {
     fn run(mut self) {
-        let mut watch = Watch::new(self.follower.journal(), self.wake.clone());
+        let mut watch = Watch::new(vec![self.follower.journal().to_owned()], self.wake.clone());
         let mut moment =
             Moment { caught_up: false, within_round: false, watching: watch.is_active(), last: false };
         let (mut polled, mut started, mut hinted) = (Instant::now(), Instant::now(), false);
