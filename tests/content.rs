@@ -15,6 +15,7 @@ use etcha_exporter::exporter::{
 use journal_schema::Reason;
 
 use crate::harness::{
+    exporter::Home,
     exposition::{Exposition, Samples},
     wait::{SOON, wait_until},
 };
@@ -275,6 +276,31 @@ fn what_is_no_regular_file_beside_the_journal_is_left_alone() {
     let mut follower = follower(&place("journal.jsonl"));
     follower.round(&mut |_| Go::On);
     assert_eq!((commands(&follower), follower.tally().duplicates, follower.state().unreadable), (1, 0, 1));
+}
+
+#[test]
+fn segments_compressed_with_gzip_or_zstd_count_and_others_are_told_and_give_no_bad_lines() {
+    let home = Home::new();
+    let place = |ending: &str| format!("{}{ending}", home.journal().display());
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&plain(1)).unwrap();
+    fs::write(place(".1.gz"), encoder.finish().unwrap()).unwrap();
+    fs::write(place(".2.zst"), zstd::encode_all(&plain(2)[..], 3).unwrap()).unwrap();
+    // What nobody reads need not be right.
+    fs::write(place(".3.xz"), b"\xfd7zXZ\0\n\n\n").unwrap();
+    home.append(plain(3));
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let value = |name: &str, labels: &[(&str, &str)]| exporter.scrape().value(name, labels);
+    assert_eq!(value("etcha_exporter_events_total", &[("event", "command")]), Some(3.0));
+    assert_eq!(value("etcha_exporter_lines_rejected_total", &[("reason", "blank")]), Some(0.0));
+    assert_eq!(value("etcha_exporter_journal_segments_unreadable", &[]), Some(1.0));
+    fs::remove_file(place(".3.xz")).unwrap();
+    wait_until(SOON, "the segment to be gone", || {
+        value("etcha_exporter_journal_segments_unreadable", &[]) == Some(0.0)
+    });
+    let told = exporter.process.log().matches("compresscmd").count();
+    assert_eq!(told, 1, "said once, however often it is looked at");
 }
 
 #[test]

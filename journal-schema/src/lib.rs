@@ -12,12 +12,15 @@
 //! * [`split`]: where a line ends; resynchronisation after damage.
 //! * [`writer`]: appends events to a journal: rotation, durability, several writers at once.
 //! * [`reader`]: the lines of one segment, one after the other.
+//! * `compressed`: the content of compressed segments, with the feature of this name.
 //! * [`schema`]: the JSON Schema of a line.
 //! * [`glance`]: the short way for lines written as the contract writes them.
 //! * [`limits`]: the contract's limits.
 //!
 //! The crate knows no async, no HTTP and no Prometheus.
 
+#[cfg(feature = "compressed")]
+pub mod compressed;
 pub mod event;
 pub mod glance;
 pub mod limits;

@@ -231,7 +231,7 @@ fn check_reports_bad_lines_with_their_place_and_sums_up() {
 }
 
 #[test]
-fn check_reads_gzip_and_standard_input_and_says_what_it_cannot_read() {
+fn check_reads_gzip_zstd_and_standard_input_and_says_what_it_cannot_read() {
     let place = Place::new();
     place.append_stdin(EVENTS);
     let zipped = place.path().with_extension("jsonl.gz");
@@ -240,6 +240,10 @@ fn check_reads_gzip_and_standard_input_and_says_what_it_cannot_read() {
     encoder.write_all(place.journal().as_bytes()).unwrap();
     encoder.finish().unwrap();
     let ended = program::run(program(&["check"]).arg(&zipped));
+    assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");
+    let other = place.path().with_extension("jsonl.zst");
+    fs::write(&other, zstd::encode_all(place.journal().as_bytes(), 3).unwrap()).unwrap();
+    let ended = program::run(program(&["check"]).arg(&other));
     assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");
     let ended = program::run_with_input(&mut program(&["check", "-"]), &place.journal());
     assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");

@@ -78,6 +78,11 @@ fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
             "Files that belong to the journal.",
             whole(journal.files as u64),
         ),
+        gauge(
+            "etcha_exporter_journal_segments_unreadable",
+            "Files that belong to the journal and could not be read at the latest look, or not to their end.",
+            whole(journal.unreadable as u64),
+        ),
         counter(
             "etcha_exporter_journal_rotations_total",
             "How often the active file became another segment.",

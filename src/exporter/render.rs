@@ -16,7 +16,7 @@ use super::progress::Progress;
 /// What to replay, and within which limits.
 #[derive(Clone, Debug)]
 pub struct Render {
-    /// Journals, plain or `.gz`; `-` is standard input. Their order does not matter.
+    /// Journals, plain, `.gz` or `.zst`; `-` is standard input. Their order does not matter.
     pub files: Vec<PathBuf>,
     /// Series a family and bytes a label value.
     pub limits: Limits,
@@ -50,7 +50,7 @@ impl fmt::Display for RenderError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RenderError::Read(path, error) => {
-                write!(out, "{}: {error}; render takes journals, plain or .gz", path.display())
+                write!(out, "{}: {error}; render takes journals, plain, .gz or .zst", path.display())
             }
             RenderError::Write(error) => write!(out, "cannot print the metrics: {error}"),
         }

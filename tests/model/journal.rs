@@ -8,8 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
+use flate2::{Compression as Level, write::GzEncoder};
 use jiff::Timestamp;
+use journal_schema::compressed::Compression;
 
 use super::action::{Action, Naming};
 use crate::harness::exposition::Series;
@@ -257,7 +258,7 @@ impl Journal {
     /// `.1`, free for a new file: the others have moved up and the last one is gone.
     fn number_one(&self) -> PathBuf {
         for number in (1..NUMBERS).rev() {
-            for suffix in ["", ".gz"] {
+            for suffix in ["", ".gz", ".zst"] {
                 let from = self.sibling(&format!(".{number}{suffix}"));
                 let to = self.sibling(&format!(".{}{suffix}", number + 1));
                 drop(fs::rename(from, to));
@@ -282,11 +283,16 @@ impl Journal {
         // A link may lead nowhere.
         let plain: Vec<_> = plain.into_iter().filter(|path| path.exists()).collect();
         let Some(path) = chosen(&plain, which) else { return };
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&fs::read(path).unwrap()).unwrap();
-        let bytes = encoder.finish().unwrap();
+        let plain = fs::read(path).unwrap();
+        let (bytes, ending) = if self.count.is_multiple_of(2) {
+            (zstd::encode_all(&plain[..], 1).unwrap(), ".zst")
+        } else {
+            let mut encoder = GzEncoder::new(Vec::new(), Level::fast());
+            encoder.write_all(&plain).unwrap();
+            (encoder.finish().unwrap(), ".gz")
+        };
         let mut compressed = path.clone().into_os_string();
-        compressed.push(".gz");
+        compressed.push(ending);
         fs::write(compressed, &bytes[..bytes.len() * share / 1000]).unwrap();
         if share == 1000 {
             fs::remove_file(path).unwrap();
@@ -425,9 +431,9 @@ impl Journal {
 /// The content of a file as far as it can be read, up to its last LF.
 fn content(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = fs::read(path).ok()?;
-    if is_compressed(path) {
+    if let Some(compression) = Compression::of(path) {
         let mut plain = Vec::new();
-        let _ = MultiGzDecoder::new(&bytes[..]).read_to_end(&mut plain);
+        let _ = compression.decode(&bytes[..]).unwrap().read_to_end(&mut plain);
         bytes = plain;
     }
     let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
@@ -450,7 +456,7 @@ fn siblings(path: &Path) -> Vec<PathBuf> {
 }
 
 fn is_compressed(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gz")
+    Compression::of(path).is_some()
 }
 
 fn chosen(paths: &[PathBuf], which: usize) -> Option<&PathBuf> {

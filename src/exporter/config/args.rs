@@ -95,8 +95,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Print the metrics of journal files and exit
     ///
-    /// Replays journal files, plain or gzip, as one journal in the order given, prints the Etcha families in the text
-    /// format, and exits.
+    /// Replays journal files, plain, gzip or zstd, as one journal in the order given, prints the Etcha families in the
+    /// text format, and exits.
     Render(RenderArgs),
     /// Run an agent and serve what it does, to see what this is like
     ///

@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _}
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use flate2::read::MultiGzDecoder;
+use journal_schema::compressed::{Compression, Decoder};
 use journal_schema::{Piece, Place, Splitter, decode, limits::MAX_LINE_BYTES};
 use rustix::fs::OFlags;
 
@@ -105,9 +105,13 @@ impl Found {
         Found { path, stamp, active: false, belongs: true, is_fresh: stamp.is_fresh(now) }
     }
 
+    fn compression(&self) -> Option<Compression> {
+        Compression::of(&self.path)
+    }
+
     /// Whether the file is compressed, by its name.
     pub(crate) fn is_compressed(&self) -> bool {
-        self.path.extension().is_some_and(|extension| extension == "gz")
+        self.compression().is_some()
     }
 
     /// What the file would be compressed from, if it belongs to a journal and is compressed.
@@ -125,9 +129,9 @@ impl Found {
         if !Stamp::of(&metadata).is_same_file(&self.stamp) || !metadata.is_file() {
             return Ok(None);
         }
-        if self.is_compressed() {
+        if let Some(compression) = self.compression() {
             let file = BufReader::with_capacity(64 * 1024, file);
-            return Ok(Some(Content::Compressed(Box::new(MultiGzDecoder::new(file)))));
+            return compression.decode(file).map(Content::Compressed).map(Some);
         }
         // An older segment is read to its end; the active one only as far as it reached when the look began, so
         // that no line is read before one that its writer wrote earlier, to a segment that was read before.
@@ -185,7 +189,7 @@ fn search(mut content: Content) -> io::Result<Option<Front>> {
 #[derive(Debug)]
 pub(crate) enum Content {
     Plain(io::Take<File>),
-    Compressed(Box<MultiGzDecoder<BufReader<File>>>),
+    Compressed(Decoder<BufReader<File>>),
 }
 
 impl Read for Content {

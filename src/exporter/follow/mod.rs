@@ -76,6 +76,8 @@ pub struct Follower {
     seen: HashMap<PathBuf, Seen>,
     /// Compressed files that stood beside the plain ones they are made from, at the last look.
     growing: HashMap<PathBuf, Stamp>,
+    /// Why files could not be read, so that it is said once.
+    failing: HashMap<PathBuf, io::ErrorKind>,
     /// What was said of which segment, so that it is said once.
     told: HashSet<(SegmentKey, Reason)>,
     /// The first file that could not be read in the last round.
@@ -93,7 +95,8 @@ struct Seen {
     stamp: Stamp,
     /// Whether the stamp would tell any change since.
     is_settled: bool,
-    /// Whether it is compressed and damaged: it is of no use to try again until it changes.
+    /// Whether it is compressed, and damaged or in a form that is not read here: it is of no use to try again until it
+    /// changes.
     is_damaged: bool,
     front: Front,
 }
@@ -167,6 +170,7 @@ impl Follower {
             lookout: Lookout::default(),
             seen: HashMap::new(),
             growing: HashMap::new(),
+            failing: HashMap::new(),
             told: HashSet::new(),
             failed: None,
             state: JournalState::default(),
@@ -258,6 +262,7 @@ impl Follower {
         let is_there = |path: &PathBuf| files.iter().any(|found| found.path == *path);
         self.seen.retain(|path, _| is_there(path));
         self.growing.retain(|path, _| is_there(path));
+        self.failing.retain(|path, _| is_there(path));
         let waiting = self.changed_files(files, &mut round);
         self.state.behind = waiting.iter().map(|(found, front)| self.unread(found, front)).sum();
         let fronts: Vec<_> = waiting.iter().map(|(found, front)| (front.clone(), found.active)).collect();
@@ -270,11 +275,8 @@ impl Follower {
             match self.read(found, front, &mut round, between) {
                 Ok(()) => {}
                 Err(error) => {
-                    self.cannot_read(found, &error);
+                    self.cannot_read(found, front, &error);
                     left_behind += self.unread(found, front);
-                    if error.kind() == io::ErrorKind::InvalidInput {
-                        self.remember(found, front, true);
-                    }
                 }
             }
             if round.stopped {
@@ -302,14 +304,14 @@ impl Follower {
                 Some(front) => Ok(Some(front)),
                 None => found.front(before.map(|before| &before.front)),
             };
+            let nameless = Front::of_file(found.stamp.device, found.stamp.inode);
             match front {
                 Ok(Some(front)) => {
-                    let nameless = Front::of_file(found.stamp.device, found.stamp.inode).key;
-                    self.segments.rename(nameless, front.key);
+                    self.segments.rename(nameless.key, front.key);
                     changed.push((found, front));
                 }
                 Ok(None) => round.again = true,
-                Err(error) => self.cannot_read(&found, &error),
+                Err(error) => self.cannot_read(&found, &nameless, &error),
             }
         }
         changed
@@ -364,6 +366,7 @@ impl Follower {
                 return Ok(());
             }
         }
+        self.failing.remove(&found.path);
         self.remember(found, front, false);
         self.tally.begun |= matches!(key, SegmentKey::Line(_));
         Ok(())
@@ -400,12 +403,18 @@ impl Follower {
         Ok(Some((content, self.segments.begin(key))))
     }
 
-    fn cannot_read(&mut self, found: &Found, error: &io::Error) {
+    fn cannot_read(&mut self, found: &Found, front: &Front, error: &io::Error) {
         if found.active {
             self.state.trouble = Some(error.to_string());
         }
         self.state.unreadable += 1;
-        tracing::debug!(file = %found.path.display(), %error, "cannot read a segment; trying again next round");
+        // Of the active one, who looks after its state tells.
+        if self.failing.insert(found.path.clone(), error.kind()) != Some(error.kind()) && !found.active {
+            tracing::warn!(file = %found.path.display(), %error, "a segment cannot be read, or not to its end");
+        }
+        if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Unsupported) {
+            self.remember(found, front, true);
+        }
         if self.failed.is_none() {
             self.failed = Some((found.path.clone(), io::Error::new(error.kind(), error.to_string())));
         }

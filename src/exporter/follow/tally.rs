@@ -44,6 +44,6 @@ pub struct JournalState {
     pub writers_forgotten: u64,
     /// Lines missing now, by their writers' numbers.
     pub missing: u64,
-    /// Files that could not be read in the last round.
+    /// Files that could not be read in the last round, or not to their end.
     pub unreadable: usize,
 }

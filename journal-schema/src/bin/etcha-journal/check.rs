@@ -38,7 +38,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Journals to check: plain, gzipped (.gz), or - for standard input
+    /// Journals to check: plain, compressed (.gz, .zst), or - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Show every bad line and every writer, not the first few

@@ -1,16 +1,16 @@
-//! Journals to read: plain, gzipped, or standard input, with progress for those who wait.
+//! Journals to read: plain, compressed, or standard input, with progress for those who wait.
 //!
 //! Progress goes to standard error: a bar on a terminal, elsewhere a line now and then, and nothing when it is quick.
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Read};
+use std::io::{self, BufReader, IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use flate2::read::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use journal_schema::Reader;
+use journal_schema::compressed::Compression;
 
 use crate::Failure;
 
@@ -26,17 +26,16 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// A journal that is being read.
 pub(crate) type Input<'a> = Reader<Box<dyn Read + 'a>>;
 
-/// Opens `path`; `-` is standard input. What ends in `.gz` is decompressed.
+/// Opens `path`; `-` is standard input. What is compressed by its name is decompressed.
 pub(crate) fn open<'a>(path: &Path, progress: &'a Progress) -> Result<Input<'a>, Failure> {
     if path == Path::new("-") {
         return Ok(Reader::new(Box::new(progress.count(io::stdin()))));
     }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let file = progress.count(file);
-    if path.extension().is_some_and(|extension| extension == "gz") {
-        return Ok(Reader::new(Box::new(MultiGzDecoder::new(file))));
-    }
-    Ok(Reader::new(Box::new(file)))
+    let Some(compression) = Compression::of(path) else { return Ok(Reader::new(Box::new(file))) };
+    let decoder = compression.decode(BufReader::new(file)).map_err(|error| unreadable(path, &error))?;
+    Ok(Reader::new(Box::new(decoder)))
 }
 
 /// What to say when `path` cannot be read, or not to its end.

@@ -37,7 +37,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Journals to sum up: plain, gzipped (.gz), or - for standard input
+    /// Journals to sum up: plain, compressed (.gz, .zst), or - for standard input
     #[arg(value_name = "FILE", env = "ETCHA_JOURNAL", default_value = crate::input::JOURNAL)]
     files: Vec<PathBuf>,
     /// Print a JSON object

@@ -275,6 +275,10 @@ fn journal(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
         unusable.push(format!("{} missing by their numbers", journal.missing));
     }
     let unusable = if unusable.is_empty() { "none".to_owned() } else { unusable.join(", ") };
+    let mut files = format!("{}, {} rotations seen", journal.files, tally.rotations);
+    if journal.unreadable > 0 {
+        let _ = write!(files, ", <span class=\"bad\">{} cannot be read</span>", journal.unreadable);
+    }
     facts(
         "journal",
         "Journal",
@@ -285,7 +289,7 @@ fn journal(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
             ("Not read yet", format!("{} bytes", journal.behind)),
             ("Lines that did not count", unusable),
             ("Latest event", Moment { at: tally.last_event, now }.to_string()),
-            ("Files", format!("{}, {} rotations seen", journal.files, tally.rotations)),
+            ("Files", files),
             ("Changes are", watched.to_owned()),
         ],
     );
