@@ -6,7 +6,7 @@ use std::path::Path;
 use etcha_exporter::exporter::{
     checkpoint::Checkpoint,
     exposition,
-    follow::{Follower, Memory},
+    follow::{Bounds, Follower},
     metrics::{Limits, Metrics},
 };
 use libfuzzer_sys::fuzz_target;
@@ -31,7 +31,7 @@ fn go_on(bytes: &[u8]) {
     assert_eq!(Checkpoint::decode(&encoded).expect("what was encoded can be decoded").encode(), encoded);
     let Some(metrics) = Metrics::restore(checkpoint.metrics, Limits::default()) else { return };
     let mut follower =
-        Follower::restore(Path::new("journal.jsonl"), metrics, checkpoint.follow, Memory::default());
+        Follower::restore(Path::new("journal.jsonl"), metrics, checkpoint.follow, Bounds::default());
     follower.replay_stream(Path::new("-"), &mut &LINE[..]).expect("memory can be read");
     exposition::guide(follower.metrics().tables(), &mut Vec::new());
 }

@@ -14,7 +14,9 @@ fuzz_target!(|bytes: &[u8]| {
             let again = Pattern::read(pattern.rendered.clone()).expect("it was read before");
             let ids: std::collections::BTreeSet<_> = pattern.run.iter().map(|command| &command.id).collect();
             // Commands of one id are compared with the first of them.
-            if ids.len() == pattern.run.len() && pattern.run.iter().all(|command| command.children().is_empty()) {
+            if ids.len() == pattern.run.len()
+                && pattern.run.iter().all(|command| command.children().is_empty())
+            {
                 let removed = removals(&pattern.run, &again.run);
                 assert!(removed.before.is_empty() && removed.after.is_empty());
             }
