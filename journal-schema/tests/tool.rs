@@ -245,6 +245,8 @@ fn check_reads_gzip_zstd_and_standard_input_and_says_what_it_cannot_read() {
     fs::write(&other, zstd::encode_all(place.journal().as_bytes(), 3).unwrap()).unwrap();
     let ended = program::run(program(&["check"]).arg(&other));
     assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");
+    let ended = program::run(program(&["tail"]).arg(&other));
+    assert!(ended.code == 2 && ended.out.is_empty() && ended.err.contains("is compressed"), "{ended:?}");
     let ended = program::run_with_input(&mut program(&["check", "-"]), &place.journal());
     assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");
     fs::write(&zipped, &fs::read(&zipped).unwrap()[..40]).unwrap();

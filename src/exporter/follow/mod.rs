@@ -408,8 +408,9 @@ impl Follower {
             self.state.trouble = Some(error.to_string());
         }
         self.state.unreadable += 1;
-        // Of the active one, who looks after its state tells.
-        if self.failing.insert(found.path.clone(), error.kind()) != Some(error.kind()) && !found.active {
+        let is_news = self.failing.insert(found.path.clone(), error.kind()) != Some(error.kind());
+        // Of the active one, who looks after its state tells; of one that was given by hand, who gave it.
+        if is_news && found.belongs && !found.active {
             tracing::warn!(file = %found.path.display(), %error, "a segment cannot be read, or not to its end");
         }
         if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Unsupported) {

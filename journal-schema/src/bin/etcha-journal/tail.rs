@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use journal_schema::compressed::Compression;
 use journal_schema::{Event, Line, Mode, Reader, Record};
 
 use crate::input::unreadable;
@@ -178,6 +179,9 @@ struct Segment {
 
 impl Segment {
     fn open(path: &Path) -> io::Result<Segment> {
+        if Compression::of(path).is_some() {
+            return Err(io::Error::other("is compressed; unpack it first, or sum it up with `stats`"));
+        }
         // Looked at first: opening a FIFO would wait for somebody to write to it.
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::other("is no regular file"));
