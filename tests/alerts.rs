@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use journal_schema::{ShellState, Trigger};
 
-use crate::harness::{alerting::Alerting, fleet::Fleet};
+use crate::harness::{agent::Agent, alerting::Alerting, fleet::Fleet};
 
 /// Ten minutes in which `target` was scraped and the key `known` had pushed.
 fn past(target: &str) -> String {
@@ -41,8 +41,7 @@ fn a_shell_and_a_first_push_arrive_at_the_receiver_of_alerts() {
     alerting.wait("EtchaShellSessionStarts", "ops", "resolved");
 
     // Over before anybody looks.
-    agent.shell("guest", ShellState::Opened);
-    agent.shell("guest", ShellState::Closed);
+    fleet.homes[0].append(Agent::brief_shell("guest"));
     agent.run("web", Trigger::Push, "stranger", false);
     alerting.wait("EtchaShellOpened", "guest", "firing");
     alerting.wait("EtchaFirstPush", "stranger", "firing");

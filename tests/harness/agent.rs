@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use journal_schema::{
-    Command, Engine, EngineState, Event, Mode, Options, Shell, ShellState, Source, Trigger, Writer,
+    Command, Engine, EngineState, Envelope, Event, Mode, Options, Shell, ShellState, Source, Trigger, Writer,
+    encode,
 };
 
 /// A run of an agent, started in the journal when it is made.
@@ -28,16 +30,18 @@ impl Agent {
 
     /// A shell of the Source `web`, whose session is named after its key.
     pub(crate) fn shell(&mut self, key: &str, state: ShellState) {
-        let session = format!("session-of-{key}");
-        let shell = Shell {
-            name: "web".into(),
-            session: session.as_str().into(),
-            state,
-            public_key: key.into(),
-            remote_addr: "192.0.2.7".into(),
-            reason: "".into(),
-        };
-        self.write(&Event::Shell(shell));
+        self.write(&shell(key, state));
+    }
+
+    /// The lines of a shell that is over before anybody can look between them, if they are written at once: by a writer
+    /// of their own.
+    pub(crate) fn brief_shell(key: &str) -> Vec<u8> {
+        let mut lines = Vec::new();
+        for (seq, state) in [(1, ShellState::Opened), (2, ShellState::Closed)] {
+            let envelope = Envelope { writer: "brief".into(), seq, time: Timestamp::now() };
+            encode(&envelope, &shell(key, state), &mut lines).unwrap();
+        }
+        lines
     }
 
     /// A run of a Source that took half a second and changed one Command, which failed if the run did.
@@ -72,4 +76,15 @@ impl Agent {
     fn write(&mut self, event: &Event<'_>) {
         self.writer.append(event).unwrap();
     }
+}
+
+fn shell(key: &str, state: ShellState) -> Event<'_> {
+    Event::Shell(Shell {
+        name: "web".into(),
+        session: format!("session-of-{key}").into(),
+        state,
+        public_key: key.into(),
+        remote_addr: "192.0.2.7".into(),
+        reason: "".into(),
+    })
 }
