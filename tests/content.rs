@@ -299,8 +299,9 @@ fn segments_compressed_with_gzip_or_zstd_count_and_others_are_told_and_give_no_b
     wait_until(SOON, "the segment to be gone", || {
         value("etcha_exporter_journal_segments_unreadable", &[]) == Some(0.0)
     });
-    let told = exporter.process.log().matches("compresscmd").count();
-    assert_eq!(told, 1, "said once, however often it is looked at");
+    let told = || exporter.process.log().matches("compresscmd").count();
+    wait_until(SOON, "the log to say what to do", || told() > 0);
+    assert_eq!(told(), 1, "said once, however often it is looked at");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use journal_schema::{Options, Sync};
 use crate::harness::{
     appender::{Appender, counted},
     exporter::Home,
-    wait::{SOON, pause, wait_until},
+    wait::{SOON, holds_for, wait_until},
 };
 
 /// How often the exporter is killed, unless `ETCHA_TEST_KILLS` says otherwise.
@@ -39,8 +39,9 @@ fn killed_at_any_moment_under_load_it_counts_each_line_once_and_never_shows_less
     );
     let mut shown = BTreeMap::new();
     for _ in 0..kills {
-        let exporter = home.start(&["--checkpoint-interval", "100ms", "--poll-interval", "20ms"]);
-        pause(Duration::from_millis(next(&mut random) % 120));
+        let mut exporter = home.start(&["--checkpoint-interval", "100ms", "--poll-interval", "20ms"]);
+        let life = Duration::from_millis(next(&mut random) % 120);
+        holds_for(life, "it lives until it is killed", || exporter.process.is_running());
         // Every other life is scraped, so that the others are short enough to die before anything is ready.
         if next(&mut random).is_multiple_of(2) {
             let scrape = counted(&exporter.scrape());

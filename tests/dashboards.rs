@@ -6,10 +6,10 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use etcha_exporter::engine::jsonnet::{Imports, Natives, render};
+use jiff::Timestamp;
 use journal_schema::{ShellState, Trigger};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use crate::{
         program,
         prometheus::Prometheus,
         shipped,
-        wait::{SOON, pause, wait_until},
+        wait::{SOON, wait_until},
     },
     rules::unknown_names,
 };
@@ -133,7 +133,8 @@ fn every_panel_and_every_variable_finds_something_in_a_prometheus_that_scraped_h
     agent.run("web", Trigger::Push, "ops", false);
     agent.run("base", Trigger::Pull, "", false);
     // A failure after a success, in another millisecond.
-    pause(Duration::from_millis(5));
+    let success = Timestamp::now().as_millisecond();
+    wait_until(SOON, "another millisecond", || Timestamp::now().as_millisecond() > success);
     agent.run("base", Trigger::Pull, "", true);
     agent.shell("ops", ShellState::Opened);
     agent.shell("guest", ShellState::Opened);

@@ -1,6 +1,6 @@
 //! The real logrotate at work on a journal under load, in each way that people set it up.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use journal_schema::{Options, Sync};
 
@@ -8,11 +8,14 @@ use crate::harness::{
     appender::{Appender, counted},
     exporter::{Exporter, Home},
     program,
-    wait::{SOON, pause, wait_until},
+    wait::{SOON, wait_until},
 };
 
 /// Rotations under load.
 const ROTATIONS: usize = 12;
+
+/// Bytes that the active file has before it is rotated: hundreds of lines.
+const BETWEEN: u64 = 100_000;
 
 /// Runs logrotate on the journal of a new home, with `directives`, while a writer appends and the exporter follows.
 /// Returns when all is quiet: the exporter, and what was written of each id.
@@ -32,14 +35,15 @@ fn rotate(logrotate: &Path, directives: &str) -> (Home, Exporter, std::collectio
     let options = Options { max_bytes: 0, sync: Sync::Never, ..Options::default() };
     // One writer, so that whatever is lost before its last line shows as a gap in its numbers.
     let appender = Appender::start(home.journal(), options, usize::MAX);
+    let has_lines = || fs::metadata(home.journal()).is_ok_and(|active| active.len() > BETWEEN);
     for _ in 0..ROTATIONS {
-        pause(Duration::from_millis(100));
+        wait_until(SOON, "lines to rotate", has_lines);
         let mut command = Command::new(logrotate);
         command.arg("--force").arg("--state").arg(directory.with_file_name("logrotate.state")).arg(&config);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    pause(Duration::from_millis(200));
+    wait_until(SOON, "lines behind the last rotation", has_lines);
     let written = appender.stop();
     (home, exporter, written)
 }

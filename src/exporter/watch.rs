@@ -151,6 +151,7 @@ mod tests {
         std::os::unix::fs::symlink("syslog", &journal).unwrap();
         assert!(change("syslog"));
     }
+
     #[test]
     fn a_directory_that_comes_later_and_one_in_its_place_are_watched_from_the_next_refresh() {
         let root = tempfile::tempdir().unwrap();

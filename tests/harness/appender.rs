@@ -4,58 +4,55 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use journal_schema::{Command, Event, Mode, Options, Writer};
 
-use super::{exposition::Exposition, wait::pause};
+use super::exposition::Exposition;
 
 /// Ids that the writer goes round.
 const IDS: usize = 7;
 
+/// Between ten lines and the next ten.
+const PACE: Duration = Duration::from_millis(1);
+
 /// Appends until it is stopped, rotating as it goes; returns how often each id was written.
 pub(crate) struct Appender {
-    stop: Arc<AtomicBool>,
+    /// Gone when it is to stop.
+    go: SyncSender<()>,
     thread: JoinHandle<BTreeMap<String, u64>>,
 }
 
 impl Appender {
     /// Starts appending to `journal`, as one run of an agent after the other, each of `lines` lines.
     pub(crate) fn start(journal: PathBuf, options: Options, lines: usize) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (go, stopped) = sync_channel(0);
         let thread = thread::spawn(move || {
             let mut written = BTreeMap::new();
             let mut round = 0;
-            while !stopped.load(Ordering::Relaxed) {
+            loop {
                 // Each run of the agent is a writer of its own.
                 let mut writer = Writer::open(&journal, options.clone()).unwrap();
                 for _ in 0..lines {
-                    if stopped.load(Ordering::Relaxed) {
-                        break;
-                    }
                     let id = format!("id-{}", round % IDS);
                     round += 1;
                     writer.append(&command(&id)).unwrap();
                     *written.entry(id).or_default() += 1;
-                    if round % 10 == 0 {
-                        pause(Duration::from_millis(1));
+                    // Its pace is how long it waits to be stopped.
+                    if round % 10 == 0 && stopped.recv_timeout(PACE) == Err(RecvTimeoutError::Disconnected) {
+                        return written;
                     }
                 }
             }
-            written
         });
-        Self { stop, thread }
+        Self { go, thread }
     }
 
     pub(crate) fn stop(self) -> BTreeMap<String, u64> {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.go);
         self.thread.join().unwrap()
     }
 }

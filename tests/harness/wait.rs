@@ -1,4 +1,4 @@
-//! Waiting for a condition with a deadline. No other place in the tests lets time pass.
+//! Waiting for a condition with a deadline, or for as long as one holds. No other place in the tests lets time pass.
 
 use std::{
     thread,
@@ -25,13 +25,16 @@ pub(crate) fn wait_for<T>(deadline: Duration, what: &str, mut look: impl FnMut()
     }
 }
 
-/// Lets time pass where time itself is what a test is about: the moment of a kill, the pace of a writer.
-#[expect(clippy::disallowed_methods, reason = "see above")]
-pub(crate) fn pause(time: Duration) {
-    thread::sleep(time);
-}
-
 /// Looks until `condition` holds. Panics with `what` once `deadline` has passed.
 pub(crate) fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(deadline, what, || condition().then_some(()));
+}
+
+/// Looks for so long that `condition` holds throughout. Panics with `what` as soon as it does not.
+pub(crate) fn holds_for(time: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    wait_until(time + SOON, what, || {
+        assert!(condition(), "after {:?} it was not so: {what}", begin.elapsed());
+        begin.elapsed() >= time
+    });
 }
