@@ -12,11 +12,11 @@ use std::path::Path;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use etcha_exporter::exporter::checkpoint::Checkpoint;
-use etcha_exporter::exporter::exposition::{self, Format};
-use etcha_exporter::exporter::follow::{Bounds, Follower};
-use etcha_exporter::exporter::metrics::{Limits, Metrics};
-use etcha_exporter::exporter::published::Snapshot;
+use exporter::checkpoint::Checkpoint;
+use exporter::exposition::{self, Format};
+use exporter::follow::{Bounds, Follower};
+use exporter::metrics::{Limits, Metrics};
+use exporter::published::Snapshot;
 use jiff::Timestamp;
 use journal_schema::glance::Glancer;
 use journal_schema::{Envelope, Options, Sync, Writer, decode, encode};

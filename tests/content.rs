@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use etcha_exporter::exporter::{
+use exporter::{
     exposition,
     follow::{Bounds, Follower, Go},
     metrics::{Limits, Metrics},

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use etcha_exporter::engine::jsonnet::{Imports, Natives, render};
+use engine::jsonnet::{Imports, Natives, render};
 use jiff::Timestamp;
 use journal_schema::{ShellState, Trigger};
 use serde_json::{Value, json};

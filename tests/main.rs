@@ -15,6 +15,7 @@ mod fleets;
 mod following;
 mod formats;
 mod hostile;
+mod journal;
 mod logrotate;
 mod model;
 mod packaging;

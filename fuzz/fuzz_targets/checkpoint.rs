@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use etcha_exporter::exporter::{
+use exporter::{
     checkpoint::Checkpoint,
     exposition,
     follow::{Bounds, Follower},

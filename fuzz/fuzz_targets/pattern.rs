@@ -2,8 +2,8 @@
 //! from itself.
 #![no_main]
 
-use etcha_exporter::engine::diff::removals;
-use etcha_exporter::engine::pattern::Pattern;
+use engine::diff::removals;
+use engine::pattern::Pattern;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use etcha_exporter::engine::key::{self, Algorithm, SigningKey, VerifyKey};
-use etcha_exporter::engine::token::{sign, verify};
+use engine::key::{self, Algorithm, SigningKey, VerifyKey};
+use engine::token::{sign, verify};
 use libfuzzer_sys::fuzz_target;
 
 static KEYS: LazyLock<(SigningKey, VerifyKey)> = LazyLock::new(|| {

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    etcha_exporter::engine::cli::main()
+    engine::cli::main()
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use etcha_exporter::exporter::config::{self, Surroundings};
-use etcha_exporter::exporter::task;
+use exporter::config::{self, Surroundings};
+use exporter::task;
 
 fn main() -> ExitCode {
     match config::read(std::env::args_os(), &Surroundings::of_process()) {

@@ -22,7 +22,7 @@ use super::push::{self, Push};
 use super::report;
 use super::state;
 use super::token;
-use crate::documents;
+use terminal::documents;
 
 /// Shown below the list of commands.
 const EXAMPLES: &str = "\

@@ -47,7 +47,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::engine::command;
+    use crate::command;
 
     fn removed(old: Value, new: Value) -> (Vec<String>, Vec<String>) {
         let list = |value| command::list("run", "", value, &mut 0).unwrap();

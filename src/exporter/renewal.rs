@@ -22,10 +22,10 @@ use super::log;
 use super::serve::Gate;
 use super::supervisor::Reloads;
 use super::watch::Watch;
-use crate::https::certificate::{self, Files};
-use crate::https::names::Names;
-use crate::https::self_signed::{self, Ensured, SelfSigned};
-use crate::https::tls::{Changed, Tls};
+use https::certificate::{self, Files};
+use https::names::Names;
+use https::self_signed::{self, Ensured, SelfSigned};
+use https::tls::{Changed, Tls};
 
 /// How often files are looked at where nobody tells. A new key or certificate is in use within two of these.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);

@@ -31,7 +31,7 @@ use super::serve::{Connections, Gate, Site, routes};
 use super::state_dir::{StateDir, StateDirError};
 use super::supervisor::Supervisor;
 use super::textfile::{Textfile, write_again_and_again};
-use crate::https::{self, Counters, Tls, certificate, listener, self_signed};
+use https::{self, Counters, Tls, certificate, listener, self_signed};
 
 /// Threads that serve connections. Two, so that an answer that is being encrypted delays no other.
 const SERVING_THREADS: usize = 2;

@@ -10,7 +10,7 @@ use super::metrics::labels::LabelLimit;
 use super::render::Render;
 use super::run::{self, Hangup};
 use super::{checkpoint_view, demo, log};
-use crate::documents;
+use terminal::documents;
 
 /// Does it, and says how the process shall exit.
 pub fn run(invocation: Invocation) -> ExitCode {

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use etcha_exporter::exporter::checkpoint::Store;
+use exporter::checkpoint::Store;
 
 /// Names and contents after a crash.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;

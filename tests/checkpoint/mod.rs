@@ -5,7 +5,7 @@ mod disk;
 
 use std::{fs, io, path::Path};
 
-use etcha_exporter::exporter::{
+use exporter::{
     checkpoint::{CURRENT, Checkpoint, DAMAGED, NEW, Origin, PREVIOUS, Unusable, load, save},
     exposition,
     follow::{Bounds, Follower},

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use etcha_exporter::engine::{
+use engine::{
     jsonnet::Imports,
     key::{self, Algorithm, SigningKey},
     program,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use etcha_exporter::engine::{jsonnet::Imports, token::Claims};
+use engine::{jsonnet::Imports, token::Claims};
 use serde_json::json;
 
 use super::{

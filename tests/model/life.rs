@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use etcha_exporter::exporter::{
+use exporter::{
     checkpoint::Checkpoint,
     exposition,
     follow::{Bounds, Follower, Go},

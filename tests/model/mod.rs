@@ -13,7 +13,7 @@ mod cases;
 mod journal;
 mod life;
 
-use etcha_exporter::exporter::follow::Go;
+use exporter::follow::Go;
 use proptest::prelude::*;
 
 use self::action::{Action, Naming, Start};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::{Config, ConfigError, Wrong};
-use crate::engine::jsonnet::{self, Imports, Natives};
+use crate::jsonnet::{self, Imports, Natives};
 
 /// The file that is looked for when none is named.
 pub const DEFAULT_FILE: &str = "etcha.jsonnet";

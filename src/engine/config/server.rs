@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::engine::fields::{Fields, Wrong};
-use crate::https::listener::ListenAddress;
+use crate::fields::{Fields, Wrong};
+use https::listener::ListenAddress;
 
 /// Where the engine listens unless told otherwise. Etcha's own port belongs to the metrics here.
 const DEFAULT_LISTEN: ListenAddress = ListenAddress::Every(4001);

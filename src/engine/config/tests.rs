@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::layers::Layers;
 use super::*;
-use crate::engine::key::{Algorithm, generate};
+use crate::key::{Algorithm, generate};
 
 fn wrong(value: Value) -> String {
     ConfigError::Wrong(Config::read(value).unwrap_err()).to_string()

@@ -17,7 +17,7 @@ use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, kill_process_group, pidfd_open};
 
 use super::{Exec, account};
-use crate::engine::stop::Stop;
+use crate::stop::Stop;
 
 /// Output that is kept of one script, in bytes. What comes after is read, so that the script goes on, and dropped.
 pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;

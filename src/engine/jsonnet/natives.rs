@@ -8,7 +8,7 @@ use regex::Regex;
 use rsjsonnet_lang::program::{Program, Value as JsonnetValue};
 use serde_json::Value;
 
-use crate::engine::exec::Exec;
+use crate::exec::Exec;
 
 /// Longest file that `getFile` reads, in bytes.
 const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;

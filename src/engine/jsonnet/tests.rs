@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::json;
 
 use super::*;
-use crate::engine::exec::Exec;
+use crate::exec::Exec;
 
 fn natives() -> Natives {
     Natives::new(json!({"vars": {"n": 1, "list": [true, null, "x"]}}), &Exec::default())

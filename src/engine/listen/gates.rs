@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::config::{Config, Source};
+use crate::config::{Config, Source};
 
 /// One runs while events of the one before go on.
 const ONE_BY_ONE: usize = 2;

@@ -45,10 +45,10 @@ use tokio::sync::oneshot;
 
 use super::config::{Config, ServerConfig};
 use super::source::Sources;
-use crate::https::certificate::{self, Files};
-use crate::https::names::Names;
-use crate::https::self_signed::{self, Ensured, SelfSigned};
-use crate::https::{self, Counters, Limits, Tls, listener};
+use https::certificate::{self, Files};
+use https::names::Names;
+use https::self_signed::{self, Ensured, SelfSigned};
+use https::{self, Counters, Limits, Tls, listener};
 pub use site::Site;
 
 /// How often certificate files are looked at, and the own one renewed if it has to be.

@@ -13,10 +13,10 @@ use super::Site;
 use super::answer::{self, Answer};
 use super::bodies::{Held, Unread};
 use super::site::broken;
-use crate::engine::source::NoTurn;
-use crate::engine::source::push::{Push, PushResult};
-use crate::engine::token;
-use crate::https::Peer;
+use crate::source::NoTurn;
+use crate::source::push::{Push, PushResult};
+use crate::token;
+use https::Peer;
 
 /// Answers a push to the Source `name`.
 pub(super) async fn answer(

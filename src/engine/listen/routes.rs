@@ -18,7 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::answer::Answer;
 use super::{Site, push, shell, webhook};
-use crate::https::Peer;
+use https::Peer;
 
 /// What the path of a push begins with.
 pub const PUSH: &str = "/etcha/v1/push/";

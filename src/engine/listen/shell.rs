@@ -11,9 +11,9 @@ use hyper::{Response, StatusCode};
 use super::Site;
 use super::answer::{self, Answer};
 use super::bodies::{Held, Unread};
-use crate::engine::shell::request::MAX_BYTES;
-use crate::engine::shell::{self, Asked, Lines, Refused};
-use crate::https::Peer;
+use crate::shell::request::MAX_BYTES;
+use crate::shell::{self, Asked, Lines, Refused};
+use https::Peer;
 
 /// Answers a request for a shell of the Source `name`.
 pub(super) async fn answer(site: &Arc<Site>, peer: Option<&Peer>, name: &str, body: Incoming) -> Answer {

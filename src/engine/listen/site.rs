@@ -13,11 +13,11 @@ use tokio::time::timeout;
 use super::answer::{self, Answer};
 use super::bodies::Bodies;
 use super::gates::{self, Gates};
-use crate::engine::config::Config;
-use crate::engine::shell::Shells;
-use crate::engine::source::Sources;
-use crate::https::Peer;
-use crate::https::attempts::{Attempts, Standing};
+use crate::config::Config;
+use crate::shell::Shells;
+use crate::source::Sources;
+use https::Peer;
+use https::attempts::{Attempts, Standing};
 
 /// Tokens that are verified at once: it takes a processor and nothing else.
 const VERIFYING: usize = 4;

@@ -13,9 +13,9 @@ use super::Site;
 use super::answer::{self, Answer};
 use super::bodies::Unread;
 use super::site::broken;
-use crate::engine::source::NoTurn;
-use crate::engine::source::webhook::{Hook, HookAnswer};
-use crate::https::Peer;
+use crate::source::NoTurn;
+use crate::source::webhook::{Hook, HookAnswer};
+use https::Peer;
 
 /// Longest body in bytes: in base64 it has to fit into a variable.
 const MAX_BODY_BYTES: usize = 64 * 1024;

@@ -6,15 +6,15 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 
 use super::{Push, PushError};
-use crate::engine::build::{self, BuildError, Built};
-use crate::engine::config::{Config, Target};
-use crate::engine::exec::process::Limits;
-use crate::engine::jsonnet::Imports;
-use crate::engine::listen::routes;
-use crate::engine::pattern::Pattern;
-use crate::engine::program::View;
-use crate::engine::run::Step;
-use crate::engine::token;
+use crate::build::{self, BuildError, Built};
+use crate::config::{Config, Target};
+use crate::exec::process::Limits;
+use crate::jsonnet::Imports;
+use crate::listen::routes;
+use crate::pattern::Pattern;
+use crate::program::View;
+use crate::run::Step;
+use crate::token;
 
 /// Id of a command that is pushed without a pattern.
 const COMMAND_ID: &str = "etcha push";
@@ -141,7 +141,7 @@ fn path(push: &Push<'_>, target: &Target) -> String {
 }
 
 /// Names get the domain of the configuration; addresses do not.
-pub(in crate::engine) fn host(name: &str, suffix: &str) -> String {
+pub(crate) fn host(name: &str, suffix: &str) -> String {
     let address = name.trim_start_matches('[').trim_end_matches(']');
     if suffix.is_empty() || address.parse::<IpAddr>().is_ok() {
         return name.to_owned();

@@ -9,8 +9,8 @@ use hyper::{Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::plan::Planned;
-use crate::engine::client::{Client, Server};
-use crate::engine::source::push::PushResult;
+use crate::client::{Client, Server};
+use crate::source::push::PushResult;
 
 /// How long a target may take until it can be asked.
 const CONNECT_TIME: Duration = Duration::from_secs(20);

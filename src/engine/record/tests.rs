@@ -9,11 +9,11 @@ use journal_schema::{Reader, Sync};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::engine::command;
-use crate::engine::exec::Exec;
-use crate::engine::exec::process::Limits;
-use crate::engine::run::{Parents, Pending, Phase, Setting, run};
-use crate::engine::stop;
+use crate::command;
+use crate::exec::Exec;
+use crate::exec::process::Limits;
+use crate::run::{Parents, Pending, Phase, Setting, run};
+use crate::stop;
 
 fn origin() -> Origin {
     Origin {

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::engine::command;
-use crate::engine::exec::Exec;
-use crate::engine::stop::{self, Stopper};
+use crate::command;
+use crate::exec::Exec;
+use crate::stop::{self, Stopper};
 
 /// A list of Commands in a directory of their own, and what came of running it.
 struct Bench {

@@ -21,9 +21,9 @@ use tokio::time::timeout;
 use super::line::{self, End, Line};
 use super::raw::{self, Raw};
 use super::request::{MAX_INPUT_BYTES, Request};
-use crate::engine::client::{Client, Server};
-use crate::engine::key::SigningKey;
-use crate::engine::program::now;
+use crate::client::{Client, Server};
+use crate::key::SigningKey;
+use crate::program::now;
 
 /// How long it may take until the other side can be asked.
 const CONNECT_TIME: Duration = Duration::from_secs(20);

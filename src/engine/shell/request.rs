@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::key::{SigningKey, VerifyKey};
-use crate::engine::token::{self, LEEWAY};
+use crate::key::{SigningKey, VerifyKey};
+use crate::token::{self, LEEWAY};
 
 /// Longest request in bytes. What is pasted comes in several.
 pub const MAX_BYTES: usize = 128 * 1024;
@@ -120,7 +120,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::key::{Algorithm, generate};
+    use crate::key::{Algorithm, generate};
 
     fn key() -> SigningKey {
         SigningKey::read(&generate(Algorithm::Ed25519, Some("ops")).unwrap().private).unwrap()

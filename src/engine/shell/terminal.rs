@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::request::Size;
-use crate::engine::exec::process::{STARTING, TERM_GRACE, not_started, prepare};
-use crate::engine::exec::{Exec, account};
+use crate::exec::process::{STARTING, TERM_GRACE, not_started, prepare};
+use crate::exec::{Exec, account};
 
 /// Window of a client that has none, and of any until it has told its own.
 const DEFAULT_SIZE: Size = Size { columns: 80, rows: 24 };

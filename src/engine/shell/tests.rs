@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::line::{End, Line};
 use super::request::Size;
 use super::*;
-use crate::engine::config::Config;
-use crate::engine::key::{Algorithm, SigningKey, generate};
-use crate::engine::record::Journal;
-use crate::engine::state::StateDir;
-use crate::engine::stop;
+use crate::config::Config;
+use crate::key::{Algorithm, SigningKey, generate};
+use crate::record::Journal;
+use crate::state::StateDir;
+use crate::stop;
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 

@@ -11,9 +11,9 @@
 use std::collections::BTreeMap;
 
 use super::Sources;
-use crate::engine::config::Source;
-use crate::engine::record::{Origin, Trigger};
-use crate::engine::run::Output;
+use crate::config::Source;
+use crate::record::{Origin, Trigger};
+use crate::run::Output;
 
 /// An event of the engine itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

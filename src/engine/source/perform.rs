@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 
 use super::{NoTurn, Outcome, Sources, State, Token, lock, take_turn};
-use crate::engine::command::Command;
-use crate::engine::config::Source;
-use crate::engine::diff;
-use crate::engine::exec::process::Limits;
-use crate::engine::pattern::Pattern;
-use crate::engine::program;
-use crate::engine::record::Origin;
-use crate::engine::run::{Output, Pending, Phase, Setting, Step, Summary, run};
+use crate::command::Command;
+use crate::config::Source;
+use crate::diff;
+use crate::exec::process::Limits;
+use crate::pattern::Pattern;
+use crate::program;
+use crate::record::Origin;
+use crate::run::{Output, Pending, Phase, Setting, Step, Summary, run};
 
 /// The event that ends the engine, after everybody who receives events of the same run.
 const EXIT: &str = "exit";

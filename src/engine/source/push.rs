@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::events::System;
 use super::perform::{Ran, Wish};
 use super::{NoTurn, Outcome, Sources, Token, take_turn};
-use crate::engine::program;
-use crate::engine::record::{Origin, Trigger};
-use crate::engine::run::{Output, Phase};
-use crate::engine::token::{self, TokenError};
+use crate::program;
+use crate::record::{Origin, Trigger};
+use crate::run::{Output, Phase};
+use crate::token::{self, TokenError};
 
 /// A push that was verified.
 #[derive(Debug)]

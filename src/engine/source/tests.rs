@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::engine::jsonnet::Imports;
-use crate::engine::key::{Algorithm, SigningKey, generate};
-use crate::engine::stop::{self, Stopper};
+use crate::jsonnet::Imports;
+use crate::key::{Algorithm, SigningKey, generate};
+use crate::stop::{self, Stopper};
 
 /// A host with a directory of its own.
 struct Host {

@@ -1,7 +1,7 @@
 //! A request to a webhook path: what the Source's Commands see of it, and what they answer.
 
 use super::{NoTurn, Sources};
-use crate::engine::record::{Origin, Trigger};
+use crate::record::{Origin, Trigger};
 
 /// Events whose output is the answer, and its type.
 const BODY: &str = "webhookBody";

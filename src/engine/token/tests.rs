@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::engine::key::{Algorithm, generate};
+use crate::key::{Algorithm, generate};
 
 const NOW: i64 = 1_700_000_000;
 

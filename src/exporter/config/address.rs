@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-pub use crate::https::listener::ListenAddress;
+pub use https::listener::ListenAddress;
 
 /// Etcha's default, which the monitoring guide's URL has, too.
 pub const DEFAULT_LISTEN: ListenAddress = ListenAddress::Every(4000);

@@ -8,7 +8,7 @@ use clap::{Arg, Args, CommandFactory as _, Parser, Subcommand};
 
 use super::address::{DEMO_LISTEN, ListenAddress};
 use super::value;
-use crate::exporter::log;
+use crate::log;
 
 /// Widest help page in columns: longer lines are hard to read.
 const HELP_COLUMNS: usize = 100;

@@ -15,8 +15,8 @@ use super::json::{Document, Member, Object};
 use super::keys;
 use super::problem::Problem;
 use super::{text, value};
-use crate::exporter::log;
-use crate::https::listener::ListenAddressError;
+use crate::log;
+use https::listener::ListenAddressError;
 
 /// Longest file in bytes: thousands of times what the keys below take.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

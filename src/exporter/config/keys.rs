@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
 use super::text;
-use crate::exporter::serve::Keys;
+use crate::serve::Keys;
 
 /// Variable that holds a key.
 pub(super) const KEY_VARIABLE: &str = "ETCHA_EXPORTER_METRICS_KEY";

@@ -13,8 +13,8 @@ use super::{
     DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES, DEFAULT_POLL_INTERVAL, Invocation, Limits, ListenAddress,
     Log, Problem, Reread, Surroundings, Task, TlsFiles, TlsVersion,
 };
-use crate::exporter::log;
-use crate::exporter::serve::{Access, Users};
+use crate::log;
+use crate::serve::{Access, Users};
 
 /// The configuration for following and serving, or everything that is wrong with it.
 pub(super) fn serve(

@@ -44,7 +44,7 @@ use self::file::Written;
 use self::layers::{limits_of, line_bytes_of, log_of, serve, state_dir_of};
 use super::log;
 use super::serve::Access;
-use crate::https;
+use https;
 
 pub use self::address::{DEFAULT_LISTEN, DEMO_LISTEN, ListenAddress};
 pub use self::problem::Problem;
@@ -53,7 +53,7 @@ pub use self::value::DEFAULT_POLL_INTERVAL;
 pub use super::checkpointer::DEFAULT_CHECKPOINT_INTERVAL;
 pub use super::metrics::DEFAULT_MAX_SERIES;
 pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
-pub use crate::https::certificate::Version as TlsVersion;
+pub use https::certificate::Version as TlsVersion;
 
 /// The journal that is followed unless told otherwise.
 pub const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";

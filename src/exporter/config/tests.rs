@@ -13,7 +13,7 @@ use super::*;
 const SECRET: &str = "secret";
 
 fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/config")
 }
 
 /// Reads as the process would: a word is a flag or its value.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use journal_schema::limits;
 
-use crate::exporter::metrics::labels::MIN_MAX_LABEL_BYTES;
+use crate::metrics::labels::MIN_MAX_LABEL_BYTES;
 
 /// Pause between two looks at the journal. A notification from the file system cuts it short.
 pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 use super::{ClientAuth, TlsFiles, TlsVersion, text};
-use crate::exporter::serve::Users;
+use crate::serve::Users;
 
 /// Longest file in bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;

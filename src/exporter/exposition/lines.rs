@@ -7,9 +7,9 @@ use std::io::Write as _;
 
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
-use crate::exporter::metrics::catalogue::{Desc, FamilyId, Kind};
-use crate::exporter::metrics::labels::push_label;
-use crate::exporter::metrics::{Histogram, Table, Tables, Values, seconds};
+use crate::metrics::catalogue::{Desc, FamilyId, Kind};
+use crate::metrics::labels::push_label;
+use crate::metrics::{Histogram, Table, Tables, Values, seconds};
 
 /// Units that the name of a family may end in.
 const UNITS: [&str; 2] = ["bytes", "seconds"];

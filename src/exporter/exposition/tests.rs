@@ -6,7 +6,7 @@ use journal_schema::decode;
 use prometheus::{HistogramOpts, Registry};
 
 use super::*;
-use crate::exporter::metrics::{Limits, Metrics};
+use crate::metrics::{Limits, Metrics};
 
 /// A state with one series of each kind.
 fn snapshot() -> Snapshot {

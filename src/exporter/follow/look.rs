@@ -14,7 +14,7 @@ use journal_schema::{Piece, Place, Splitter, decode, limits::MAX_LINE_BYTES};
 use rustix::fs::OFlags;
 
 use super::segments::{Front, Mark, Position};
-use crate::exporter::watch::directory_of;
+use crate::watch::directory_of;
 
 /// How far into a file its first usable line is looked for, runs of NULs not counted: two lines of the longest kind.
 const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::pace::Pace;
 use super::{Follower, Go, Round};
-use crate::exporter::watch::Watch;
+use crate::watch::Watch;
 
 /// How often a long round shows what it has so far.
 const SHOW_INTERVAL: Duration = Duration::from_millis(100);

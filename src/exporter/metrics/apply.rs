@@ -260,7 +260,7 @@ mod tests {
     use super::super::Limits;
     use super::super::labels::LabelLimit;
     use super::*;
-    use crate::exporter::exposition;
+    use crate::exposition;
     use journal_schema::decode;
 
     /// Applies events, given without envelope, a second apart; the number is the second each happened.

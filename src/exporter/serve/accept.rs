@@ -11,7 +11,7 @@ use warp::http::header::ACCEPT;
 use warp::http::{HeaderMap, HeaderValue};
 
 use super::weight::{elements, parts, weight};
-use crate::exporter::exposition::Format;
+use crate::exposition::Format;
 
 /// What is answered: a format under one of its names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

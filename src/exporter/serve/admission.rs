@@ -1,5 +1,5 @@
 //! Admission: lets a request in, or says how it is answered instead. What a request offers is judged by
-//! [`super::auth`]; wrong keys are counted by [`crate::https::attempts`].
+//! [`super::auth`]; wrong keys are counted by [`https::attempts`].
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use super::answer::empty;
 use super::auth::{self, Credentials, Judged, Refusal};
 use super::passwords::Busy;
 use super::site::Site;
-use crate::https::Peer;
-use crate::https::attempts::Standing;
+use https::Peer;
+use https::attempts::Standing;
 
 /// Lets a request in, or says how it is answered instead.
 pub(super) async fn admit(

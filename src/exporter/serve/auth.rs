@@ -1,5 +1,5 @@
 //! Whether a request may read the metrics: what it offers, and the verdict. Knows no route and answers nothing;
-//! how often a client may be wrong is the business of [`crate::https::attempts`].
+//! how often a client may be wrong is the business of [`https::attempts`].
 //!
 //! A request may carry a key in three places: `?key=` (as the monitoring guide writes it), `Authorization: Bearer`,
 //! and `Authorization: Basic`, whose password is the key and whose user name says nothing. One right key is enough,

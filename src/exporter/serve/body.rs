@@ -15,8 +15,8 @@ use warp::hyper::body::Bytes;
 use super::counts::Counts;
 use super::encoding::Encoding;
 use super::gzip::Gzip;
-use crate::exporter::exposition::{self, Format};
-use crate::exporter::published::{Published, Snapshot};
+use crate::exposition::{self, Format};
+use crate::published::{Published, Snapshot};
 
 /// How long a body may be given to newcomers while the journal says nothing new. Not for ever, because the families
 /// about this process change all the time; a second is below any scrape interval.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use crate::exporter::own::{counters, gauge, whole};
-use crate::https::{Counters, Tls};
+use crate::own::{counters, gauge, whole};
+use https::{Counters, Tls};
 
 /// Collects the listener's numbers when somebody scrapes.
 #[derive(Debug)]

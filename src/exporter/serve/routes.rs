@@ -29,8 +29,8 @@ use super::answer::plain;
 use super::encoding::{self, Encoding};
 use super::site::Site;
 use super::{accept, landing, status};
-use crate::exporter::published::Published;
-use crate::https::Peer;
+use crate::published::Published;
+use https::Peer;
 
 /// Methods that every path takes.
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD");

@@ -11,8 +11,8 @@ use super::counts::Counts;
 use super::passwords::Passwords;
 use super::status::history::History;
 use super::status::kept::Kept;
-use crate::exporter::published::Published;
-use crate::https::attempts::Attempts;
+use crate::published::Published;
+use https::attempts::Attempts;
 
 /// Path of the metrics, as in Etcha's monitoring guide.
 pub const METRICS_PATH: &str = "/etcha/v1/system/metrics";

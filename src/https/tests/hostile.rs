@@ -107,12 +107,12 @@ async fn the_oldest_silent_connection_makes_room_at_each_limit() {
 #[tokio::test]
 async fn accepting_pauses_only_when_the_same_error_would_come_again() {
     use rustix::io::Errno;
-    let mut acceptor = crate::https::Acceptor { listeners: Vec::new(), next: 0, pause: None, told: None };
+    let mut acceptor = crate::Acceptor { listeners: Vec::new(), next: 0, pause: None, told: None };
     assert!(!acceptor.back_off(&Errno::CONNABORTED.into()) && acceptor.pause.is_none());
     for _ in 0..20 {
         assert!(acceptor.back_off(&Errno::MFILE.into()));
     }
-    assert_eq!(acceptor.pause.map(|(length, _)| length), Some(crate::https::PAUSE.1));
+    assert_eq!(acceptor.pause.map(|(length, _)| length), Some(crate::PAUSE.1));
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@
 use std::fs;
 
 use super::*;
-use crate::engine::exec::Overrides;
-use crate::engine::fields::Fields;
-use crate::engine::stop;
+use crate::exec::Overrides;
+use crate::fields::Fields;
+use crate::stop;
 
 fn unlimited() -> (stop::Stopper, Limits) {
     let (stopper, stop) = stop::pair().unwrap();

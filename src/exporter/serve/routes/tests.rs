@@ -14,9 +14,9 @@ use warp::hyper::service::Service as _;
 use super::super::access::Gate;
 use super::super::site::{METRICS_PATH, STATUS_PATH};
 use super::*;
-use crate::exporter::log::{self, Page};
-use crate::exporter::published::Snapshot;
-use crate::exporter::serve::Access;
+use crate::log::{self, Page};
+use crate::published::Snapshot;
+use crate::serve::Access;
 
 struct Rig {
     site: Arc<Site>,

@@ -7,7 +7,7 @@ use super::session::Sessions;
 
 /// The history that the page shows, and who may see it without showing a key again.
 #[derive(Debug, Default)]
-pub(in crate::exporter::serve) struct Kept {
-    pub(in crate::exporter::serve) history: Arc<History>,
+pub(in crate::serve) struct Kept {
+    pub(in crate::serve) history: Arc<History>,
     pub(super) sessions: Sessions,
 }

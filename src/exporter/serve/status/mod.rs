@@ -31,7 +31,7 @@ use super::answer::plain;
 use super::auth::{Credentials, Refusal};
 use super::query;
 use super::site::{STATUS_PATH, Site};
-use crate::https::Peer;
+use https::Peer;
 
 /// Longest form in bytes: the longest key, fully encoded, and a user's name.
 pub(super) const MAX_FORM_BYTES: u64 = 8 * 1024;

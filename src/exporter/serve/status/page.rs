@@ -16,10 +16,10 @@ use super::super::site::STATUS_PATH;
 use super::history::Sample;
 use super::plot::{per_minute, plot, whole};
 use super::shown::{Moment, Shown};
-use crate::exporter::checkpoint::Origin;
-use crate::exporter::metrics::labels::read_labels;
-use crate::exporter::metrics::{Table, Tables};
-use crate::exporter::published::Snapshot;
+use crate::checkpoint::Origin;
+use crate::metrics::labels::read_labels;
+use crate::metrics::{Table, Tables};
+use crate::published::Snapshot;
 
 /// Rows of a table; what is beyond is counted.
 const MAX_ROWS: usize = 200;
@@ -352,7 +352,7 @@ mod tests {
     use journal_schema::decode;
 
     use super::*;
-    use crate::exporter::metrics::{Limits, Metrics};
+    use crate::metrics::{Limits, Metrics};
 
     #[test]
     fn what_a_journal_says_is_text_and_never_markup() {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use warp::http::header::COOKIE;
 use warp::http::{HeaderMap, HeaderValue};
 
-use crate::exporter::serve::access::Access;
+use crate::serve::access::Access;
 
 /// How long a session lasts. Long enough for an incident's hour, short enough for a laptop that is left open.
 const LIFETIME: Duration = Duration::from_secs(3600);

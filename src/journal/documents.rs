@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use clap_complete::Shell;
 
 use crate::Failure;
 
@@ -19,11 +18,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let directory = &arguments.directory;
-    let unwritable = |error| Failure::new(format_args!("{}: {error}", directory.display()));
-    let mut command = crate::Arguments::command();
-    clap_mangen::generate_to(command.clone(), directory).map_err(unwritable)?;
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        clap_complete::generate_to(shell, &mut command, "etcha-journal", directory).map_err(unwritable)?;
-    }
+    terminal::documents::write(crate::Arguments::command(), directory)
+        .map_err(|error| Failure::new(format_args!("{}: {error}", directory.display())))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,5 @@
 //! Runs `etcha-journal` on a journal in a directory of its own.
 
-#![allow(clippy::unwrap_used)]
-
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -85,7 +85,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn main() -> ExitCode {
+/// Reads the arguments of the process and does what they ask for.
+pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Append(arguments) => append::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

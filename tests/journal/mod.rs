@@ -1,7 +1,5 @@
 //! The program as its users meet it: command lines in, a journal, text and exit codes out.
 
-#![allow(clippy::unwrap_used)]
-
 mod program;
 
 use std::collections::BTreeSet;
@@ -368,7 +366,7 @@ fn a_reader_that_goes_away_is_no_error() {
 
 #[test]
 fn schema_prints_the_file_of_the_contract() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("journal.v1.schema.json");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("journal-schema/journal.v1.schema.json");
     let ended = program::run(&mut program(&["schema"]));
     assert_eq!(ended, Ended { code: 0, out: fs::read_to_string(file).unwrap(), err: String::new() });
 }
@@ -376,7 +374,8 @@ fn schema_prints_the_file_of_the_contract() {
 #[test]
 fn the_python_writer_of_the_readme_writes_good_lines() {
     let place = Place::new();
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("journal-schema/README.md")).unwrap();
     let code = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let mut python = std::process::Command::new("python3");
     let directory = place.path().parent().unwrap();

@@ -1,0 +1,7 @@
+//! The program `etcha-journal`: reads what it is asked to do, and has it done.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    journal::main()
+}
