@@ -22,7 +22,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer as _, Registry, reload};
 
 /// Whose events are logged at the chosen level: ours.
-const OURS: [&str; 2] = ["etcha_exporter", "journal_schema"];
+const OURS: [&str; 3] = ["exporter", "https", "journal_schema"];
 
 /// Level of everybody else's events, at most: at finer levels a library may write down a request with the key in it.
 const OTHERS: LevelFilter = LevelFilter::WARN;
@@ -327,9 +327,9 @@ mod tests {
     fn machines_read_pairs() {
         assert_eq!(
             logged(Format::Logfmt, Level::Info, true, events),
-            "time=T level=info target=etcha_exporter::exporter::log::tests msg=\"caught up\" \
+            "time=T level=info target=exporter::log::tests msg=\"caught up\" \
              path=/var/lib/etcha/journal.jsonl lines=3 ratio=0.5 new=true\n\
-             time=T level=warn target=etcha_exporter::exporter::log::tests msg=\"\" error=\"no space left\" \
+             time=T level=warn target=exporter::log::tests msg=\"\" error=\"no space left\" \
              text=\"\\\"a\\\\\\\"b\\\"\"\n"
         );
     }
