@@ -259,10 +259,8 @@ fn logrotate_takes_the_example_and_the_exporter_counts_on() {
 }
 
 #[test]
-fn each_command_of_the_readmes_chapter_on_a_host_is_tried_there() {
-    let (chapter, trial) = (include_str!("../README.md"), include_str!("../.ci/host"));
-    let (_, chapter) = chapter.split_once("\n## On a host\n").unwrap();
-    let (chapter, _) = chapter.split_once("\n## ").unwrap();
+fn each_command_of_the_page_on_operations_is_tried_on_a_host() {
+    let (chapter, trial) = (include_str!("../docs/operations.md"), include_str!("../.ci/host"));
     let marked: Vec<_> = chapter.split("<!-- operations, ").skip(1).collect();
     assert_eq!(marked.len(), chapter.matches("```sh\n").count(), "a block without a mark");
     for block in marked {

@@ -14,7 +14,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{harness::program, readme};
+use crate::{docs, harness::program};
 
 /// Kinds of cases.
 const KINDS: [&str; 5] = ["fires", "does not fire", "birth", "exporter restart", "agent restart"];
@@ -108,7 +108,7 @@ pub(crate) fn unknown_names(expr: &str) -> Vec<&str> {
     let recorded: BTreeSet<_> = rules().into_iter().map(|rule| rule.name().to_owned()).collect();
     let words = expr.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
     let unknown = |word: &&str| match word.split_once("etcha_") {
-        Some(("", _)) => !readme::has_family(word),
+        Some(("", _)) => !docs::has_family(word),
         Some((before, _)) if before.ends_with(':') => !recorded.contains(*word),
         _ => false,
     };

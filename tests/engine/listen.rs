@@ -400,7 +400,7 @@ fn the_readmes_engine_configuration_is_taken() {
     let home = Home::new();
     home.write("deploy.pub", &format!("{}\n", Keys::new("deploy").public));
     let directory = home.path("").to_string_lossy().trim_end_matches('/').to_owned();
-    let config = crate::readme::example("engine configuration")
+    let config = crate::docs::example("engine configuration")
         .replace("/etc/etcha", &directory)
         .replace("/var/lib/etcha", &directory);
     home.write("etcha.jsonnet", &config);

@@ -1,5 +1,5 @@
-//! README, help and exposition agree: each family and each flag stands in the README with what it is, and nothing
-//! stands there that does not exist. The examples are checked by the programs that will read them.
+//! README, `docs/`, help and exposition agree: each family and each flag is documented with what it is, and nothing is
+//! documented that does not exist. Examples are checked by the programs that read them, and links lead somewhere.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,13 +16,33 @@ use crate::{
     rules::{Rule, rules},
 };
 
-const README: &str = include_str!("../README.md");
+/// Where the repository begins.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
-/// First cell and second cell of each row of the tables whose header begins with `| {first} |`.
+/// The Markdown files directly in a directory, by path from the root of the repository (`docs/metrics.md`).
+fn pages_in(directory: &str) -> BTreeMap<String, String> {
+    let files = fs::read_dir(root().join(directory)).unwrap().map(|entry| entry.unwrap().path());
+    let pages = files.filter(|file| file.extension().is_some_and(|extension| extension == "md"));
+    pages.map(|file| (path_from_root(&file), fs::read_to_string(&file).unwrap())).collect()
+}
+
+fn path_from_root(file: &Path) -> String {
+    file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
+}
+
+/// README and the pages of `docs/`, one after the other.
+fn documentation() -> String {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    pages_in("docs").into_values().fold(readme, |all, page| all + "\n" + &page)
+}
+
+/// First, second and third cell of each row of the tables whose header begins with `| {first} |`.
 fn table(first: &str) -> Vec<(String, String, String)> {
     let mut rows = Vec::new();
     let mut inside = false;
-    for line in README.lines() {
+    for line in documentation().lines() {
         let cells: Vec<_> = line.split('|').map(|cell| cell.trim().replace('`', "")).collect();
         match cells.get(1).map(String::as_str) {
             None => inside = false,
@@ -37,10 +57,11 @@ fn table(first: &str) -> Vec<(String, String, String)> {
 }
 
 /// The code block after the comment `<!-- {name}: checked by a test -->`.
-pub(crate) fn example(name: &str) -> &'static str {
-    let (_, rest) = README.split_once(&format!("<!-- {name}: checked by a test -->\n```")).unwrap();
+pub(crate) fn example(name: &str) -> String {
+    let documentation = documentation();
+    let (_, rest) = documentation.split_once(&format!("<!-- {name}: checked by a test -->\n```")).unwrap();
     let (_, rest) = rest.split_once('\n').unwrap();
-    rest.split_once("```").unwrap().0
+    rest.split_once("```").unwrap().0.to_owned()
 }
 
 /// Whether the tables of metrics have the family of a sample of this name.
@@ -80,7 +101,7 @@ fn the_tables_of_metrics_and_a_scrape_name_the_same_families_with_types_and_labe
         .collect();
     assert_eq!(documented, served);
     for process in scrape.types.keys().filter(|name| name.starts_with("process_")) {
-        assert!(README.contains(&format!("`{process}`")), "{process} is not in the README");
+        assert!(documentation().contains(&format!("`{process}`")), "{process} is not documented");
     }
 
     for (family, kind, labels) in table("family") {
@@ -113,7 +134,7 @@ fn the_table_of_flags_and_the_help_name_the_same_flags() {
 }
 
 #[test]
-fn the_readmes_configuration_file_is_taken() {
+fn the_documented_configuration_file_is_accepted() {
     let home = Home::new();
     let directory = home.journal().parent().unwrap().to_owned();
     let config = example("configuration file")
@@ -126,11 +147,11 @@ fn the_readmes_configuration_file_is_taken() {
 }
 
 #[test]
-fn the_readmes_examples_for_prometheus_stand_in_the_files_that_are_shipped() {
+fn the_documented_examples_for_prometheus_are_in_the_files_that_are_shipped() {
     for name in ["guide.yml", "prometheus.yml", "etcha.rules.yml"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/prometheus").join(name);
         let file = fs::read_to_string(file).unwrap();
-        assert!(file.contains(example(name)), "packaging/prometheus/{name} reads otherwise");
+        assert!(file.contains(&example(name)), "packaging/prometheus/{name} reads otherwise");
     }
 }
 
@@ -168,5 +189,60 @@ fn the_numbers_of_one_host_are_those_of_a_scrape() {
         let documented: usize = documented.replace(',', "").parse().unwrap();
         // Round numbers: a family more does not make them wrong.
         assert!(measured.abs_diff(documented) * 10 <= documented, "{what}: {measured}, not {documented}");
+    }
+}
+
+/// The targets of the links of a page, without those to other hosts.
+fn links(page: &str) -> Vec<String> {
+    let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    targets.map(|(target, _)| target.to_owned()).filter(|target| !target.contains("://")).collect()
+}
+
+/// The anchors that headings make, as the usual hosts of Markdown make them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let words = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_link_of_the_documentation_leads_to_a_file_and_a_heading() {
+    let mut broken = Vec::new();
+    for directory in ["", "docs", "journal-schema", "benches", "packaging/etcha", "packaging/mixin"] {
+        if !root().join(directory).is_dir() {
+            continue;
+        }
+        for (name, page) in pages_in(directory) {
+            for link in links(&page) {
+                let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+                let target = if file.is_empty() {
+                    root().join(&name)
+                } else {
+                    root().join(&name).parent().unwrap().join(file)
+                };
+                let read = fs::read_to_string(&target);
+                if !target.exists() || !anchor.is_empty() && !anchors(&read.unwrap()).contains(anchor) {
+                    broken.push(format!("{name}: {link}"));
+                }
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
+
+#[test]
+fn the_contents_and_the_readme_name_every_page() {
+    let contents = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(readme.lines().count() <= 180, "the README has more than 180 lines");
+    for page in pages_in("docs").into_keys().filter(|page| page != "docs/README.md") {
+        let name = page.strip_prefix("docs/").unwrap();
+        assert!(contents.contains(&format!("]({name})")), "docs/README.md does not name {name}");
+        assert!(readme.contains(&format!("]({page})")), "README.md does not name {page}");
     }
 }
