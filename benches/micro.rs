@@ -16,7 +16,7 @@ use exporter::checkpoint::Checkpoint;
 use exporter::exposition::{self, Format};
 use exporter::follow::{Bounds, Follower};
 use exporter::metrics::{Limits, Metrics};
-use exporter::published::Snapshot;
+use exporter::publish::Snapshot;
 use jiff::Timestamp;
 use journal_schema::glance::Glancer;
 use journal_schema::{Envelope, Options, Sync, Writer, decode, encode};

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
+use exporter::commands;
 use exporter::config::{self, Surroundings};
-use exporter::task;
 
 fn main() -> ExitCode {
     match config::read(std::env::args_os(), &Surroundings::of_process()) {
-        Ok(invocation) => task::run(invocation),
+        Ok(invocation) => commands::run(invocation),
         Err(error) => error.report(),
     }
 }

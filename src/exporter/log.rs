@@ -77,7 +77,7 @@ impl Level {
 }
 
 /// Changes the level of the log that [`start`] set up, at once and for the whole process.
-pub fn set_level(level: Level) {
+pub(crate) fn set_level(level: Level) {
     if let Some(filter) = FILTER.get() {
         // Fails when the subscriber is gone, and then nobody logs.
         let _ = filter.reload(targets(level));
@@ -85,7 +85,7 @@ pub fn set_level(level: Level) {
 }
 
 /// Logs to standard error from now on, for the whole process. Later calls change nothing.
-pub fn start(format: Format, level: Level) {
+pub(crate) fn start(format: Format, level: Level) {
     let colour =
         io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (filter, handle) = reload::Layer::new(targets(level));

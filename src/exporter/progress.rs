@@ -15,7 +15,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shows how far a replay is.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     what: &'static str,
     started: Instant,
     logged: Instant,
@@ -27,14 +27,14 @@ pub struct Progress {
 
 impl Progress {
     /// Progress of `what`, a verb such as `replaying`.
-    pub fn new(what: &'static str) -> Progress {
+    pub(crate) fn new(what: &'static str) -> Progress {
         let now = Instant::now();
         let terminal = std::io::stderr().is_terminal();
         Progress { what, started: now, logged: now, before: None, bar: None, terminal }
     }
 
     /// Shows what was read, with `behind` bytes still to come.
-    pub fn show(&mut self, tally: &Tally, behind: u64) {
+    pub(crate) fn show(&mut self, tally: &Tally, behind: u64) {
         let before = *self.before.get_or_insert(tally.bytes);
         if self.started.elapsed() < PATIENCE {
             return;
@@ -53,7 +53,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use prometheus::{IntCounter, IntGauge, Registry};
 
 use super::exposition;
-use super::published::{Published, Snapshot};
+use crate::publish::{Published, Snapshot};
 
 /// Longest time between two writes: node_exporter shows the file's time, and an alert can stand on it.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const MODE: u32 = 0o644;
 
 /// Writes the file.
 #[derive(Debug)]
-pub struct Textfile {
+pub(crate) struct Textfile {
     path: PathBuf,
     published: Published,
     registry: Registry,
@@ -40,7 +40,11 @@ impl Textfile {
     /// # Errors
     ///
     /// When `registry` has metrics of these names already.
-    pub fn new(path: &Path, published: Published, registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(
+        path: &Path,
+        published: Published,
+        registry: &Registry,
+    ) -> Result<Self, prometheus::Error> {
         let writes =
             IntCounter::new("etcha_exporter_textfile_writes_total", "How often the textfile was written.")?;
         let failures = IntCounter::new(
@@ -67,7 +71,7 @@ impl Textfile {
     }
 
     /// Writes the file if what it holds is another state than the latest, or old.
-    pub fn write_if_changed(&mut self) {
+    pub(crate) fn write_if_changed(&mut self) {
         let latest = self.published.latest();
         let known =
             |(last, at): &(Arc<Snapshot>, Instant)| same(last, &latest) && at.elapsed() < REFRESH_INTERVAL;
@@ -99,7 +103,7 @@ impl Textfile {
 }
 
 /// Writes the file at each `interval` if something changed. Never ends by itself.
-pub async fn write_again_and_again(textfile: Arc<Mutex<Textfile>>, interval: Duration) {
+pub(crate) async fn write_again_and_again(textfile: Arc<Mutex<Textfile>>, interval: Duration) {
     loop {
         let shared = Arc::clone(&textfile);
         let written = tokio::task::spawn_blocking(move || {

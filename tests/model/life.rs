@@ -7,7 +7,7 @@ use exporter::{
     exposition,
     follow::{Bounds, Follower, Go},
     metrics::{Limits, Metrics},
-    published::Snapshot,
+    publish::Snapshot,
 };
 
 use super::{

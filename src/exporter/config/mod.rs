@@ -50,9 +50,9 @@ pub use self::address::{DEFAULT_LISTEN, DEMO_LISTEN, ListenAddress};
 pub use self::problem::Problem;
 pub use self::reread::Reread;
 pub use self::value::DEFAULT_POLL_INTERVAL;
-pub use super::checkpointer::DEFAULT_CHECKPOINT_INTERVAL;
 pub use super::metrics::DEFAULT_MAX_SERIES;
 pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
+pub use crate::checkpoint::writer::DEFAULT_CHECKPOINT_INTERVAL;
 pub use https::certificate::Version as TlsVersion;
 
 /// The journal that is followed unless told otherwise.

@@ -5,6 +5,7 @@
 //!
 //! * `lines`: text 0.0.4 and OpenMetrics 1.0, which are mostly the same lines.
 //! * `protobuf`: delimited protobuf messages.
+//! * `own`: the families about the exporter itself.
 //! * this file: which families there are, in which order.
 //!
 //! Label text was made when a series was born (see [`super::metrics`]), so the text formats mostly copy. All formats
@@ -12,6 +13,7 @@
 //! that changes its mind about the format does not see other series.
 
 mod lines;
+pub(crate) mod own;
 mod protobuf;
 
 use prometheus::proto::MetricFamily;
@@ -19,8 +21,7 @@ use prometheus::proto::MetricFamily;
 use self::lines::{Dialect, Lines};
 use super::metrics::Tables;
 use super::metrics::catalogue::FamilyId;
-use super::own;
-use super::published::Snapshot;
+use crate::publish::Snapshot;
 
 /// A format of the exposition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 use prometheus::proto::{MetricFamily, MetricType};
 
 use super::lines::unit;
+use crate::exposition::own::whole;
 use crate::metrics::catalogue::{FamilyId, Kind};
 use crate::metrics::labels::read_labels;
 use crate::metrics::{Histogram, Tables, Values, seconds};
-use crate::own::whole;
 
 /// Field numbers of the messages, by message.
 mod field {

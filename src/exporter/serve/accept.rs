@@ -15,7 +15,7 @@ use crate::exposition::Format;
 
 /// What is answered: a format under one of its names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Type {
+pub(crate) enum Type {
     /// Text 0.0.4.
     #[default]
     Text,
@@ -32,7 +32,7 @@ impl Type {
     const ALL: [Self; 4] = [Self::OpenMetrics, Self::Protobuf, Self::OlderOpenMetrics, Self::Text];
 
     /// The format of the body.
-    pub fn format(self) -> Format {
+    pub(crate) fn format(self) -> Format {
         match self {
             Self::Text => Format::Text,
             Self::OpenMetrics | Self::OlderOpenMetrics => Format::OpenMetrics,
@@ -41,7 +41,7 @@ impl Type {
     }
 
     /// The `Content-Type` of the answer.
-    pub fn content_type(self) -> HeaderValue {
+    pub(crate) fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -102,7 +102,7 @@ impl Type {
 }
 
 /// Chooses for the headers of a request.
-pub fn negotiate(headers: &HeaderMap) -> Type {
+pub(crate) fn negotiate(headers: &HeaderMap) -> Type {
     let values = || headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let wish = |kind: Type| {
         let matches = elements(values()).filter_map(|range| Some((kind.matched(range)?, weight(range))));

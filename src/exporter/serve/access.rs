@@ -18,23 +18,23 @@ pub struct Access {
 
 /// The one place where the present [`Access`] is. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     current: Arc<RwLock<Arc<Access>>>,
 }
 
 impl Gate {
     /// Begins with `access`.
-    pub fn new(access: Access) -> Self {
+    pub(crate) fn new(access: Access) -> Self {
         Self { current: Arc::new(RwLock::new(Arc::new(access))) }
     }
 
     /// Who may read now.
-    pub fn current(&self) -> Arc<Access> {
+    pub(crate) fn current(&self) -> Arc<Access> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Requests from now on are judged by `access`.
-    pub fn replace(&self, access: Access) {
+    pub(crate) fn replace(&self, access: Access) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
     }
 }

@@ -28,7 +28,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// It offers no key, or an empty one.
     Missing,
     /// It offers a key that is none of ours.
@@ -41,10 +41,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::Missing, Self::Wrong, Self::Malformed, Self::InQuery];
+    pub(crate) const ALL: [Self; 4] = [Self::Missing, Self::Wrong, Self::Malformed, Self::InQuery];
 
     /// The kind as the value of a label.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::Wrong => "wrong",
@@ -56,7 +56,7 @@ impl Refusal {
 
 /// A request that is not refused.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Judged {
+pub(crate) enum Judged {
     /// It carries a key.
     Admitted,
     /// It carries none, but a user and a password, which are still to be checked.
@@ -65,7 +65,7 @@ pub enum Judged {
 
 /// A user and a password as they were offered. Never shown.
 #[derive(PartialEq, Eq)]
-pub struct Credentials {
+pub(crate) struct Credentials {
     pub(super) user: Vec<u8>,
     pub(super) password: Vec<u8>,
 }
@@ -81,7 +81,7 @@ impl fmt::Debug for Credentials {
 /// # Errors
 ///
 /// The [`Refusal`], when nothing that the request offers can open the metrics.
-pub fn judge(access: &Access, query: &str, headers: &HeaderMap) -> Result<Judged, Refusal> {
+pub(crate) fn judge(access: &Access, query: &str, headers: &HeaderMap) -> Result<Judged, Refusal> {
     let (in_query, in_headers) = (from_query(query)?, from_headers(headers)?);
     if access.refuse_query_keys && in_query.is_some() {
         return Err(Refusal::InQuery);

@@ -16,7 +16,7 @@ use super::counts::Counts;
 use super::encoding::Encoding;
 use super::gzip::Gzip;
 use crate::exposition::{self, Format};
-use crate::published::{Published, Snapshot};
+use crate::publish::{Published, Snapshot};
 
 /// How long a body may be given to newcomers while the journal says nothing new. Not for ever, because the families
 /// about this process change all the time; a second is below any scrape interval.
@@ -31,17 +31,17 @@ const FIRST_CAPACITY: usize = 16 * 1024;
 
 /// A body could not be made: the reason is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoBody;
+pub(crate) struct NoBody;
 
 /// Renders the latest published state, followed by the exporter's own families.
 #[derive(Clone, Debug)]
-pub struct Bodies {
+pub(crate) struct Bodies {
     shared: Arc<Mutex<Shared>>,
 }
 
 impl Bodies {
     /// Bodies of what `published` holds and of what is registered in `registry`.
-    pub fn new(published: Published, registry: Registry, counts: Counts) -> Self {
+    pub(crate) fn new(published: Published, registry: Registry, counts: Counts) -> Self {
         Self {
             shared: Arc::new(Mutex::new(Shared {
                 published,
@@ -63,7 +63,7 @@ impl Bodies {
     /// # Errors
     ///
     /// When rendering or compressing failed.
-    pub async fn get(&self, format: Format, encoding: Encoding) -> Result<Bytes, NoBody> {
+    pub(crate) async fn get(&self, format: Format, encoding: Encoding) -> Result<Bytes, NoBody> {
         let asked = Instant::now();
         let shared = Arc::clone(&self.shared).lock_owned().await;
         if let Some(bytes) = shared.at_hand(asked, format, encoding) {

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use crate::own::{counters, gauge, whole};
+use crate::exposition::own::{counters, gauge, whole};
 use https::{Counters, Tls};
 
 /// Collects the listener's numbers when somebody scrapes.
 #[derive(Debug)]
-pub struct Connections {
+pub(crate) struct Connections {
     counters: Arc<Counters>,
     tls: Tls,
 }
 
 impl Connections {
     /// The numbers of this listener.
-    pub fn new(counters: Arc<Counters>, tls: Tls) -> Self {
+    pub(crate) fn new(counters: Arc<Counters>, tls: Tls) -> Self {
         Self { counters, tls }
     }
 }

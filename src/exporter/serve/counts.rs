@@ -23,7 +23,7 @@ const RENDER_SECONDS: [f64; 9] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.
 
 /// The metrics of the serving side. Clones count into the same series.
 #[derive(Clone, Debug)]
-pub struct Counts {
+pub(crate) struct Counts {
     scrapes: IntCounterVec,
     refusals: IntCounterVec,
     limited: IntCounter,
@@ -36,7 +36,7 @@ impl Counts {
     /// # Errors
     ///
     /// When `registry` has metrics of these names already.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let scrapes = IntCounterVec::new(
             Opts::new("etcha_exporter_scrapes_total", "Answers of the metrics endpoint, by status code."),
             &["code"],

@@ -7,7 +7,7 @@ use super::weight::{elements, parts, weight};
 
 /// A content coding that we speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
+pub(crate) enum Encoding {
     /// As it is.
     #[default]
     Identity,
@@ -19,7 +19,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// The `Content-Encoding` of the answer, if it has one.
-    pub fn header(self) -> Option<HeaderValue> {
+    pub(crate) fn header(self) -> Option<HeaderValue> {
         match self {
             Self::Identity => None,
             Self::Gzip => Some(HeaderValue::from_static("gzip")),
@@ -31,7 +31,7 @@ impl Encoding {
 /// Chooses for the headers of a request: the heaviest coding, at equal weights zstd before gzip before plain bytes.
 /// Plain bytes also where the client refuses everything, because an answer is worth more than the letter of its
 /// wish.
-pub fn negotiate(headers: &HeaderMap) -> Encoding {
+pub(crate) fn negotiate(headers: &HeaderMap) -> Encoding {
     let (mut zstd, mut gzip, mut identity, mut any) = (None, None, None, None);
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     for element in elements(values) {

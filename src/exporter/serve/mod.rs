@@ -11,29 +11,29 @@
 //! * [`counts`]: what this room says about itself; [`connections`]: what the listener does.
 //! * [`status`]: the status page, for people who have a key; `landing`: the page for those who have none.
 
-pub mod accept;
-pub mod access;
+pub(crate) mod accept;
+pub(crate) mod access;
 mod admission;
 mod answer;
-pub mod auth;
-pub mod body;
-pub mod connections;
-pub mod counts;
-pub mod encoding;
+pub(crate) mod auth;
+pub(crate) mod body;
+pub(crate) mod connections;
+pub(crate) mod counts;
+pub(crate) mod encoding;
 mod gzip;
-pub mod keys;
+pub(crate) mod keys;
 mod landing;
 mod passwords;
 mod query;
-pub mod routes;
-pub mod site;
-pub mod status;
-pub mod users;
+pub(crate) mod routes;
+pub(crate) mod site;
+pub(crate) mod status;
+pub(crate) mod users;
 mod weight;
 
-pub use access::{Access, Gate};
-pub use connections::Connections;
-pub use keys::Keys;
-pub use routes::routes;
-pub use site::{METRICS_PATH, STATUS_PATH, Site};
-pub use users::Users;
+pub(crate) use access::{Access, Gate};
+pub(crate) use connections::Connections;
+pub(crate) use keys::Keys;
+pub(crate) use routes::routes;
+pub(crate) use site::{METRICS_PATH, Site};
+pub(crate) use users::Users;

@@ -29,14 +29,14 @@ use super::answer::plain;
 use super::encoding::{self, Encoding};
 use super::site::Site;
 use super::{accept, landing, status};
-use crate::published::Published;
+use crate::publish::Published;
 use https::Peer;
 
 /// Methods that every path takes.
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 /// The routes of `site`. Every request has an answer: nothing is rejected.
-pub fn routes(
+pub(crate) fn routes(
     site: Arc<Site>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     let published = site.published.clone();

@@ -11,18 +11,18 @@ use super::counts::Counts;
 use super::passwords::Passwords;
 use super::status::history::History;
 use super::status::kept::Kept;
-use crate::published::Published;
+use crate::publish::Published;
 use https::attempts::Attempts;
 
 /// Path of the metrics, as in Etcha's monitoring guide.
-pub const METRICS_PATH: &str = "/etcha/v1/system/metrics";
+pub(crate) const METRICS_PATH: &str = "/etcha/v1/system/metrics";
 
 /// Path of the status page.
-pub const STATUS_PATH: &str = "/etcha/v1/system/status";
+pub(crate) const STATUS_PATH: &str = "/etcha/v1/system/status";
 
 /// What the routes answer from.
 #[derive(Debug)]
-pub struct Site {
+pub(crate) struct Site {
     pub(super) gate: Gate,
     pub(super) attempts: Attempts,
     pub(super) passwords: Passwords,
@@ -39,7 +39,11 @@ impl Site {
     /// # Errors
     ///
     /// When the families of this room are registered already.
-    pub fn new(gate: Gate, published: Published, registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(
+        gate: Gate,
+        published: Published,
+        registry: &Registry,
+    ) -> Result<Self, prometheus::Error> {
         let counts = Counts::register(registry)?;
         let bodies = Bodies::new(published.clone(), registry.clone(), counts.clone());
         Ok(Self {
@@ -54,7 +58,7 @@ impl Site {
     }
 
     /// The history that the status page shows, for who fills it.
-    pub fn history(&self) -> Arc<History> {
+    pub(crate) fn history(&self) -> Arc<History> {
         Arc::clone(&self.status.history)
     }
 }

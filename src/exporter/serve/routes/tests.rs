@@ -15,7 +15,7 @@ use super::super::access::Gate;
 use super::super::site::{METRICS_PATH, STATUS_PATH};
 use super::*;
 use crate::log::{self, Page};
-use crate::published::Snapshot;
+use crate::publish::Snapshot;
 use crate::serve::Access;
 
 struct Rig {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::published::{Published, Snapshot};
+use crate::publish::{Published, Snapshot};
 
 /// Time between two samples.
 pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
@@ -44,13 +44,13 @@ impl Sample {
 
 /// The ring.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     samples: Mutex<VecDeque<Sample>>,
 }
 
 impl History {
     /// Takes a sample now and then. Never ends by itself.
-    pub async fn run(&self, published: &Published) {
+    pub(crate) async fn run(&self, published: &Published) {
         // What is read at start happened at any time: it is no peak of this hour.
         while !published.latest().caught_up {
             tokio::time::sleep(START_INTERVAL).await;

@@ -8,7 +8,7 @@
 //! * `session`: who has shown a key already; `kept`: these and the history, between requests.
 //! * this file: requests and answers.
 
-pub mod history;
+pub(crate) mod history;
 pub(super) mod kept;
 mod page;
 mod plot;

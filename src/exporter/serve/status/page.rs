@@ -19,7 +19,7 @@ use super::shown::{Moment, Shown};
 use crate::checkpoint::Origin;
 use crate::metrics::labels::read_labels;
 use crate::metrics::{Table, Tables};
-use crate::published::Snapshot;
+use crate::publish::Snapshot;
 
 /// Rows of a table; what is beyond is counted.
 const MAX_ROWS: usize = 200;

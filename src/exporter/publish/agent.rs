@@ -8,7 +8,7 @@ use procfs::process::Process;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::metrics::EngineRecord;
+use crate::metrics::EngineRecord;
 
 /// How much later than its own first line a process may have started, in milliseconds, to be the one that wrote it.
 /// A number that was given to another process in between belongs to a later one.
@@ -16,7 +16,7 @@ const START_TOLERANCE: i64 = 10_000;
 
 /// Watches over the process of one agent after the other.
 #[derive(Clone, Debug, Default)]
-pub struct AgentWatch {
+pub(super) struct AgentWatch {
     /// The start that was last looked at: when, and as which process.
     start: Option<(i64, Option<u32>)>,
     /// Whether the process of that start was ever found here.

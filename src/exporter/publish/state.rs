@@ -7,10 +7,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use prometheus::proto::MetricFamily;
 
-use super::checkpoint::Origin;
-use super::checkpointer::Written;
-use super::follow::{JournalState, Tally};
-use super::metrics::{OpenShells, Tables};
+use crate::checkpoint::Origin;
+use crate::checkpoint::writer::Written;
+use crate::follow::{JournalState, Tally};
+use crate::metrics::{OpenShells, Tables};
 
 /// The state of one moment, as a scrape sees it. Cheap to hold: it shares its storage with its predecessors.
 #[derive(Clone, Debug, Default)]
@@ -41,18 +41,18 @@ pub struct Snapshot {
 
 /// Hands the latest [`Snapshot`] from the follower to the scrapes.
 #[derive(Clone, Debug, Default)]
-pub struct Published {
+pub(crate) struct Published {
     latest: Arc<RwLock<Arc<Snapshot>>>,
 }
 
 impl Published {
     /// The latest state. Never blocks longer than a pointer takes to swap.
-    pub fn latest(&self) -> Arc<Snapshot> {
+    pub(crate) fn latest(&self) -> Arc<Snapshot> {
         Arc::clone(&self.latest.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes `snapshot` the latest state.
-    pub fn publish(&self, snapshot: Snapshot) {
+    pub(crate) fn publish(&self, snapshot: Snapshot) {
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
     }
 }

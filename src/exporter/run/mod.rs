@@ -3,6 +3,8 @@
 //! State directory and checkpoint, follower, listener; and at the end the answers under way, the follower, a last
 //! checkpoint. Nothing is decided here that a room decides.
 
+pub(crate) mod reload;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -17,20 +19,20 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::checkpoint::{Origin, Unusable, load};
-use super::checkpointer::Checkpointer;
-use super::config::Config;
-use super::follow::Follower;
-use super::follow::tail::{Moment, Show as _, Tail};
-use super::metrics::labels::LabelLimit;
-use super::metrics::{Limits, Metrics};
-use super::published::Published;
-use super::publisher::Publisher;
-use super::renewal::{self, Health, Renewal};
-use super::serve::{Connections, Gate, Site, routes};
-use super::state_dir::{StateDir, StateDirError};
-use super::supervisor::Supervisor;
-use super::textfile::{Textfile, write_again_and_again};
+use self::reload::{Health, Renewal};
+use crate::checkpoint::store::{StateDir, StateDirError};
+use crate::checkpoint::writer::Checkpointer;
+use crate::checkpoint::{Origin, Unusable, load};
+use crate::config::Config;
+use crate::follow::Follower;
+use crate::follow::tail::{Moment, Show as _, Tail};
+use crate::metrics::labels::LabelLimit;
+use crate::metrics::{Limits, Metrics};
+use crate::publish::Published;
+use crate::publish::publisher::Publisher;
+use crate::publish::systemd::Supervisor;
+use crate::serve::{Connections, Gate, Site, routes};
+use crate::textfile::{Textfile, write_again_and_again};
 use https::{self, Counters, Tls, certificate, listener, self_signed};
 
 /// Threads that serve connections. Two, so that an answer that is being encrypted delays no other.
@@ -38,7 +40,7 @@ const SERVING_THREADS: usize = 2;
 
 /// Why the exporter could not start.
 #[derive(Debug)]
-pub enum RunError {
+pub(crate) enum RunError {
     /// The state directory cannot be had.
     State(StateDirError),
     /// The certificate of the configuration cannot be used.
@@ -70,7 +72,7 @@ impl std::error::Error for RunError {}
 
 /// Where the running exporter is to be found.
 #[derive(Clone, Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// Addresses that it listens on.
     pub addresses: Vec<SocketAddr>,
     /// The file with which clients verify it.
@@ -79,7 +81,7 @@ pub struct Running {
 
 /// What a SIGHUP asks for, beside keys and certificates that are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hangup {
+pub(crate) enum Hangup {
     /// Nothing: a service has no terminal to lose.
     GoOn,
     /// The end: whoever watched on a terminal has closed it.
@@ -91,7 +93,11 @@ pub enum Hangup {
 /// # Errors
 ///
 /// If it cannot start. Once it runs, nothing but a signal ends it.
-pub fn serve(config: &Config, on_hangup: Hangup, started: impl FnOnce(&Running)) -> Result<(), RunError> {
+pub(crate) fn serve(
+    config: &Config,
+    on_hangup: Hangup,
+    started: impl FnOnce(&Running),
+) -> Result<(), RunError> {
     let mut state = StateDir::open(&config.state_dir).map_err(RunError::State)?;
     let tls = if config.listen.is_empty() { None } else { Some(certificate(config)?) };
     let runtime = Builder::new_multi_thread()
@@ -133,7 +139,7 @@ pub fn serve(config: &Config, on_hangup: Hangup, started: impl FnOnce(&Running))
     for address in &addresses {
         tracing::info!(%address, journal = %config.journal.display(), "listening");
     }
-    started(&Running { addresses, certificate: renewal::authority(config) });
+    started(&Running { addresses, certificate: reload::authority(config) });
     let renewal = Renewal::new(config, gate, tls.clone(), health, reloads);
     let renewing = renewal.start().map_err(RunError::System)?;
     let asker = renewing.asker();
@@ -172,7 +178,7 @@ pub fn serve(config: &Config, on_hangup: Hangup, started: impl FnOnce(&Running))
 
 /// The certificate that is served first.
 fn certificate(config: &Config) -> Result<Tls, RunError> {
-    let files = renewal::certificate_files(config).map_err(RunError::SelfSigned)?;
+    let files = reload::certificate_files(config).map_err(RunError::SelfSigned)?;
     Tls::load(files).map_err(RunError::Certificate)
 }
 

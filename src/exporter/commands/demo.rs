@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 
 use agent::Agent;
 
-use super::config::{
+use crate::config::{
     Bounds, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES,
     DEFAULT_POLL_INTERVAL, Limits, ListenAddress, Log, TlsVersion,
 };
-use super::run::{self, Hangup, RunError, Running};
-use super::serve::{Access, METRICS_PATH};
+use crate::run::{self, Hangup, RunError, Running};
+use crate::serve::{Access, METRICS_PATH};
 
 /// Why there is no demonstration.
 #[derive(Debug)]
-pub enum DemoError {
+pub(super) enum DemoError {
     /// The temporary directory or what belongs into it cannot be made.
     Directory(io::Error),
     /// The agent's program is not at this place.
@@ -59,7 +59,7 @@ impl std::error::Error for DemoError {}
 /// # Errors
 ///
 /// If it cannot start.
-pub fn demo(listen: ListenAddress, log: Log) -> Result<(), DemoError> {
+pub(super) fn demo(listen: ListenAddress, log: Log) -> Result<(), DemoError> {
     let directory =
         tempfile::Builder::new().prefix("etcha-exporter-demo-").tempdir().map_err(DemoError::Directory)?;
     let key = random_key().map_err(DemoError::Directory)?;

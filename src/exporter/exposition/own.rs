@@ -1,22 +1,22 @@
 //! The exporter's own metrics: what it read, what it could not use, what it holds. Built from a published state, so
 //! that they tell of the same moment as the counts beside them.
 //!
-//! What only the serving side knows (scrapes, refusals) is registered by [`super::serve`].
+//! What only the serving side knows (scrapes, refusals) is registered by [`crate::serve`].
 
 use journal_schema::Reason;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::checkpoint::Origin;
-use super::checkpointer::Written;
-use super::metrics::catalogue::FamilyId;
-use super::metrics::seconds;
-use super::published::Snapshot;
+use crate::checkpoint::Origin;
+use crate::checkpoint::writer::Written;
+use crate::metrics::catalogue::FamilyId;
+use crate::metrics::seconds;
+use crate::publish::Snapshot;
 
-/// Labels of the lines that were counted, in the order of [`super::follow::Tally::events`].
+/// Labels of the lines that were counted, in the order of [`crate::follow::Tally::events`].
 const EVENTS: [&str; 4] = ["command", "source", "shell", "engine"];
 
 /// All own families of this moment, in the order of their names.
-pub fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
+pub(crate) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let mut families =
         [lines(snapshot), journal(snapshot), limits(snapshot), checkpoint(snapshot), agent(snapshot)]
             .concat();
@@ -217,7 +217,7 @@ fn agent(snapshot: &Snapshot) -> Vec<MetricFamily> {
 }
 
 /// The one process family that the `prometheus` crate leaves out, under client_golang's name.
-pub fn memory_limit() -> Option<MetricFamily> {
+pub(crate) fn memory_limit() -> Option<MetricFamily> {
     let limit = procfs::process::Process::myself().ok()?.limits().ok()?.max_address_space.soft_limit;
     // client_golang's value for no limit is the largest number of the kernel.
     let bytes = match limit {

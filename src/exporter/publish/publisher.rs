@@ -9,21 +9,21 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
 
 use super::agent::AgentWatch;
-use super::checkpoint::{Checkpoint, Origin};
-use super::checkpointer::Checkpointer;
-use super::follow::tail::{Moment, Show};
-use super::follow::{FollowRecord, Follower};
-use super::metrics::Tables;
-use super::own;
-use super::progress::Progress;
-use super::published::{Published, Snapshot};
-use super::supervisor::Supervisor;
+use super::state::{Published, Snapshot};
+use super::systemd::Supervisor;
+use crate::checkpoint::writer::Checkpointer;
+use crate::checkpoint::{Checkpoint, Origin};
+use crate::exposition::own;
+use crate::follow::tail::{Moment, Show};
+use crate::follow::{FollowRecord, Follower};
+use crate::metrics::Tables;
+use crate::progress::Progress;
 
 /// How often the process looks at itself. Reading `/proc` costs more than all else that an idle second holds.
 const PROCESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Publishes what the follower shows, and has it written now and then.
-pub struct Publisher {
+pub(crate) struct Publisher {
     published: Published,
     checkpointer: Arc<Checkpointer>,
     process: ProcessCollector,
@@ -41,7 +41,7 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes to `published`, offers checkpoints to `checkpointer`, tells `supervisor`. `restored` says where the
     /// state came from that the follower began with.
-    pub fn new(
+    pub(crate) fn new(
         published: Published,
         checkpointer: Arc<Checkpointer>,
         restored: Option<Origin>,

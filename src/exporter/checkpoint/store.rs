@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::checkpoint::{MAX_BYTES, Store};
+use super::{MAX_BYTES, Store};
 
 const LOCK: &str = "lock";
 
 /// The state directory, locked for as long as this lives.
 #[derive(Debug)]
-pub struct StateDir {
+pub(crate) struct StateDir {
     path: PathBuf,
     /// Holds the lock; the kernel gives it up with the process, however that ends.
     _lock: File,
@@ -23,7 +23,7 @@ pub struct StateDir {
 
 /// Why the state directory cannot be used.
 #[derive(Debug)]
-pub enum StateDirError {
+pub(crate) enum StateDirError {
     /// It does not exist and cannot be made, or cannot be written.
     Io(PathBuf, io::Error),
     /// Another process owns it; its process id, as far as it said.
@@ -55,7 +55,7 @@ impl StateDir {
     /// # Errors
     ///
     /// If it cannot be written, or another exporter has it.
-    pub fn open(path: &Path) -> Result<StateDir, StateDirError> {
+    pub(crate) fn open(path: &Path) -> Result<StateDir, StateDirError> {
         let io = |error| StateDirError::Io(path.to_owned(), error);
         fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(io)?;
         let mut lock = OpenOptions::new()
@@ -77,11 +77,6 @@ impl StateDir {
         }
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(io)?;
         Ok(StateDir { path: path.to_owned(), _lock: lock })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -112,7 +107,7 @@ impl Store for StateDir {
 
 /// A look at a state directory without owning it, for people.
 #[derive(Debug)]
-pub struct StateView(pub PathBuf);
+pub(crate) struct StateView(pub PathBuf);
 
 impl StateView {
     /// The content of a file; `None` if there is none.
@@ -120,7 +115,7 @@ impl StateView {
     /// # Errors
     ///
     /// If it cannot be read or is too large to be a checkpoint.
-    pub fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         read_bounded(&self.0.join(name))
     }
 }

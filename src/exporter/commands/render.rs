@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use journal_schema::Reason;
 
-use super::exposition;
-use super::follow::{Bounds, Follower, Go, Tally};
-use super::metrics::{Limits, Metrics};
-use super::progress::Progress;
+use crate::exposition;
+use crate::follow::{Bounds, Follower, Go, Tally};
+use crate::metrics::{Limits, Metrics};
+use crate::progress::Progress;
 
 /// What to replay, and within which limits.
 #[derive(Clone, Debug)]
-pub struct Render {
+pub(super) struct Render {
     /// Journals, plain, `.gz` or `.zst`; `-` is standard input. Their order does not matter.
     pub files: Vec<PathBuf>,
     /// Series a family and bytes a label value.
@@ -26,7 +26,7 @@ pub struct Render {
 
 /// What was replayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub(super) struct Summary {
     /// Lines counted.
     pub counted: u64,
     /// What could not be used, by reason; reasons that did not occur are left out.
@@ -39,7 +39,7 @@ pub struct Summary {
 
 /// Why nothing was printed.
 #[derive(Debug)]
-pub enum RenderError {
+pub(super) enum RenderError {
     /// A journal cannot be read.
     Read(PathBuf, io::Error),
     /// Standard output does not take what is printed.
@@ -65,7 +65,7 @@ impl Render {
     /// # Errors
     ///
     /// The first file that cannot be read, or that `out` cannot be written.
-    pub fn run(&self, input: &mut dyn Read, out: &mut dyn Write) -> Result<Summary, RenderError> {
+    pub(super) fn run(&self, input: &mut dyn Read, out: &mut dyn Write) -> Result<Summary, RenderError> {
         let (streams, files): (Vec<_>, Vec<_>) = self.files.iter().cloned().partition(|file| is_stdin(file));
         let mut follower = Follower::new(Path::new("journal.jsonl"), Metrics::new(self.limits), self.bounds);
         let mut progress = Progress::new("replaying");
@@ -102,7 +102,7 @@ impl Summary {
     }
 
     /// Whether every line could be used and none is missing.
-    pub fn is_clean(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         self.rejected.is_empty() && self.duplicates == 0 && self.missing == 0
     }
 }

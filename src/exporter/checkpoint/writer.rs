@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::checkpoint::{Checkpoint, Store, save};
+use super::{Checkpoint, Store, save};
 
 /// Default of `--checkpoint-interval`. After a crash this much of the journal is read again, a matter of
 /// milliseconds; a shorter interval would only wear the disk.
@@ -18,7 +18,7 @@ const COST_LIMIT: u32 = 20;
 
 /// The running thread.
 #[derive(Debug)]
-pub struct Checkpointer {
+pub(crate) struct Checkpointer {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
     interval: Duration,
@@ -63,7 +63,10 @@ impl Checkpointer {
     /// # Errors
     ///
     /// If the operating system has no thread to give.
-    pub fn start(store: impl Store + Send + 'static, interval: Duration) -> std::io::Result<Checkpointer> {
+    pub(crate) fn start(
+        store: impl Store + Send + 'static,
+        interval: Duration,
+    ) -> std::io::Result<Checkpointer> {
         let shared = Arc::new(Shared::default());
         let thread = {
             let shared = Arc::clone(&shared);
@@ -73,30 +76,30 @@ impl Checkpointer {
     }
 
     /// How long to wait between two checkpoints: the interval, or longer if writing is slow.
-    pub fn interval(&self) -> Duration {
+    pub(crate) fn interval(&self) -> Duration {
         let last = Duration::try_from_secs_f64(self.written().seconds).unwrap_or_default();
         self.interval.max(last.saturating_mul(COST_LIMIT))
     }
 
     /// Whether the one before is still being written.
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         let slot = self.shared.lock();
         slot.writing || slot.offered.is_some()
     }
 
     /// Has this state written; one that still waits is replaced by it.
-    pub fn offer(&self, checkpoint: Checkpoint) {
+    pub(crate) fn offer(&self, checkpoint: Checkpoint) {
         self.shared.lock().offered = Some(checkpoint);
         self.shared.filled.notify_one();
     }
 
     /// What became of the checkpoints so far.
-    pub fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Written {
         self.shared.lock().written.clone()
     }
 
     /// Returns when what was offered has been written.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         self.shared.lock().stop = true;
         self.shared.filled.notify_one();
         if self.thread.join().is_err() {

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::checkpoint::{CURRENT, Checkpoint, DAMAGED, NEW, PREVIOUS, Store as _};
-use super::metrics::catalogue::FamilyId;
-use super::state_dir::{StateDir, StateDirError, StateView};
+use crate::checkpoint::store::{StateDir, StateDirError, StateView};
+use crate::checkpoint::{CURRENT, Checkpoint, DAMAGED, NEW, PREVIOUS, Store as _};
+use crate::metrics::catalogue::FamilyId;
 
 /// Name under which a checkpoint is kept that somebody reset.
 const RESET: &str = "checkpoint.reset";
 
 /// Why there is nothing to see, or nothing was reset.
 #[derive(Debug)]
-pub enum ViewError {
+pub(super) enum ViewError {
     /// A file cannot be read or renamed.
     Io(PathBuf, io::Error),
     /// The state directory is in use, or cannot be used.
@@ -41,7 +41,7 @@ impl std::error::Error for ViewError {}
 /// # Errors
 ///
 /// If a file is there and cannot be read, or the output does not take it.
-pub fn show(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewError> {
+pub(super) fn show(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewError> {
     let view = StateView(state_dir.to_owned());
     let mut shown = false;
     for name in [CURRENT, NEW, PREVIOUS, DAMAGED, RESET] {
@@ -67,7 +67,7 @@ pub fn show(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewError> {
 /// # Errors
 ///
 /// If an exporter uses the directory, or a file cannot be renamed.
-pub fn reset(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewError> {
+pub(super) fn reset(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewError> {
     if !state_dir.exists() {
         let missing = io::Error::from(io::ErrorKind::NotFound);
         return Err(ViewError::Io(state_dir.to_owned(), missing));

@@ -8,8 +8,16 @@
 //! "etchackp"  version: u32  length: u64  crc32: u32  payload: postcard
 //! ```
 //!
-//! Numbers are little-endian; `length` and `crc32` are of the payload. Knows no follower and no thread: it is handed
-//! a state and a [`Store`].
+//! Numbers are little-endian; `length` and `crc32` are of the payload. This file knows no follower and no thread: it
+//! is handed a state and a [`Store`].
+//!
+//! # Layout
+//!
+//! * `store`: the state directory, its lock and its files.
+//! * `writer`: the thread that writes checkpoints.
+
+pub(crate) mod store;
+pub(crate) mod writer;
 
 use std::fmt;
 use std::io;
@@ -17,8 +25,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::follow::FollowRecord;
-use super::metrics::Record;
+use crate::follow::FollowRecord;
+use crate::metrics::Record;
 
 /// Name of the current checkpoint in the state directory.
 pub const CURRENT: &str = "checkpoint";

@@ -17,11 +17,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::config::Config;
-use super::log;
-use super::serve::Gate;
-use super::supervisor::Reloads;
-use super::watch::Watch;
+use crate::config::Config;
+use crate::log;
+use crate::publish::systemd::Reloads;
+use crate::serve::Gate;
+use crate::watch::Watch;
 use https::certificate::{self, Files};
 use https::names::Names;
 use https::self_signed::{self, Ensured, SelfSigned};
@@ -40,7 +40,7 @@ const READ_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What renewal says about itself.
 #[derive(Clone, Debug)]
-pub struct Health {
+pub(crate) struct Health {
     success: IntGaugeVec,
     keys: IntGauge,
 }
@@ -51,7 +51,7 @@ impl Health {
     /// # Errors
     ///
     /// When `registry` has metrics of these names already.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let success = IntGaugeVec::new(
             Opts::new(
                 "etcha_exporter_reload_success",
@@ -78,7 +78,7 @@ impl Health {
 /// # Errors
 ///
 /// If the self-signed certificate cannot be made or renewed.
-pub fn certificate_files(config: &Config) -> Result<Files, self_signed::Error> {
+pub(crate) fn certificate_files(config: &Config) -> Result<Files, self_signed::Error> {
     let mut files = match &config.tls {
         Some(tls) => Files {
             certificate: tls.certificate.clone(),
@@ -104,7 +104,7 @@ pub fn certificate_files(config: &Config) -> Result<Files, self_signed::Error> {
 }
 
 /// The file with which clients verify what a configuration serves.
-pub fn authority(config: &Config) -> PathBuf {
+pub(crate) fn authority(config: &Config) -> PathBuf {
     match &config.tls {
         Some(tls) => tls.certificate.clone(),
         None => SelfSigned::new(&config.state_dir).authority(),
@@ -112,7 +112,7 @@ pub fn authority(config: &Config) -> PathBuf {
 }
 
 /// Looks after what can change.
-pub struct Renewal {
+pub(crate) struct Renewal {
     /// As the process started: what else differs takes a restart.
     started: Config,
     /// The last one that could be used.
@@ -132,19 +132,19 @@ pub struct Renewal {
 }
 
 /// The running thread.
-pub struct Renewing {
+pub(crate) struct Renewing {
     asker: Asker,
     thread: JoinHandle<()>,
 }
 
 impl Renewing {
     /// What to ask it with.
-    pub fn asker(&self) -> Asker {
+    pub(crate) fn asker(&self) -> Asker {
         self.asker.clone()
     }
 
     /// Ends it, after a look that is under way; on a file system that hangs that takes as long.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.asker.order(&self.asker.stop);
         if self.thread.join().is_err() {
             tracing::error!("the renewal of keys and certificates ended with a panic");
@@ -154,7 +154,7 @@ impl Renewing {
 
 /// Asks for a look.
 #[derive(Clone)]
-pub struct Asker {
+pub(crate) struct Asker {
     asked: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,
@@ -162,7 +162,7 @@ pub struct Asker {
 
 impl Asker {
     /// Has everything read again, changed or not. Whoever asks before that is answered with it.
-    pub fn ask(&self) {
+    pub(crate) fn ask(&self) {
         self.order(&self.asked);
     }
 
@@ -189,7 +189,13 @@ type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Renewal {
     /// Looks after what began with `config`.
-    pub fn new(config: &Config, gate: Gate, tls: Option<Tls>, health: Health, reloads: Reloads) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        gate: Gate,
+        tls: Option<Tls>,
+        health: Health,
+        reloads: Reloads,
+    ) -> Self {
         let config = config.clone();
         let keys = config.access.keys.len() + config.access.users.len();
         health.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
@@ -214,7 +220,7 @@ impl Renewal {
     /// # Errors
     ///
     /// If the operating system has no thread to give.
-    pub fn start(self) -> io::Result<Renewing> {
+    pub(crate) fn start(self) -> io::Result<Renewing> {
         let (wake, woken) = sync_channel(1);
         let asker = Asker { asked: Arc::default(), stop: Arc::default(), wake };
         let orders = asker.clone();

@@ -1,15 +1,19 @@
 //! What the program was asked to do, done: each task, and the one place where an error that ends it is printed.
 
+mod checkpoint;
+mod demo;
+mod render;
+
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::config::{Invocation, Task};
-use super::metrics::Limits;
-use super::metrics::labels::LabelLimit;
-use super::render::Render;
-use super::run::{self, Hangup};
-use super::{checkpoint_view, demo, log};
+use crate::config::{Invocation, Task};
+use crate::log;
+use crate::metrics::Limits;
+use crate::metrics::labels::LabelLimit;
+use crate::run::{self, Hangup};
+use render::Render;
 use terminal::documents;
 
 /// Does it, and says how the process shall exit.
@@ -29,12 +33,12 @@ pub fn run(invocation: Invocation) -> ExitCode {
             render(&Render { files, limits: Limits { series: limits.max_series, label }, bounds })
         }
         Task::Demo { listen } => ended(demo::demo(listen, log)),
-        Task::ShowCheckpoint { state_dir } => ended(checkpoint_view::show(&state_dir, &mut Printed)),
+        Task::ShowCheckpoint { state_dir } => ended(checkpoint::show(&state_dir, &mut Printed)),
         Task::Documents { command, directory } => ended(
             documents::write(*command, &directory)
                 .map_err(|error| format!("{}: {error}", directory.display())),
         ),
-        Task::ResetCheckpoint { state_dir } => ended(checkpoint_view::reset(&state_dir, &mut Printed)),
+        Task::ResetCheckpoint { state_dir } => ended(checkpoint::reset(&state_dir, &mut Printed)),
     }
 }
 

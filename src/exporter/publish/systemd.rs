@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use sd_notify::{NotifyState, notify};
 
-use super::follow::tail::Moment;
-use super::published::Snapshot;
+use super::state::Snapshot;
+use crate::follow::tail::Moment;
 
 /// Time that a start may take from each word about its progress to the next, in microseconds.
 const START_EXTENSION: u32 = 30_000_000;
@@ -21,7 +21,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Tells the service manager how the follower is.
 #[derive(Debug)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     /// Present if a watchdog waits: how often it is to hear of us, and when it did.
     watchdog: Option<(Duration, Instant)>,
     ready: Arc<AtomicBool>,
@@ -30,19 +30,19 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// The service manager of this process, if it has one.
-    pub fn of_process() -> Supervisor {
+    pub(crate) fn of_process() -> Supervisor {
         // Half of the limit, as systemd's manual asks for.
         let watchdog = sd_notify::watchdog_enabled().map(|limit| (limit / 2, Instant::now()));
         Supervisor { watchdog, ready: Arc::default(), status_told: None }
     }
 
     /// How often at least the follower has to show something, if a watchdog waits.
-    pub fn interval(&self) -> Option<Duration> {
+    pub(crate) fn interval(&self) -> Option<Duration> {
         self.watchdog.map(|(interval, _)| interval)
     }
 
     /// For whoever reads the configuration again.
-    pub fn reloads(&self) -> Reloads {
+    pub(crate) fn reloads(&self) -> Reloads {
         Reloads { ready: Arc::clone(&self.ready) }
     }
 
@@ -75,7 +75,7 @@ impl Supervisor {
 
 /// Tells the service manager of reloads.
 #[derive(Clone, Debug, Default)]
-pub struct Reloads {
+pub(crate) struct Reloads {
     /// Whether readiness was told: until then nobody but the follower may say the word that also ends a reload.
     ready: Arc<AtomicBool>,
 }
