@@ -27,3 +27,4 @@ mod rules;
 mod serving;
 mod supervisor;
 mod textfile;
+mod walls;
