@@ -1,9 +1,6 @@
 //! The metrics as a file for node_exporter's textfile collector: for hosts where no port may be opened. Written as a
 //! whole or not at all, when something changed, and now and then so that its age says that somebody is alive.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,7 +77,7 @@ impl Textfile {
         }
         let mut text = Vec::new();
         exposition::textfile(&latest, &self.registry.gather(), &mut text);
-        match replace(&self.path, &text) {
+        match terminal::replace::file(&self.path, MODE, &text) {
             Ok(()) => {
                 self.writes.inc();
                 self.written_at.set(jiff::Timestamp::now().as_second());
@@ -124,23 +121,13 @@ fn same(a: &Snapshot, b: &Snapshot) -> bool {
         && (a.caught_up, a.watching) == (b.caught_up, b.watching)
 }
 
-/// Puts a file in the place of another. Its temporary name does not end as the collector wants it.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::Builder::new().prefix(".etcha-exporter-").suffix(".tmp").tempfile_in(directory)?;
-    file.write_all(text)?;
-    // Set outright: the mask of the process would take the others' right away.
-    fs::set_permissions(file.path(), Permissions::from_mode(MODE))?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn rig(path: &Path) -> Textfile {
         Textfile::new(path, Published::default(), &Registry::new()).unwrap()

@@ -10,7 +10,7 @@ use journal_schema::{Event, Reason, Record};
 
 use crate::Failure;
 use crate::input::{Progress, open, unreadable};
-use crate::printable::counted;
+use crate::quantity::counted;
 use crate::sequence::{Sequences, Verdict};
 
 /// Bad lines shown without `--all`: enough to see a pattern, few enough for a screen.

@@ -7,7 +7,7 @@ mod check;
 mod documents;
 mod environment;
 mod input;
-mod printable;
+mod quantity;
 mod report;
 mod schema;
 mod sequence;

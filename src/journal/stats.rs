@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use terminal::printable::{line as label, short};
 
 use crate::Failure;
 use crate::input::{Progress, open, unreadable};
-use crate::printable::{counted, label, seconds, short};
+use crate::quantity::{counted, seconds};
 use crate::report::{End, Report, Session};
 use crate::summary::Summary;
 use crate::table::{Table, bar, columns};
@@ -245,7 +246,7 @@ impl<W: Write> Page<'_, W> {
                 shell.seconds.map_or(String::new(), seconds),
                 short(&shell.source, LABEL_WIDTH),
                 short(&shell.public_key, LABEL_WIDTH),
-                label(&shell.remote_addr),
+                label(&shell.remote_addr).into_owned(),
                 end_of(shell),
             ]);
         }

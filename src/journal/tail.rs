@@ -17,9 +17,9 @@ use jiff::tz::TimeZone;
 use journal_schema::compressed::Compression;
 use journal_schema::{Event, Line, Mode, Reader, Record};
 
+use crate::Failure;
 use crate::input::unreadable;
 use crate::view::View;
-use crate::{Failure, printable};
 
 /// Time between two looks at the journal: short enough to feel immediate, long enough to cost nothing.
 const POLL: Duration = Duration::from_millis(200);
@@ -162,7 +162,7 @@ impl Pane<'_> {
             Ok(_) if self.arguments.json => {
                 // It was decoded, so it is text.
                 let text = std::str::from_utf8(record.text).unwrap_or_default();
-                Some(printable::json(text.trim_ascii()))
+                Some(terminal::printable::json(text.trim_ascii()).into_owned())
             }
             Ok(line) => Some(self.view.line(line)),
             Err(_) if self.arguments.filters() || self.arguments.json => None,

@@ -6,8 +6,9 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use journal_schema::{Command, Engine, EngineState, Event, Line, Mode, Rejected, Shell, ShellState, Source};
+use terminal::printable::{line as label, short};
 
-use crate::printable::{label, seconds, short};
+use crate::quantity::seconds;
 
 /// Widest that the column of Sources grows.
 const SOURCE_WIDTH: usize = 24;
