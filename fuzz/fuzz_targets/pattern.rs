@@ -2,7 +2,7 @@
 //! from itself.
 #![no_main]
 
-use engine::diff::removals;
+use engine::pattern::diff::removals;
 use engine::pattern::Pattern;
 use libfuzzer_sys::fuzz_target;
 

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use engine::key::{self, Algorithm, SigningKey, VerifyKey};
-use engine::token::{sign, verify};
+use engine::wire::key::{self, Algorithm, SigningKey, VerifyKey};
+use engine::wire::token::{sign, verify};
 use libfuzzer_sys::fuzz_target;
 
 static KEYS: LazyLock<(SigningKey, VerifyKey)> = LazyLock::new(|| {

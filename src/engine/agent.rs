@@ -2,6 +2,18 @@
 //! over the network, until the end is asked for.
 //!
 //! One thread for each Source with a schedule. They mostly sleep, and a run is a sequence of processes to wait for.
+//!
+//! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
+//! * [`listen`]: what others may ask for over HTTPS; [`shell`]: terminals that they may type into.
+//! * [`pull`]: signed Patterns that are fetched.
+//! * [`record`]: what was done, as events in the journal, the only file that names them.
+
+pub mod listen;
+mod pull;
+pub mod record;
+pub mod shell;
+pub mod source;
+pub mod state;
 
 use std::fmt;
 use std::io;
@@ -10,16 +22,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::config::Config;
-use super::listen::{ListenError, Listener};
-use super::record::{Journal, Trigger};
-use super::source::{Outcome, Sources};
-use super::state::StateDir;
-use super::stop::{self, Stop, Stopper};
+use crate::agent::listen::{ListenError, Listener};
+use crate::agent::record::{Journal, Trigger};
+use crate::agent::source::{Outcome, Sources};
+use crate::agent::state::StateDir;
+use crate::config::Config;
+use crate::stop::{self, Stop};
 
 /// Why the engine could not start.
 #[derive(Debug)]
@@ -64,7 +74,7 @@ pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
         .map_err(|error| AgentError::State(config.state_dir.clone(), error))?;
     // Bound before anything runs: an engine that cannot listen, perhaps because another one does, changes nothing.
     let listener = if once { None } else { Listener::open(&config).map_err(AgentError::Listen)? };
-    let (stopper, stop) = on_signals().map_err(AgentError::System)?;
+    let (stopper, stop) = stop::on_signals().map_err(AgentError::System)?;
     let journal = match config.journal.take() {
         Some(journal) => Journal::new(journal.path, journal.options),
         None => {
@@ -145,43 +155,4 @@ fn random_delay(below: Duration) -> io::Result<Duration> {
         Some(seconds) => Ok(Duration::from_secs(seconds)),
         None => Ok(Duration::ZERO),
     }
-}
-
-/// A wish to stop that comes with the first SIGTERM, SIGINT or SIGHUP, or with whoever else asks.
-///
-/// A SIGHUP that this process was started to ignore, as by `nohup`, is no wish. It is caught all the same: what is
-/// ignored would be ignored by scripts and shells, too, and a shell ends by being hung up on.
-///
-/// # Errors
-///
-/// The system gives no pipe, thread or signal.
-pub fn on_signals() -> io::Result<(Stopper, Stop)> {
-    let (stopper, stop) = stop::pair()?;
-    let by_signal = stopper.clone();
-    let outlives_hangup = ignores_hangup();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let signals = {
-        let _entered = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let (mut terminate, mut interrupt, mut hangup) = signals;
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hangup.recv(), if !outlives_hangup => {}
-            }
-        });
-        by_signal.ask();
-    })?;
-    Ok((stopper, stop))
-}
-
-/// Whether this process ignores SIGHUP now, as far as the system tells.
-fn ignores_hangup() -> bool {
-    let status = procfs::process::Process::myself().and_then(|process| process.status());
-    // A bit for each signal, from 1 on.
-    let bit = 1 << (Signal::HUP.as_raw() - 1);
-    status.is_ok_and(|status| status.sigign & bit != 0)
 }

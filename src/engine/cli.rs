@@ -10,18 +10,18 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use serde_json::{Map, json};
 
-use super::agent;
-use super::build;
-use super::config::Config;
-use super::config::layers::Layers;
-use super::exec::process::Limits;
-use super::key::{self, Algorithm, VerifyKey};
-use super::local::{self, Local};
-use super::program::{self, View};
-use super::push::{self, Push};
-use super::report;
-use super::state;
-use super::token;
+use crate::agent;
+use crate::config::Config;
+use crate::config::layers::Layers;
+use crate::exec::process::Limits;
+use crate::operator::build;
+use crate::operator::local::{self, Local};
+use crate::operator::push::{self, Push};
+use crate::operator::report;
+use crate::program::{self, View};
+use crate::stop;
+use crate::wire::key::{self, Algorithm, VerifyKey};
+use crate::wire::token;
 use terminal::documents;
 
 /// Shown below the list of commands.
@@ -229,7 +229,7 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
         Task::Render { argument, source } => render(&config, argument, source),
         Task::Build { path, destination } => {
             let mut stdout = io::stdout().lock();
-            let mut report = |step: &super::run::Step<'_>| {
+            let mut report = |step: &crate::run::Step<'_>| {
                 // Whether anybody reads it does not matter to the build.
                 let _ = report::step(&mut stdout, step, false);
             };
@@ -270,7 +270,7 @@ fn render(config: &Config, argument: &str, source: &str) -> Result<bool, Said> {
 
 /// A token that one of the configured keys verifies, whatever Source it is for.
 fn verified(config: &Config, path: &Path) -> Result<(String, token::Verified), Said> {
-    let text = state::read_token(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = token::read_token(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let of_sources = config.sources.values().flat_map(|source| &source.verify_keys);
     let keys: Vec<VerifyKey> = config.verify_keys.iter().chain(of_sources).cloned().collect();
     match token::verify(&text, &keys, program::now()) {
@@ -300,7 +300,7 @@ fn print(text: &str) -> Result<bool, Said> {
 /// For work that ends by itself, or with Ctrl-C.
 fn limits() -> Result<Limits, Said> {
     // The signals' own stopper lives as long as they are waited for.
-    let (_, stop) = agent::on_signals().map_err(said)?;
+    let (_, stop) = stop::on_signals().map_err(said)?;
     Ok(Limits { deadline: None, stop })
 }
 

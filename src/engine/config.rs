@@ -5,6 +5,7 @@
 //! have is an error, because a setting that is silently not there may be the one that somebody relies on.
 
 pub mod layers;
+pub mod place;
 pub mod server;
 pub mod targets;
 
@@ -17,13 +18,13 @@ use journal_schema::{Options, Sync};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::client::Trust;
-use super::exec::{Exec, Overrides};
-use super::fields::{Fields, Wrong};
-use super::jsonnet::JsonnetError;
-use super::key::{SigningKey, VerifyKey};
-use super::pattern::Pattern;
-use super::pull::Place;
+use crate::exec::{Exec, Overrides};
+use crate::fields::{Fields, Wrong};
+use crate::jsonnet::JsonnetError;
+use crate::pattern::Pattern;
+use crate::wire::client::Trust;
+use crate::wire::key::{SigningKey, VerifyKey};
+use place::Place;
 pub use server::ServerConfig;
 pub use targets::Target;
 

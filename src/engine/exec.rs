@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, Wrong};
+use crate::fields::{Fields, Wrong};
 
 /// What runs a script, unless told otherwise: Bash that stops at the first failure, in a pipe too.
 pub const DEFAULT_COMMAND: &str = "/usr/bin/bash -e -o pipefail -c";

@@ -2,20 +2,20 @@
 //!
 //! # Layout
 //!
-//! * [`cli`]: what is asked for. It is done by [`agent`], the engine as a process; [`local`], a run for a person;
-//!   [`build`], a signed token; [`push`], patterns for other engines.
-//! * [`config`]: file, environment and flags, as one configuration.
-//! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
-//! * [`listen`]: what others may ask for over HTTPS; [`client`]: what this engine asks others for.
-//! * [`shell`]: terminals that others may type into, and the client to do so.
-//! * [`pull`]: where signed Patterns are fetched.
-//! * [`token`], [`key`]: signed Patterns, and the keys they are verified with.
+//! Three wings, each over those below, and over a common ground:
+//!
+//! * [`operator`]: who asks: a push, a shell on another engine, a run for a person, a build.
+//! * [`agent`]: who does: the engine as a process.
+//! * [`wire`]: what travels between them. `operator` and `agent` never see each other; a test below says so.
+//!
 //! * [`program`], [`jsonnet`]: how a program is rendered and what it sees.
-//! * [`pattern`], [`command`]: what is to be done, decoded from JSON by [`fields`] and checked.
-//! * [`run`]: lists of Commands, one step after the other; [`diff`]: what a new Pattern takes away.
+//! * [`pattern`]: what is to be done, decoded from JSON by [`fields`] and checked.
+//! * [`run`]: lists of Commands, one step after the other.
 //! * [`exec`]: how a script becomes a process, and how that ends.
-//! * [`record`]: what was done, as events in the journal, the only file that names them; [`report`]: the same for people.
-//! * [`stop`]: the wish that all work ends.
+//! * [`config`]: file, environment and flags, as one configuration.
+//! * [`files`]: files that are written whole. [`stop`]: the wish that all work ends.
+//!
+//! [`cli`] is what is asked for on a command line.
 //!
 //! # What was decided
 //!
@@ -64,27 +64,60 @@
 //! environment that begin with no section's name are left alone.
 
 pub mod agent;
-pub mod build;
 pub mod cli;
-pub mod client;
-pub mod command;
 pub mod config;
-pub mod diff;
 pub mod exec;
 pub mod fields;
+pub mod files;
 pub mod jsonnet;
-pub mod key;
-pub mod listen;
-pub mod local;
+pub mod operator;
 pub mod pattern;
 pub mod program;
-pub mod pull;
-pub mod push;
-pub mod record;
-pub mod report;
 pub mod run;
-pub mod shell;
-pub mod source;
-pub mod state;
 pub mod stop;
-pub mod token;
+pub mod wire;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// The sources of a module and of all that is in it.
+    fn sources(module: &str) -> Vec<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut files = vec![root.join(format!("{module}.rs"))];
+        let mut directories: Vec<_> =
+            Some(root.join(module)).filter(|path| path.is_dir()).into_iter().collect();
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { directories.push(path) } else { files.push(path) }
+            }
+        }
+        files
+    }
+
+    #[test]
+    fn no_wing_sees_one_that_it_does_not_stand_on() {
+        let ground = ["config", "exec", "fields", "files", "jsonnet", "pattern", "program", "run", "stop"];
+        let mut forbidden = vec![
+            ("operator", vec!["agent", "cli"]),
+            ("agent", vec!["operator", "cli"]),
+            ("wire", vec!["operator", "agent", "cli"]),
+        ];
+        forbidden.extend(ground.map(|module| (module, vec!["operator", "agent", "cli"])));
+        for (module, others) in forbidden {
+            for path in sources(module) {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                for (other, line) in
+                    others.iter().flat_map(|other| code.clone().map(move |line| (other, line)))
+                {
+                    assert!(!line.contains(&format!("crate::{other}")), "{}: {line}", path.display());
+                }
+            }
+        }
+    }
+}

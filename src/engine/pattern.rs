@@ -1,12 +1,17 @@
 //! A rendered Pattern: what to run, how, and what goes into its token. Where the JSON comes from is not its matter.
+//!
+//! * [`command`]: a Command of it; [`diff`]: what a new Pattern takes away.
+
+pub mod command;
+pub mod diff;
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::command::{self, Command};
-use super::exec::Overrides;
-use super::fields::{Fields, Wrong};
+use crate::exec::Overrides;
+use crate::fields::{Fields, Wrong};
+use command::Command;
 
 /// Where `build` puts the token, unless told otherwise.
 pub const DEFAULT_BUILD_OUTPUT: &str = "etcha.jwt";

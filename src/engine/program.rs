@@ -6,12 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::config::Config;
-use super::exec::Exec;
-use super::fields::Wrong;
-use super::jsonnet::{self, Imports, JsonnetError, Natives};
-use super::pattern::Pattern;
-use super::token::Claims;
+use crate::config::Config;
+use crate::exec::Exec;
+use crate::fields::Wrong;
+use crate::jsonnet::{self, Imports, JsonnetError, Natives};
+use crate::pattern::Pattern;
+use crate::wire::token::Claims;
 
 /// Why there is no Pattern.
 #[derive(Debug)]

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 
-use super::command::{Body, Command, Scripts, Target};
-use super::exec::Exec;
-use super::exec::process::{self, Ending, Finished, Limits};
+use crate::exec::Exec;
+use crate::exec::process::{self, Ending, Finished, Limits};
+use crate::pattern::command::{Body, Command, Scripts, Target};
 pub use parents::Parents;
 pub use summary::{Failure, Output, Summary};
 use variables::Variables;

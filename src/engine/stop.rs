@@ -4,9 +4,12 @@
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Asks for the end; at the latest when the last of them is dropped.
 #[derive(Clone, Debug)]
@@ -68,6 +71,45 @@ impl Stop {
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
     }
+}
+
+/// A wish to stop that comes with the first SIGTERM, SIGINT or SIGHUP, or with whoever else asks.
+///
+/// A SIGHUP that this process was started to ignore, as by `nohup`, is no wish. It is caught all the same: what is
+/// ignored would be ignored by scripts and shells, too, and a shell ends by being hung up on.
+///
+/// # Errors
+///
+/// The system gives no pipe, thread or signal.
+pub fn on_signals() -> io::Result<(Stopper, Stop)> {
+    let (stopper, stop) = pair()?;
+    let by_signal = stopper.clone();
+    let outlives_hangup = ignores_hangup();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let signals = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let (mut terminate, mut interrupt, mut hangup) = signals;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hangup.recv(), if !outlives_hangup => {}
+            }
+        });
+        by_signal.ask();
+    })?;
+    Ok((stopper, stop))
+}
+
+/// Whether this process ignores SIGHUP now, as far as the system tells.
+fn ignores_hangup() -> bool {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    // A bit for each signal, from 1 on.
+    let bit = 1 << (Signal::HUP.as_raw() - 1);
+    status.is_ok_and(|status| status.sigign & bit != 0)
 }
 
 #[cfg(test)]

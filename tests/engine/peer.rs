@@ -8,9 +8,11 @@ use std::{
 
 use engine::{
     jsonnet::Imports,
-    key::{self, Algorithm, SigningKey},
     program,
-    token::{self, Claims},
+    wire::{
+        key::{self, Algorithm, SigningKey},
+        token::{self, Claims},
+    },
 };
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use engine::{jsonnet::Imports, token::Claims};
+use engine::{jsonnet::Imports, wire::token::Claims};
 use serde_json::json;
 
 use super::{

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Said;
-use crate::client::{Client, Server};
 use crate::config::{Config, Target};
-use crate::listen::routes::segment;
-use crate::push::host;
-use crate::shell::client::{Door, shell};
+use crate::operator::push::host;
+use crate::operator::shell::{Door, shell};
+use crate::wire::client::{Client, Server};
+use crate::wire::paths::segment;
 
 /// The exit status for everything that is not the shell's own end.
 pub(super) const OWN_FAILURE: u8 = 255;

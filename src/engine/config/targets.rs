@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::client::Trust;
 use crate::fields::{Fields, Wrong};
+use crate::wire::client::Trust;
 
 /// Where an engine listens unless told otherwise.
 pub const DEFAULT_PORT: u16 = 4001;

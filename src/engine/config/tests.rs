@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::layers::Layers;
 use super::*;
-use crate::key::{Algorithm, generate};
+use crate::wire::key::{Algorithm, generate};
 
 fn wrong(value: Value) -> String {
     ConfigError::Wrong(Config::read(value).unwrap_err()).to_string()

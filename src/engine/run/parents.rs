@@ -1,6 +1,6 @@
 //! The groups around a Command: as people see them, and as a label.
 
-use crate::command::SEPARATOR;
+use crate::pattern::command::SEPARATOR;
 
 /// The groups around a Command. Each list has its own: what one group adds, the next one beside it does not see.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Parents, Phase};
-use crate::command::Command;
 use crate::exec::process::{Ending, Finished};
+use crate::pattern::command::Command;
 
 /// Output of scripts that one run keeps, in bytes: ten thousand Commands that talk must not fill the memory.
 pub(super) const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;

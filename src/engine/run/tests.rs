@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::command;
 use crate::exec::Exec;
+use crate::pattern::command;
 use crate::stop::{self, Stopper};
 
 /// A list of Commands in a directory of their own, and what came of running it.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Phase;
-use crate::command::Scripts;
+use crate::pattern::command::Scripts;
 
 /// Longest value in bytes. The system takes 128 KiB for name and value together, and then starts nothing any more.
 const MAX_VALUE_BYTES: usize = 96 * 1024;

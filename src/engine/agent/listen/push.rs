@@ -1,0 +1,120 @@
+//! `POST /etcha/v1/push/{source}`: the body is a token; `?check` asks only, `?filter=` leaves Commands out. The answer is
+//! what changed, as JSON; 500 with the same if it failed.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use regex::Regex;
+use tokio::sync::oneshot;
+
+use super::Site;
+use super::answer::{self, Answer};
+use super::bodies::{Held, Unread};
+use super::site::broken;
+use crate::agent::source::NoTurn;
+use crate::agent::source::push::Push;
+use crate::wire::push::PushResult;
+use crate::wire::token;
+use https::Peer;
+
+/// Answers a push to the Source `name`.
+pub(super) async fn answer(
+    site: &Arc<Site>,
+    peer: Option<&Peer>,
+    name: &str,
+    query: &str,
+    body: Incoming,
+) -> Answer {
+    let Held { bytes, room } = match site.bodies.read(body, token::MAX_BYTES).await {
+        Ok(held) => held,
+        Err(Unread::NoRoom) => return answer::busy(),
+        Err(unread) => return site.refuse(peer, name, unread.why()),
+    };
+    let source = name.to_owned();
+    let verified = site.verify(move |sources| match String::from_utf8(bytes) {
+        Ok(text) => sources.verify_push(&source, &text).map_err(|why| why.to_string()),
+        Err(_) => Err("the token is no text".to_owned()),
+    });
+    let token = match verified.await {
+        Ok(Ok(token)) => token,
+        Ok(Err(why)) => return site.refuse(peer, name, &why),
+        Err(answer) => return answer,
+    };
+    if let Some(peer) = peer {
+        // Whoever has a key is the last to make room for others.
+        peer.vouch();
+    }
+    let Ok((check, filter)) = wishes(query) else { return answer::empty(StatusCode::BAD_REQUEST) };
+    let remote_addr = peer.map(|peer| peer.address().ip().to_string()).unwrap_or_default();
+    tracing::info!(source = name, client = remote_addr, key = token.key_id(), check, "push");
+    let push = Push { source: name.to_owned(), token, check, filter, remote_addr };
+    let through = match site.pass(name, site.sources.config().timeout_push).await {
+        Ok(through) => through,
+        Err(answer) => return answer,
+    };
+    let (send, receive) = oneshot::channel();
+    let sources = Arc::clone(&site.sources);
+    tokio::task::spawn_blocking(move || {
+        let _held = (room, through);
+        // Whoever pushed may be gone.
+        sources.push(push, |result| drop(send.send(result)));
+    });
+    match receive.await {
+        Ok(Ok(result)) => told(&result),
+        Ok(Err(NoTurn)) => answer::busy(),
+        Err(_) => broken(),
+    }
+}
+
+/// What the query asks for.
+fn wishes(query: &str) -> Result<(bool, Option<Regex>), regex::Error> {
+    let (mut check, mut filter) = (false, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "check" => check = true,
+            "filter" if !value.is_empty() => filter = Some(Regex::new(&value)?),
+            _ => {}
+        }
+    }
+    Ok((check, filter))
+}
+
+fn told(result: &PushResult) -> Answer {
+    let status = if result.err.is_empty() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    match serde_json::to_vec_pretty(result) {
+        Ok(json) => answer::with_body(status, HeaderValue::from_static("application/json"), json),
+        Err(_) => broken(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_query_asks_by_presence_and_filters_by_expression() {
+        let read = |query| wishes(query).map(|(check, filter)| (check, filter.map(|it| it.to_string())));
+        assert_eq!(read("").unwrap(), (false, None));
+        assert_eq!(read("check").unwrap(), (true, None));
+        assert_eq!(read("filter=web+%3E+a.*&check=").unwrap(), (true, Some("web > a.*".to_owned())));
+        assert_eq!(read("filter=&other=1").unwrap(), (false, None));
+        assert!(read("filter=(").is_err());
+    }
+
+    #[test]
+    fn what_came_of_it_has_the_names_that_clients_know() {
+        let result = PushResult { changed_ids: Some(vec!["a".to_owned()]), ..PushResult::default() };
+        let json = serde_json::to_value(&result).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "changedIDs": ["a"], "changedOutputs": null, "err": "", "exit": false,
+                "removedIDs": null, "removedOutputs": null
+            })
+        );
+    }
+}

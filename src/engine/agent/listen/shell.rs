@@ -1,0 +1,61 @@
+//! `POST /etcha/v1/shell/{source}`: the body is a token. One without a session opens a shell, whose lines are the answer
+//! for as long as it lives; one with a session brings input, and is answered when the terminal has taken it.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use super::Site;
+use super::answer::{self, Answer};
+use super::bodies::{Held, Unread};
+use crate::agent::shell::{self, Asked, Lines, Refused};
+use crate::wire::shell::MAX_BYTES;
+use https::Peer;
+
+/// Answers a request for a shell of the Source `name`.
+pub(super) async fn answer(site: &Arc<Site>, peer: Option<&Peer>, name: &str, body: Incoming) -> Answer {
+    let Held { bytes, room } = match site.bodies.read(body, MAX_BYTES).await {
+        Ok(held) => held,
+        Err(Unread::NoRoom) => return answer::busy(),
+        Err(unread) => return site.refuse(peer, name, unread.why()),
+    };
+    let source = name.to_owned();
+    let verified = site.verify(move |sources| {
+        let _held = room;
+        let text = String::from_utf8(bytes).map_err(|_| "the token is no text".to_owned())?;
+        Asked::verify(sources.config(), &source, &text)
+    });
+    let asked = match verified.await {
+        Ok(Ok(asked)) => asked,
+        Ok(Err(why)) => return site.refuse(peer, name, &why),
+        Err(answer) => return answer,
+    };
+    let Some(peer) = peer else { return site.refuse(None, name, "the client has no address") };
+    // Whoever has a key is the last to make room for others.
+    peer.vouch();
+    match site.shells.answer(asked, peer.address().ip()).await {
+        Ok(shell::Answer::Opened(lines)) => stream(lines),
+        Ok(shell::Answer::Taken) => answer::empty(StatusCode::OK),
+        Err(Refused::NotFound(why)) => site.refuse(Some(peer), name, &why),
+        Err(refused @ Refused::TooMany) => in_words(StatusCode::TOO_MANY_REQUESTS, &refused),
+        Err(refused @ Refused::Busy) => in_words(StatusCode::SERVICE_UNAVAILABLE, &refused),
+        Err(refused @ Refused::NotStarted(_)) => in_words(StatusCode::INTERNAL_SERVER_ERROR, &refused),
+    }
+}
+
+/// For somebody with a key.
+fn in_words(status: StatusCode, refused: &Refused) -> Answer {
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer::with_body(status, kind, format!("{refused}\n"))
+}
+
+fn stream(lines: Lines) -> Answer {
+    let mut answer = Response::new(lines.boxed_unsync());
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    answer
+}

@@ -1,0 +1,348 @@
+//! Shells: who may open one, and which are open. A session belongs to its Source and to the key that opened it; nobody
+//! else can type into it, or find out that it exists.
+//!
+//! What a client asks for and what comes back is in [`crate::wire`].
+//!
+//! * `terminal`: a process on a terminal of its own; `session`: its life.
+//!
+//! Knows nothing of HTTP but the type of a body: addresses, methods and the answers to what is refused are the
+//! listener's matter.
+
+mod session;
+mod terminal;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Bytes, Frame};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
+
+use self::session::{Input, Reason, Session};
+use crate::agent::record::Visit;
+use crate::agent::source::Sources;
+use crate::agent::source::events::{Cause, System};
+use crate::config::Config;
+use crate::exec::Exec;
+use crate::program;
+use crate::wire::key::VerifyKey;
+use crate::wire::shell::Request;
+
+/// Sessions at once. Each holds a terminal, a thread, a task and the memory of its processes.
+pub const MAX_SESSIONS: usize = 64;
+
+/// Sessions at once from one address, so that nobody takes them all.
+pub const MAX_SESSIONS_PER_ADDRESS: usize = 16;
+
+/// Openings whose events run at once. Each needs a thread, for as long as those who receive them run.
+const EVENTS: usize = 4;
+
+/// The shells of an engine. Clones are the same.
+#[derive(Clone)]
+pub struct Shells {
+    sources: Arc<Sources>,
+    state: Arc<watch::Sender<State>>,
+    /// Held while an event runs.
+    events: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct State {
+    /// No session opens any more, and those that are open end.
+    stopping: bool,
+    /// An address for each session that is opening, open or ending.
+    places: Vec<IpAddr>,
+    open: BTreeMap<String, Arc<Open>>,
+}
+
+/// What is known of a session that is open.
+struct Open {
+    source: String,
+    key: VerifyKey,
+    input: Input,
+}
+
+/// A request that is to be trusted.
+#[derive(Debug)]
+pub struct Asked {
+    source: String,
+    key: VerifyKey,
+    exec: Exec,
+    request: Request,
+}
+
+impl Asked {
+    /// The request `token` for the Source `name`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such shell, or the token is not to be trusted. Says which.
+    pub fn verify(config: &Config, name: &str, token: &str) -> Result<Asked, String> {
+        let source = config.sources.get(name).ok_or("there is no such source")?;
+        let shell = source.shell.as_ref().ok_or("the source has no shell")?;
+        let keys = config.keys_of(source);
+        let verified = Request::verify(token, &keys, program::now());
+        let (request, key) = verified.map_err(|why| format!("the token {why}"))?;
+        let exec = config.exec.with(&source.exec).with(shell);
+        Ok(Asked { source: name.to_owned(), key: key.clone(), exec, request })
+    }
+
+    /// Id of the key that verified it; empty if it has none.
+    pub fn key_id(&self) -> &str {
+        self.key.id()
+    }
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// A session was opened. Its lines follow.
+    Opened(Lines),
+    /// The session has got its input.
+    Taken,
+}
+
+/// Why a request is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such session for whoever asks, or none any more. Says which, for the log.
+    NotFound(String),
+    /// There are [`MAX_SESSIONS_PER_ADDRESS`] from the same address.
+    TooMany,
+    /// There are [`MAX_SESSIONS`], or the engine stops.
+    Busy,
+    /// The shell does not start. Says why.
+    NotStarted(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::NotFound(why) => out.write_str(why),
+            Refused::TooMany => {
+                write!(out, "{MAX_SESSIONS_PER_ADDRESS} shells are open from this address; close one")
+            }
+            Refused::Busy => write!(out, "no further shell can be opened now"),
+            Refused::NotStarted(why) => write!(out, "the shell does not start: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The lines of a session, as the body of an answer. Dropping it says that the client is gone.
+#[derive(Debug)]
+pub struct Lines(mpsc::Receiver<Bytes>);
+
+impl Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}
+
+impl Shells {
+    /// The shells that `sources` allow. None is open.
+    pub fn new(sources: Arc<Sources>) -> Shells {
+        Shells { sources, state: Arc::default(), events: Arc::new(Semaphore::new(EVENTS)) }
+    }
+
+    /// Does what is asked for, from `address`. Needs a tokio runtime with time and I/O.
+    ///
+    /// Input is answered once the terminal has taken it. A session that opens is in the journal before this returns.
+    ///
+    /// # Errors
+    ///
+    /// It is refused, and nothing has happened.
+    pub async fn answer(&self, asked: Asked, address: IpAddr) -> Result<Answer, Refused> {
+        match &asked.request.session {
+            Some(session) => self.input(session, &asked).await,
+            None => self.open(asked, address).await.map(Answer::Opened),
+        }
+    }
+
+    /// Ends all sessions and opens no further one.
+    pub fn stop(&self) {
+        self.state.send_modify(|state| state.stopping = true);
+    }
+
+    /// Completes when no session is left and all are in the journal as closed. After [`Shells::stop`] that is soon.
+    pub async fn ended(&self) {
+        // It fails only without a sender, and here is one.
+        let _ = self.state.subscribe().wait_for(|state| state.places.is_empty()).await;
+    }
+
+    async fn input(&self, session: &str, asked: &Asked) -> Result<Answer, Refused> {
+        let gone = |why: &str| Err(Refused::NotFound(why.to_owned()));
+        let open = self.state.borrow().open.get(session).cloned();
+        let Some(open) = open.filter(|open| open.source == asked.source && open.key == asked.key) else {
+            return gone("this key has no such shell here");
+        };
+        match open.input.write(asked.request.size, &asked.request.input).await {
+            Ok(true) => Ok(Answer::Taken),
+            Ok(false) => gone("the shell is over"),
+            Err(error) => gone(&format!("the terminal takes nothing: {error}")),
+        }
+    }
+
+    async fn open(&self, asked: Asked, address: IpAddr) -> Result<Lines, Refused> {
+        let place = Place::take(&self.state, address)?;
+        let visit = Visit {
+            source: asked.source.clone(),
+            session: new_id().map_err(|error| Refused::NotStarted(error.to_string()))?,
+            public_key: asked.key.id().to_owned(),
+            remote_addr: address.to_string(),
+        };
+        // A task of its own, so that nothing is left undone if this future is dropped.
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(self.clone().live(asked, visit, place, tell));
+        told.await.unwrap_or(Err(Refused::Busy))
+    }
+
+    /// Opens a session, tells how that went once it is recorded, and lives it to its end.
+    async fn live(
+        self,
+        asked: Asked,
+        visit: Visit,
+        place: Place,
+        tell: oneshot::Sender<Result<Lines, Refused>>,
+    ) {
+        let variables = BTreeMap::from([("ETCHA_SOURCE_NAME".to_owned(), visit.source.clone())]);
+        let Asked { key, exec, request, .. } = asked;
+        let started = spawn_blocking(move || terminal::start(&exec, &variables, request.size)).await;
+        let started = match started.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(started) => started,
+            Err(why) => {
+                tracing::error!(source = visit.source, "shell: does not start: {why}");
+                drop(place);
+                let _ = tell.send(Err(Refused::NotStarted(why)));
+                return;
+            }
+        };
+        let timeout = self.sources.config().timeout_shell;
+        let (session, input, lines) = Session::new(started, &visit.session, timeout, request.tell_end);
+        let visit = Arc::new(visit);
+        self.state.send_modify(|state| {
+            let open = Open { source: visit.source.clone(), key, input };
+            state.open.insert(visit.session.clone(), Arc::new(open));
+        });
+        self.record(&visit, None).await;
+        tracing::info!(
+            source = visit.source,
+            key = visit.public_key,
+            address = visit.remote_addr,
+            session = visit.session,
+            "shell opened"
+        );
+        let event = tokio::spawn(self.clone().send_event(Arc::clone(&visit)));
+        // If whoever asked is gone already, so are the lines, and the session ends at once.
+        let _ = tell.send(Ok(Lines(lines)));
+        let mut state = self.state.subscribe();
+        let stopping = async {
+            let _ = state.wait_for(|state| state.stopping).await;
+        };
+        let reason = session.run(stopping).await;
+        self.state.send_modify(|state| {
+            state.open.remove(&visit.session);
+        });
+        tracing::info!(source = visit.source, session = visit.session, ?reason, "shell closed");
+        self.record(&visit, Some(reason)).await;
+        // So there are never more events under way than places.
+        let _ = event.await;
+        drop(place);
+    }
+
+    /// Runs the Sources that receive the event of an opened shell.
+    async fn send_event(self, visit: Arc<Visit>) {
+        let Ok(_one) = self.events.acquire().await else { return };
+        let sources = Arc::clone(&self.sources);
+        let sent = spawn_blocking(move || {
+            let cause = Cause {
+                source: &visit.source,
+                public_key: &visit.public_key,
+                remote_addr: &visit.remote_addr,
+            };
+            sources.send_system(System::Shell, cause, "");
+        });
+        if sent.await.is_err() {
+            tracing::error!("the event of a shell was not sent");
+        }
+    }
+
+    /// Records the opening, or the end. A line about a shell is synced, which may take a while.
+    async fn record(&self, visit: &Arc<Visit>, end: Option<Reason>) {
+        let (sources, visit) = (Arc::clone(&self.sources), Arc::clone(visit));
+        let recorded = spawn_blocking(move || match end {
+            None => sources.journal().shell_opened(&visit),
+            Some(reason) => sources.journal().shell_closed(&visit, reason.as_str()),
+        });
+        if recorded.await.is_err() {
+            tracing::error!("a shell could not be recorded");
+        }
+    }
+}
+
+/// One of the sessions that there may be.
+struct Place {
+    state: Arc<watch::Sender<State>>,
+    address: IpAddr,
+}
+
+impl Place {
+    fn take(state: &Arc<watch::Sender<State>>, address: IpAddr) -> Result<Place, Refused> {
+        let mut taken = Ok(());
+        state.send_if_modified(|state| {
+            let of_address = state.places.iter().filter(|taken| **taken == address).count();
+            taken = match () {
+                () if state.stopping || state.places.len() >= MAX_SESSIONS => Err(Refused::Busy),
+                () if of_address >= MAX_SESSIONS_PER_ADDRESS => Err(Refused::TooMany),
+                () => {
+                    state.places.push(address);
+                    Ok(())
+                }
+            };
+            taken.is_ok()
+        });
+        taken.map(|()| Place { state: Arc::clone(state), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.state.send_modify(|state| {
+            if let Some(at) = state.places.iter().position(|taken| *taken == self.address) {
+                state.places.swap_remove(at);
+            }
+        });
+    }
+}
+
+/// A random UUID, version 4.
+fn new_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut id = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if [4, 6, 8, 10].contains(&at) {
+            id.push('-');
+        }
+        // Writing to memory cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,431 @@
+//! Sources with real processes and files: what runs, what is kept, what one sets off in others.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::jsonnet::Imports;
+use crate::stop::{self, Stopper};
+use crate::wire::key::{Algorithm, SigningKey, generate};
+
+/// A host with a directory of its own.
+struct Host {
+    directory: tempfile::TempDir,
+    private: String,
+    public: String,
+}
+
+impl Host {
+    fn new() -> Host {
+        let made = generate(Algorithm::Ed25519, Some("k1")).unwrap();
+        Host { directory: tempfile::tempdir().unwrap(), private: made.private, public: made.public }
+    }
+
+    /// Starts an engine, as after a restart.
+    fn start(&self, sources: &Value) -> (Sources, Stopper) {
+        let directory = self.directory.path();
+        let config = Config::read(json!({
+            "exec": {"workDir": directory},
+            "run": {"verifyKeys": self.public},
+            "sources": sources
+        }))
+        .unwrap();
+        let journal = Journal::new(directory.join("journal.jsonl"), journal_schema::Options::default());
+        let (stopper, stop) = stop::pair().unwrap();
+        let state = StateDir::open(&directory.join("state")).unwrap();
+        (Sources::new(config, journal, state, stop, stopper.clone()), stopper)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Signs a program into the file `name`.
+    fn sign(&self, name: &str, program: &str) {
+        fs::write(self.path(name), self.token(program)).unwrap();
+    }
+
+    /// A token with a program.
+    fn token(&self, program: &str) -> String {
+        let claims = Claims { pattern: Some(Imports::of_text(program)), ..Claims::default() };
+        token::sign(&claims, &SigningKey::read(&self.private).unwrap()).unwrap()
+    }
+
+    fn pulling(&self) -> Value {
+        json!({"web": {"pullPaths": [self.path("missing.jwt"), self.path("web.jwt")]}})
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name))
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The journal.
+    fn lines(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path("journal.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// `name trigger error changed removed key` of each run in the journal.
+    fn runs(&self) -> Vec<String> {
+        let runs = self.lines().into_iter().filter(|line| line["event"] == "source");
+        runs.map(|line| {
+            let number = |key: &str| line[key].as_u64().map_or("-".to_owned(), |number| number.to_string());
+            let (name, trigger) = (line["name"].as_str().unwrap(), line["trigger"].as_str().unwrap());
+            let key = line["public_key"].as_str().unwrap_or("-");
+            format!("{name} {trigger} {} {} {} {key}", line["error"], number("changed"), number("removed"))
+        })
+        .collect()
+    }
+}
+
+#[test]
+fn static_commands_run_at_the_start_and_on_schedule() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "web": {"commands": [{"id": "a", "check": "test -e made", "change": "touch made"}]},
+        "none": {"eventsReceive": "x"}
+    }));
+    assert_eq!(sources.run("web", Trigger::Init), Outcome::Done);
+    assert_eq!(sources.run("web", Trigger::Pull), Outcome::Done);
+    assert_eq!(sources.run("none", Trigger::Init), Outcome::Nothing);
+    assert_eq!(host.runs(), ["web init false 1 0 -", "web pull false 0 0 -"]);
+}
+
+#[test]
+fn a_new_pattern_removes_what_the_old_one_had() {
+    let host = Host::new();
+    let undo =
+        |id: &str| format!("{{id: '{id}', check: 'test -e {id}', change: 'touch {id}', remove: 'rm {id}'}}");
+    host.sign("web.jwt", &format!("{{run: [{}, {}]}}", undo("a"), undo("b")));
+    let (sources, _stopper) = host.start(&host.pulling());
+    assert_eq!(sources.run("web", Trigger::Init), Outcome::Done);
+    host.sign("web.jwt", &format!("{{run: [{}, {}]}}", undo("b"), undo("c")));
+    assert_eq!(sources.run("web", Trigger::Pull), Outcome::Done);
+    let exists = ["a", "b", "c"].map(|name| host.path(name).exists());
+    assert_eq!(exists, [false, true, true]);
+    assert_eq!(host.runs(), ["web init false 2 0 k1", "web pull false 1 1 k1"]);
+}
+
+#[test]
+fn with_no_remove_nothing_is_removed() {
+    let host = Host::new();
+    host.sign("web.jwt", "{run: [{id: 'a', check: 'test -e a', change: 'touch a', remove: 'rm a'}]}");
+    let mut web = host.pulling();
+    web["web"]["noRemove"] = json!(true);
+    let (sources, _stopper) = host.start(&web);
+    sources.run("web", Trigger::Init);
+    host.sign("web.jwt", "{run: [{id: 'b'}]}");
+    sources.run("web", Trigger::Pull);
+    assert!(host.path("a").exists());
+}
+
+#[test]
+fn a_kept_pattern_comes_back_after_a_restart_without_its_origin() {
+    let host = Host::new();
+    host.sign("web.jwt", "{run: [{id: 'a', always: true, change: 'echo a >> ran'}]}");
+    let (sources, stopper) = host.start(&host.pulling());
+    sources.run("web", Trigger::Init);
+    drop((sources, stopper));
+    fs::remove_file(host.path("web.jwt")).unwrap();
+    let (sources, _stopper) = host.start(&host.pulling());
+    assert_eq!(sources.run("web", Trigger::Init), Outcome::Done);
+    // At the start what is there runs all the same; later a pull that fails is a failure.
+    assert_eq!(sources.run("web", Trigger::Pull), Outcome::Failed);
+    assert_eq!(host.read("ran"), "a a");
+    assert_eq!(host.runs()[1..], ["web init false 1 0 k1", "web pull true - - -"]);
+}
+
+#[test]
+fn with_no_restore_nothing_comes_back() {
+    let host = Host::new();
+    host.sign("web.jwt", "{run: [{id: 'a', always: true, change: 'echo a >> ran'}]}");
+    let mut web = host.pulling();
+    web["web"]["noRestore"] = json!(true);
+    let (sources, _stopper) = host.start(&web);
+    sources.run("web", Trigger::Init);
+    assert!(!host.path("state/web.jwt").exists());
+    fs::remove_file(host.path("web.jwt")).unwrap();
+    assert_eq!(host.start(&web).0.run("web", Trigger::Init), Outcome::Failed);
+}
+
+#[test]
+fn a_source_that_only_events_run_stores_what_it_pulls() {
+    let host = Host::new();
+    host.sign("web.jwt", "{run: [{id: 'a', always: true, change: 'echo a >> ran'}]}");
+    let mut config = host.pulling();
+    config["web"]["triggerOnly"] = json!(true);
+    config["web"]["eventsReceive"] = json!("go");
+    config["sender"] = json!({
+        "eventsSend": "go", "commands": [{"id": "s", "always": true, "change": "true", "onChange": "etcha:go"}]
+    });
+    let (sources, _stopper) = host.start(&config);
+    assert_eq!(sources.run("web", Trigger::Init), Outcome::Done);
+    assert!(host.path("state/web.jwt").exists() && !host.path("ran").exists());
+    sources.run("sender", Trigger::Pull);
+    assert_eq!(host.read("ran"), "a");
+    assert_eq!(host.runs(), ["web init false - - k1", "sender pull false 1 0 -", "web event false 1 0 -"]);
+}
+
+#[test]
+fn a_token_of_another_key_or_a_damaged_kept_one_runs_nothing() {
+    let host = Host::new();
+    Host::new().sign("web.jwt", "{run: []}");
+    let stranger = Host { directory: tempfile::tempdir().unwrap(), ..Host::new() };
+    stranger.sign("web.jwt", "{run: [{id: 'a', always: true, change: 'touch evil'}]}");
+    fs::copy(stranger.path("web.jwt"), host.path("web.jwt")).unwrap();
+    fs::create_dir(host.path("state")).unwrap();
+    fs::copy(stranger.path("web.jwt"), host.path("state/web.jwt")).unwrap();
+    let (sources, _stopper) = host.start(&host.pulling());
+    assert_eq!(sources.run("web", Trigger::Init), Outcome::Failed);
+    assert!(!host.path("evil").exists());
+    assert_eq!(host.runs(), ["web init true - - -"]);
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_old_pattern_in_place() {
+    let host = Host::new();
+    host.sign("web.jwt", "{run: [{id: 'a', check: 'test -e a', change: 'touch a', remove: 'rm a'}]}");
+    let (sources, _stopper) = host.start(&host.pulling());
+    sources.run("web", Trigger::Init);
+    let kept = host.read("state/web.jwt");
+    host.sign("web.jwt", "{run: [{id: 'bad', always: true, change: 'false'}]}");
+    assert_eq!(sources.run("web", Trigger::Pull), Outcome::Failed);
+    assert_eq!(host.read("state/web.jwt"), kept);
+    fs::write(host.path("a"), "again").unwrap();
+    host.sign("web.jwt", "{run: [{id: 'good'}]}");
+    sources.run("web", Trigger::Pull);
+    // The old one was still known, so its remove ran once more.
+    assert!(!host.path("a").exists());
+    host.sign("web.jwt", "{run: 1}");
+    assert_eq!(sources.run("web", Trigger::Pull), Outcome::Failed);
+    let runs = host.runs();
+    assert_eq!(runs[1..], ["web pull true 1 1 k1", "web pull false 0 1 k1", "web pull true - - k1"]);
+}
+
+#[test]
+fn events_run_those_who_receive_them_with_what_happened() {
+    let host = Host::new();
+    let seen = "env | grep -E '^ETCHA_(EVENT|SOURCE)' | sort >> seen";
+    let (sources, _stopper) = host.start(&json!({
+        "sender": {
+            "eventsSend": "^made$",
+            "eventsReceive": "made",
+            "commands": [{"id": "m", "always": true, "change": "echo ' out '", "onChange": ["etcha:made", "etcha:kept"]}]
+        },
+        "receiver": {
+            "eventsReceive": ["made", "kept"], "triggerOnly": true, "checkOnly": true,
+            "eventsSend": ".", "commands": [{"id": "r", "always": true, "change": seen, "onChange": "etcha:made"}]
+        },
+        "other": {"eventsReceive": "else", "triggerOnly": true, "commands": [{"id": "o", "always": true, "change": "touch else"}]}
+    }));
+    assert_eq!(sources.run("receiver", Trigger::Init), Outcome::Done);
+    sources.run("sender", Trigger::Init);
+    assert_eq!(
+        host.read("seen"),
+        "ETCHA_EVENT_ID=m ETCHA_EVENT_NAME=made ETCHA_EVENT_OUTPUT=out ETCHA_EVENT_PUBLIC_KEY= ETCHA_EVENT_SRC= \
+         ETCHA_SOURCE_NAME=receiver ETCHA_SOURCE_TRIGGER=event"
+    );
+    assert!(!host.path("else").exists());
+    assert_eq!(host.runs(), ["sender init false 1 0 -", "receiver event false 1 0 -"]);
+}
+
+#[test]
+fn a_command_ends_the_engine_after_those_who_receive_its_events() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "a": {"eventsSend": "last", "commands": [
+            {"id": "new", "always": true, "change": "true", "onChange": ["etcha:exit", "etcha:last"]}
+        ]},
+        "b": {"eventsReceive": "last", "triggerOnly": true, "commands": [{"id": "r", "always": true, "change": "touch last"}]}
+    }));
+    assert_eq!(sources.run("a", Trigger::Pull), Outcome::Done);
+    assert!(host.path("last").exists() && sources.stop.is_asked());
+}
+
+#[test]
+fn events_of_a_failed_run_still_arrive() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "a": {"eventsSend": ".", "commands": [{"id": "bad", "always": true, "change": "false", "onFail": "etcha:alarm"}]},
+        "b": {"eventsReceive": "alarm", "triggerOnly": true, "commands": [{"id": "r", "always": true, "change": "touch alarm"}]}
+    }));
+    assert_eq!(sources.run("a", Trigger::Pull), Outcome::Failed);
+    assert!(host.path("alarm").exists());
+}
+
+#[test]
+fn check_only_asks_and_does_nothing() {
+    let host = Host::new();
+    let commands = json!([{"id": "a", "check": "false", "change": "touch a"}]);
+    let (sources, _stopper) = host.start(&json!({"web": {"checkOnly": true, "commands": commands}}));
+    assert_eq!(sources.run("web", Trigger::Pull), Outcome::Done);
+    assert!(!host.path("a").exists());
+    assert_eq!(host.runs(), ["web pull false 0 0 -"]);
+}
+
+#[test]
+fn runs_of_a_source_wait_for_each_other_unless_it_says_run_multi() {
+    // With `runMulti` each run waits inside for a second one; without, each looks whether it is alone.
+    let alone = "mkdir inside || touch together; echo looking; rmdir inside";
+    let pairwise = "touch in.$$; until [ $(ls in.* | wc -l) -ge 2 ]; do sleep 0.01; done; touch together";
+    for (multi, script) in [(false, alone), (true, pairwise)] {
+        let host = Host::new();
+        let commands = json!([{"id": "a", "always": true, "change": script}]);
+        let (sources, _stopper) = host.start(&json!({"web": {"runMulti": multi, "commands": commands}}));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| sources.run("web", Trigger::Pull));
+            }
+        });
+        assert_eq!(host.path("together").exists(), multi, "runMulti {multi}");
+        assert_eq!(host.runs().len(), 4);
+    }
+}
+
+/// Pushes a program, from an address of somebody.
+fn push(host: &Host, sources: &Sources, check: bool, program: &str) -> crate::wire::push::PushResult {
+    let token = host.token(program);
+    let token = sources.verify_push("web", &token).unwrap();
+    let remote_addr = "192.0.2.7".to_owned();
+    let mut answered = None;
+    let push = push::Push { source: "web".to_owned(), token, check, filter: None, remote_addr };
+    sources.push(push, |result| answered = Some(result.unwrap()));
+    answered.unwrap()
+}
+
+/// A Source that notes in `heard` each event that it receives.
+fn listener(events: &[&str]) -> Value {
+    json!({"eventsReceive": events, "triggerOnly": true, "commands": [{
+        "id": "note", "always": true,
+        "change": "echo $ETCHA_EVENT_NAME:$ETCHA_EVENT_ID:$ETCHA_EVENT_OUTPUT:$ETCHA_EVENT_PUBLIC_KEY:$ETCHA_EVENT_SRC >> heard"
+    }]})
+}
+
+#[test]
+fn the_engines_own_events_tell_what_was_done_to_which_source_and_why_it_failed() {
+    let host = Host::new();
+    host.sign("web.jwt", "{run: [{id: 'a', check: 'true'}]}");
+    let mut config = host.pulling();
+    config["web"]["allowPush"] = json!(true);
+    config["static"] = json!({"commands": [{"id": "s", "check": "true"}]});
+    config["audit"] = listener(&["pull", "push", "shell"]);
+    let (sources, _stopper) = host.start(&config);
+    // What nobody signed is no pull.
+    sources.run("static", Trigger::Init);
+    sources.run("web", Trigger::Pull);
+    push(&host, &sources, false, "{run: [{id: 'b', always: true, change: 'echo no; exit 3'}]}");
+    push(&host, &sources, true, "{run: [{id: 'c', always: true, change: 'true'}]}");
+    let cause = events::Cause { source: "web", public_key: "k2", remote_addr: "2001:db8::1" };
+    sources.send_system(System::Shell, cause, "");
+    assert_eq!(
+        host.read("heard"),
+        "pull:web::k1: push:web:changing web > b: exit status 3: no:k1:192.0.2.7 shell:web::k2:2001:db8::1"
+    );
+    let lines = host.lines();
+    let audits: Vec<_> =
+        lines.iter().filter(|line| line["event"] == "source" && line["name"] == "audit").collect();
+    assert_eq!(audits.len(), 3);
+    assert_eq!((&audits[1]["public_key"], &audits[1]["remote_addr"]), (&json!("k1"), &json!("192.0.2.7")));
+}
+
+#[test]
+fn events_of_a_push_arrive_after_its_answer_and_with_its_origin() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "web": {"allowPush": true, "eventsSend": "."},
+        "other": listener(&["made"])
+    }));
+    let token = host.token(
+        "{run: [{id: 'a', always: true, change: 'echo out', onChange: ['etcha:made', 'etcha:exit']}]}",
+    );
+    let token = sources.verify_push("web", &token).unwrap();
+    let remote_addr = "192.0.2.7".to_owned();
+    let push = push::Push { source: "web".to_owned(), token, check: false, filter: None, remote_addr };
+    sources.push(push, |result| {
+        assert!(result.unwrap().exit && !host.path("heard").exists() && !sources.stop.is_asked());
+    });
+    assert_eq!(host.read("heard"), "made:a:out:k1:192.0.2.7");
+    assert!(sources.stop.is_asked());
+}
+
+#[test]
+fn a_push_that_fails_leaves_what_was_there_and_one_that_only_asks_too() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
+    push(&host, &sources, false, "{run: [{id: 'a', check: 'test -e a', change: 'touch a', remove: 'rm a'}]}");
+    let kept = host.read("state/web.jwt");
+    let failed = push(&host, &sources, false, "{run: [{id: 'bad', always: true, change: 'false'}]}");
+    assert_eq!(failed.err, "changing web > bad: exit status 1");
+    assert_eq!(failed.removed_ids, Some(vec!["a".to_owned()]));
+    fs::write(host.path("a"), "").unwrap();
+    let asked = push(&host, &sources, true, "{run: [{id: 'b', check: 'false', change: 'touch b'}]}");
+    assert_eq!(
+        (asked.changed_ids, asked.removed_ids),
+        (Some(vec!["b".to_owned()]), Some(vec!["a".to_owned()]))
+    );
+    assert_eq!(host.read("state/web.jwt"), kept);
+    let runs = host.runs();
+    assert_eq!(runs, ["web push false 1 0 k1", "web push true 1 1 k1", "web push false 0 0 k1"]);
+}
+
+#[test]
+fn a_push_to_a_source_that_only_events_run_is_stored() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "web": {"allowPush": true, "triggerOnly": true, "webhookPaths": "/hook"}
+    }));
+    let program = "{run: [{id: 'a', always: true, change: 'echo hi', onChange: 'etcha:webhookBody'}]}";
+    assert_eq!(push(&host, &sources, false, program), crate::wire::push::PushResult::default());
+    assert!(host.path("state/web.jwt").exists());
+    let answer = sources.webhook("web", &webhook::Hook::default()).unwrap().unwrap();
+    assert_eq!((answer.body.as_str(), answer.content_type), ("hi", None));
+    assert_eq!(host.runs(), ["web push false - - k1", "web webhook false 1 0 -"]);
+}
+
+#[test]
+fn who_may_push_is_decided_by_the_source_and_its_keys() {
+    let host = Host::new();
+    let other = Host::new();
+    let (sources, _stopper) = host.start(&json!({
+        "web": {"allowPush": true},
+        "shared": {"allowPush": true, "verifyKeys": other.public.replace(":k1", ":k2")},
+        "closed": {}
+    }));
+    let (own, foreign) = (host.token("{run: [{id: 'a'}]}"), other.token("{run: [{id: 'a'}]}"));
+    let key =
+        |name: &str, token: &str| sources.verify_push(name, token).map(|token| token.key_id().to_owned());
+    assert_eq!(key("web", &own).unwrap(), "k1");
+    // The id is the receiver's, whatever the token says.
+    assert_eq!(key("shared", &foreign).unwrap(), "k2");
+    assert_eq!(key("shared", &own).unwrap(), "k1");
+    assert_eq!(key("web", &foreign), Err(push::Refused::Token(token::TokenError::NotVerified)));
+    assert_eq!(key("closed", &own), Err(push::Refused::NotAllowed));
+    assert_eq!(key("none", &own), Err(push::Refused::Unknown));
+}
+
+#[test]
+fn a_push_that_waits_compares_with_what_the_one_before_it_left() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
+    let undo = |id: &str| {
+        format!(
+            "{{run: [{{id: '{id}', check: 'test -e {id}', change: 'sleep 0.1; touch {id}', remove: 'rm {id}'}}]}}"
+        )
+    };
+    std::thread::scope(|scope| {
+        for id in ["a", "b", "c", "d"] {
+            let (host, sources, program) = (&host, &sources, undo(id));
+            scope.spawn(move || push(host, sources, false, &program));
+        }
+    });
+    // Each removed the one before it, so the last one is alone.
+    let left = ["a", "b", "c", "d"].iter().filter(|id| host.path(id).exists()).count();
+    assert_eq!(left, 1);
+}

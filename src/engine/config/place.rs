@@ -1,0 +1,108 @@
+//! Where a Source fetches its token: a file, or an address. Fetches nothing.
+//!
+//! Behind `#`, an address may carry header lines joined by CR LF, `name:value`, and two words to the client:
+//! `skipVerify:true` and `clientTimeout:SECONDS`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// How long a fetch may take from the look-up of the name to the last byte, unless the path says otherwise.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A place to fetch from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// A file on this host.
+    File(PathBuf),
+    /// An address.
+    Remote(Box<Remote>),
+}
+
+/// An address and how to ask there. Its headers may be secrets, and are not shown.
+#[derive(Clone, PartialEq)]
+pub struct Remote {
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) skip_verify: bool,
+    pub(crate) timeout: Duration,
+}
+
+impl Place {
+    /// Reads a path as it stands in `pullPaths`. `file:` before a path and `~` for the home directory are understood.
+    ///
+    /// # Errors
+    ///
+    /// It is an address that cannot be asked. Says why.
+    pub fn read(text: &str) -> Result<Place, String> {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return Remote::read(text).map(|remote| Place::Remote(Box::new(remote)));
+        }
+        let path = text.strip_prefix("file:").unwrap_or(text);
+        Ok(Place::File(match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
+            (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+            _ => PathBuf::from(path),
+        }))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(path) => write!(out, "{}", path.display()),
+            Place::Remote(remote) => write!(out, "{remote:?}"),
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    /// Without headers, query and credentials.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host) = (self.uri.scheme_str().unwrap_or_default(), self.uri.host().unwrap_or_default());
+        write!(out, "{scheme}://{host}")?;
+        if let Some(port) = self.uri.port_u16() {
+            write!(out, ":{port}")?;
+        }
+        out.write_str(self.uri.path())
+    }
+}
+
+impl Remote {
+    fn read(text: &str) -> Result<Remote, String> {
+        let (address, lines) = text.split_once('#').unwrap_or((text, ""));
+        let uri: Uri = address.parse().map_err(|_| "is no address".to_owned())?;
+        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
+            return Err("holds credentials in an address; give them as a header behind #".to_owned());
+        }
+        let mut remote =
+            Remote { uri, headers: HeaderMap::new(), skip_verify: false, timeout: DEFAULT_TIMEOUT };
+        for line in lines.split("\r\n").filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(':').ok_or("has a header behind # that is no name:value")?;
+            remote.take(name.trim(), value.trim())?;
+        }
+        Ok(remote)
+    }
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "skipVerify" | "clientSkipVerify" => self.skip_verify = value != "false",
+            "clientTimeout" => {
+                self.timeout = match value.parse() {
+                    Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
+                    _ => return Err("has a clientTimeout that is no number of seconds".to_owned()),
+                };
+            }
+            _ => {
+                let name: HeaderName = name.parse().map_err(|_| "has a header with an impossible name")?;
+                let mut value: HeaderValue =
+                    value.parse().map_err(|_| "has a header with an impossible value")?;
+                value.set_sensitive(true);
+                self.headers.append(name, value);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! Who asks: what a person does with this program on their own terminal. Never looks into [`crate::agent`], nor the other
+//! way round; what travels between them is in [`crate::wire`].
+//!
+//! * [`push`]: patterns for other engines; [`shell`]: a shell on another one, with [`raw`], the person's own terminal.
+//! * [`local`]: a run for a person; [`build`]: a signed token.
+//! * [`report`]: what was done, in lines for people.
+
+pub mod build;
+pub mod local;
+pub mod push;
+pub mod raw;
+pub mod report;
+pub mod shell;

@@ -1,0 +1,151 @@
+//! From a program to a signed token: the build Commands run here, and what they found out travels along.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::exec::process::Limits;
+use crate::files;
+use crate::jsonnet::{Imports, JsonnetError};
+use crate::pattern::Pattern;
+use crate::program::{self, ProgramError, View};
+use crate::run::{Failure, Pending, Phase, Setting, Step, Summary, run};
+use crate::wire::token;
+
+/// What build Commands belong to, in place of a Source.
+const SOURCE: &str = "build";
+
+/// Events of build Commands: the rest of the name is a variable, and the output its value.
+const RUN_VAR: &str = "runVar_";
+
+/// Event of build Commands whose output describes what was built.
+const MANIFEST: &str = "buildManifest";
+
+/// Why there is no token.
+#[derive(Debug)]
+pub enum BuildError {
+    /// The program cannot be read.
+    Read(JsonnetError),
+    /// It is no Pattern.
+    Program(ProgramError),
+    /// A build Command failed.
+    Failed(Failure),
+    /// There is no key to sign with.
+    NoKey,
+    /// Signing failed.
+    Sign(String),
+    /// The token cannot be written.
+    Write(PathBuf, std::io::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Read(error) => error.fmt(out),
+            BuildError::Program(error) => error.fmt(out),
+            BuildError::Failed(failure) => failure.fmt(out),
+            BuildError::NoKey => write!(out, "there is no key to sign with; set `build_signingKey`"),
+            BuildError::Sign(why) => write!(out, "signing: {why}"),
+            BuildError::Write(path, error) => write!(out, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// What the build Commands of a Pattern left.
+#[derive(Clone, Debug, Default)]
+pub struct Built {
+    /// Variables for the receiving instance: those of the Pattern, and over them those that Commands found out.
+    pub run_vars: Map<String, Value>,
+    /// What Commands said about the build.
+    pub manifest: String,
+}
+
+/// Runs the build Commands of `pattern`.
+///
+/// # Errors
+///
+/// The first Command that fails.
+pub fn run_commands(
+    config: &Config,
+    pattern: &Pattern,
+    limits: &Limits,
+    report: &mut dyn FnMut(&Step<'_>),
+) -> Result<Built, Failure> {
+    let exec = config.exec.with(&pattern.build_exec);
+    let setting = Setting { source: SOURCE, exec: &exec, filter: None, check_only: false, limits };
+    let stages = [(Phase::Change, pattern.build.as_slice())];
+    let summary = run(setting, &stages, &BTreeMap::new(), &mut Pending::default(), report);
+    let built = collect(pattern, &summary);
+    match summary.failure {
+        Some(failure) => Err(failure),
+        None => Ok(built),
+    }
+}
+
+/// Builds the program in the file `path` and writes the token to `destination`, or where the Pattern says. Says where.
+///
+/// # Errors
+///
+/// Anything on the way; then nothing was written.
+pub fn build(
+    config: &Config,
+    path: &Path,
+    destination: Option<&Path>,
+    limits: &Limits,
+    report: &mut dyn FnMut(&Step<'_>),
+) -> Result<PathBuf, BuildError> {
+    let key = config.build.signing_key.as_ref().ok_or(BuildError::NoKey)?;
+    let imports = Imports::of_path(path).map_err(BuildError::Read)?;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let directory = absolute.parent().map(|directory| directory.to_string_lossy().into_owned());
+    let view = View::new(config, SOURCE, &Map::new())
+        .with("srcDir", directory.unwrap_or_default())
+        .with("srcPath", absolute.to_string_lossy().into_owned());
+    let pattern = view.render(&imports).map_err(BuildError::Program)?;
+    let built = run_commands(config, &pattern, limits, report).map_err(BuildError::Failed)?;
+    let token = token::sign(&claims(&pattern, imports, built), key).map_err(BuildError::Sign)?;
+    let destination = destination.map_or_else(|| PathBuf::from(&pattern.build_output), Path::to_owned);
+    match files::write_whole(&destination, token.as_bytes()) {
+        Ok(()) => Ok(destination),
+        Err(error) => Err(BuildError::Write(destination, error)),
+    }
+}
+
+fn collect(pattern: &Pattern, summary: &Summary) -> Built {
+    let mut built = Built { run_vars: pattern.run_vars.clone(), manifest: String::new() };
+    for output in &summary.outputs {
+        for event in &output.events {
+            if let Some(name) = event.strip_prefix(RUN_VAR) {
+                built.run_vars.insert(name.to_owned(), output.output.clone().into());
+            } else if event == MANIFEST {
+                built.manifest.push_str(&output.output);
+                built.manifest.push('\n');
+            }
+        }
+    }
+    built
+}
+
+/// What a token for `pattern` says.
+pub(super) fn claims(pattern: &Pattern, imports: Imports, built: Built) -> token::Claims {
+    let now = program::now();
+    let lasting = |expires_in: std::time::Duration| i64::try_from(expires_in.as_secs()).unwrap_or(i64::MAX);
+    token::Claims {
+        build_manifest: built.manifest,
+        pattern: Some(imports),
+        run_vars: Some(built.run_vars),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        audience: pattern.audience.clone(),
+        expires: pattern.expires_in.map(|expires_in| now.saturating_add(lasting(expires_in))),
+        issued: Some(now),
+        not_before: Some(now),
+        id: pattern.id.clone(),
+        issuer: pattern.issuer.clone(),
+        subject: pattern.subject.clone(),
+    }
+}

@@ -1,0 +1,170 @@
+//! What goes to which target: a token for each, since its variables and its name are seen by the program. Build Commands
+//! run once for all targets whose programs render to the same.
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+
+use super::{Push, PushError};
+use crate::config::{Config, Target};
+use crate::exec::process::Limits;
+use crate::jsonnet::Imports;
+use crate::operator::build::{self, BuildError, Built};
+use crate::pattern::Pattern;
+use crate::program::View;
+use crate::run::Step;
+use crate::wire::paths;
+use crate::wire::token;
+
+/// Id of a command that is pushed without a pattern.
+const COMMAND_ID: &str = "etcha push";
+
+/// What a pattern file is called.
+const ENDING: &str = ".jsonnet";
+
+/// A push that only has to be sent.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// Name of the target.
+    pub(super) name: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: bool,
+    /// Path and query.
+    pub(super) path: String,
+    pub(super) token: String,
+}
+
+/// Renders, builds and signs for every target that is meant.
+pub(super) fn plan(
+    config: &Config,
+    push: &Push<'_>,
+    limits: &Limits,
+    report: &mut dyn FnMut(&Step<'_>),
+) -> Result<Vec<Planned>, PushError> {
+    let mut built: Vec<(Value, Built)> = Vec::new();
+    let mut planned = Vec::new();
+    for (name, target) in targets(config, push)? {
+        let argument = match (push.argument, target.source_patterns.get(push.source)) {
+            (Some(argument), _) => argument,
+            (None, Some(pattern)) if !pattern.is_empty() => pattern,
+            (None, _) => return Err(PushError::NoPattern(name)),
+        };
+        let wrong = |error| PushError::Build(name.clone(), error);
+        let key = config.build.signing_key.as_ref().ok_or_else(|| wrong(BuildError::NoKey))?;
+        let imports = program(argument)?;
+        let view =
+            View::new(config, push.source, &Map::new()).with_all(&target.vars).with("target", name.as_str());
+        let pattern = view.render(&imports).map_err(|error| wrong(BuildError::Program(error)))?;
+        let mut built = built_once(config, &mut built, &pattern, limits, report).map_err(wrong)?;
+        built.run_vars.extend(target.vars.clone());
+        let claims = build::claims(&pattern, imports, built);
+        let token = token::sign(&claims, key).map_err(|why| wrong(BuildError::Sign(why)))?;
+        planned.push(Planned {
+            // Who names a host means that one.
+            host: match push.host {
+                Some(_) => target.hostname.clone(),
+                None => host(&target.hostname, &config.build.push_domain_suffix),
+            },
+            port: push.port.unwrap_or(target.port),
+            tls: !target.insecure,
+            path: path(push, &target),
+            name,
+            token,
+        });
+    }
+    Ok(planned)
+}
+
+/// The targets that are meant, by name.
+fn targets(config: &Config, push: &Push<'_>) -> Result<Vec<(String, Target)>, PushError> {
+    if let Some(host) = push.host {
+        let known = config.targets.get(host).cloned();
+        return Ok(vec![(host.to_owned(), known.unwrap_or_else(|| Target::new(host)))]);
+    }
+    let meant = |(name, target): &(&String, &Target)| {
+        target.source_patterns.contains_key(push.source)
+            && push.targets.is_none_or(|only| only.is_match(name))
+    };
+    let found: Vec<_> =
+        config.targets.iter().filter(meant).map(|(name, target)| (name.clone(), target.clone())).collect();
+    match (found.is_empty(), push.targets) {
+        (false, _) => Ok(found),
+        (true, None) => Err(PushError::NoTarget(format!(
+            "no target has the source `{}` in its `sourcePatterns`; add it, or give --host",
+            push.source
+        ))),
+        (true, Some(_)) => Err(PushError::NoTarget(format!(
+            "no target whose name matches has the source `{}` in its `sourcePatterns`",
+            push.source
+        ))),
+    }
+}
+
+/// A file if it is called like one, else a command.
+fn program(argument: &str) -> Result<Imports, PushError> {
+    if argument.ends_with(ENDING) {
+        return Imports::of_path(argument.as_ref()).map_err(PushError::Read);
+    }
+    let command = json!({ "run": [{ "always": true, "change": argument, "id": COMMAND_ID }] });
+    // JSON is Jsonnet.
+    Ok(Imports::of_text(&command.to_string()))
+}
+
+/// What the build Commands of `pattern` left. They run once.
+fn built_once(
+    config: &Config,
+    known: &mut Vec<(Value, Built)>,
+    pattern: &Pattern,
+    limits: &Limits,
+    report: &mut dyn FnMut(&Step<'_>),
+) -> Result<Built, BuildError> {
+    if let Some((_, built)) = known.iter().find(|(rendered, _)| *rendered == pattern.rendered) {
+        return Ok(built.clone());
+    }
+    let built = build::run_commands(config, pattern, limits, report).map_err(BuildError::Failed)?;
+    known.push((pattern.rendered.clone(), built.clone()));
+    Ok(built)
+}
+
+fn path(push: &Push<'_>, target: &Target) -> String {
+    let path = push.path.map_or(target.path_push.as_str(), |path| path.trim_end_matches('/'));
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if push.check {
+        query.append_key_only("check");
+    }
+    if let Some(filter) = push.filter {
+        query.append_pair("filter", filter.as_str());
+    }
+    let (source, query) = (paths::segment(push.source), query.finish());
+    if query.is_empty() { format!("{path}/{source}") } else { format!("{path}/{source}?{query}") }
+}
+
+/// Names get the domain of the configuration; addresses do not.
+pub(crate) fn host(name: &str, suffix: &str) -> String {
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    if suffix.is_empty() || address.parse::<IpAddr>().is_ok() {
+        return name.to_owned();
+    }
+    format!("{name}.{}", suffix.trim_start_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_get_the_domain_and_addresses_do_not() {
+        let cases = [
+            ("web1", ".example.org", "web1.example.org"),
+            ("web1", "example.org", "web1.example.org"),
+            ("web1", "", "web1"),
+            ("web1.lan", "example.org", "web1.lan.example.org"),
+            ("192.0.2.1", "example.org", "192.0.2.1"),
+            ("[::1]", "example.org", "[::1]"),
+        ];
+        for (name, suffix, expected) in cases {
+            assert_eq!(host(name, suffix), expected);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The other end of a shell: a person's keys go there, what it shows comes here.
+//!
+//! Keys are sent at once and in order: what is typed while a request is under way goes with the next one. Two threads
+//! read and write the terminal, so that neither ever waits for the other.
+
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::SendRequest;
+use hyper::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Response, StatusCode};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::raw::{self, Raw};
+use crate::program::now;
+use crate::wire::client::{Client, Server};
+use crate::wire::key::SigningKey;
+use crate::wire::line::{self, End, Line};
+use crate::wire::shell::{MAX_INPUT_BYTES, Request};
+
+/// How long it may take until the other side can be asked.
+const CONNECT_TIME: Duration = Duration::from_secs(20);
+
+/// Longest silence: there is a line every 10 s at least.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A request goes out after this time even if nothing was typed, so that the connection is not closed as idle.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long an answer to input may take after the other side was found to take none: then the shell has ended, and
+/// says how.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Bytes that are read from the terminal at once.
+const KEYS: usize = 4096;
+
+/// Longest line that is taken, in bytes: far more than any that is sent.
+const MAX_LINE_BYTES: usize = 1024 * 1024;
+
+/// Longest refusal that is shown, in bytes.
+const MAX_REFUSAL_BYTES: usize = 4096;
+
+/// End of input, as a terminal knows it.
+const END_OF_INPUT: u8 = 4;
+
+/// Where a shell is opened, and with what key.
+pub struct Door<'a> {
+    /// Who is asked.
+    pub server: Server<'a>,
+    /// The path of the Source's shell.
+    pub path: &'a str,
+    /// Signs requests.
+    pub key: &'a SigningKey,
+    /// Connects.
+    pub client: &'a Client,
+}
+
+/// Why a shell did not open, or what became of it.
+#[derive(Debug)]
+pub enum ShellError {
+    /// The other side cannot be reached, or is not trusted.
+    Connect(String),
+    /// It refuses. Says what that means.
+    Refused(String),
+    /// It stopped speaking, or does not speak as it should.
+    Lost(String),
+    /// The own terminal, standard output or the system.
+    Here(io::Error),
+    /// The shell's time was over.
+    Timeout,
+    /// The engine stopped.
+    Stopped,
+    /// A signal asked for the end.
+    Interrupted,
+}
+
+impl fmt::Display for ShellError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ShellError::Connect(why) | ShellError::Refused(why) => out.write_str(why),
+            ShellError::Lost(why) => write!(out, "the shell was lost: {why}"),
+            ShellError::Here(error) => write!(out, "this side: {error}"),
+            ShellError::Timeout => write!(out, "the shell's time is over (`run_timeoutShell` over there)"),
+            ShellError::Stopped => write!(out, "the engine has stopped"),
+            ShellError::Interrupted => write!(out, "ended by a signal"),
+        }
+    }
+}
+
+impl std::error::Error for ShellError {}
+
+/// Opens a shell and stays in it to its end. Its exit status, or 0 if the other side does not tell.
+///
+/// # Errors
+///
+/// It does not open, or ends by something else than its own end.
+pub fn shell(door: &Door<'_>) -> Result<i32, ShellError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(ShellError::Here)?;
+    let ended = runtime.block_on(async {
+        let mut ends = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(signal);
+        let stay = async {
+            let opened = Opened::open(door).await?;
+            // From here on, so that what goes wrong before is shown, and ended, in the usual way.
+            let _raw = Raw::enter().map_err(ShellError::Here)?;
+            opened.stay(door).await
+        };
+        tokio::select! {
+            ended = stay => ended,
+            () = any(&mut ends) => Err(ShellError::Interrupted),
+        }
+    });
+    // A thread may still be waiting for a key.
+    runtime.shutdown_background();
+    ended
+}
+
+/// A shell that is open.
+struct Opened {
+    session: String,
+    lines: Lines,
+}
+
+impl Opened {
+    async fn open(door: &Door<'_>) -> Result<Opened, ShellError> {
+        let request = Request { size: raw::size(), tell_end: true, ..Request::default() };
+        let mut connection = door.connect().await?;
+        let answer = door.ask(&mut connection, &request).await.map_err(ShellError::Connect)?;
+        if answer.status() != StatusCode::OK {
+            return Err(ShellError::Refused(meaning(answer).await));
+        }
+        let mut lines = Lines { body: answer.into_body(), bytes: Vec::new(), _connection: connection };
+        match lines.next().await? {
+            Some(id) if (1..=128).contains(&id.len()) && id.is_ascii() => {
+                Ok(Opened { session: String::from_utf8_lossy(&id).into_owned(), lines })
+            }
+            _ => Err(ShellError::Lost("it did not say which session it is".to_owned())),
+        }
+    }
+
+    async fn stay(self, door: &Door<'_>) -> Result<i32, ShellError> {
+        let (output, writer) = writer().map_err(ShellError::Here)?;
+        let input = Input { session: self.session, keys: reader().map_err(ShellError::Here)? };
+        let end = {
+            let mut receive = std::pin::pin!(receive(self.lines, output));
+            tokio::select! {
+                end = &mut receive => end,
+                Err(error) = input.send(door) => match timeout(LAST_WORDS, receive).await {
+                    Ok(Ok(end)) => Ok(end),
+                    _ => Err(error),
+                },
+            }
+        };
+        // All that came is shown before anything is said about the end.
+        let written = spawn_blocking(move || writer.join()).await;
+        let written = written.ok().and_then(Result::ok);
+        let written = written.unwrap_or_else(|| Err(io::Error::other("writing failed")));
+        match end? {
+            Some(End::Exit(status)) => written.map(|()| status).map_err(ShellError::Here),
+            None => written.map(|()| 0).map_err(ShellError::Here),
+            Some(End::Timeout) => Err(ShellError::Timeout),
+            Some(End::Stopped) => Err(ShellError::Stopped),
+        }
+    }
+}
+
+impl Door<'_> {
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ShellError> {
+        match timeout(CONNECT_TIME, self.client.connect(&self.server)).await {
+            Ok(connected) => connected.map_err(ShellError::Connect),
+            Err(_) => Err(ShellError::Connect(format!("no connection within {} s", CONNECT_TIME.as_secs()))),
+        }
+    }
+
+    async fn ask(
+        &self,
+        connection: &mut SendRequest<Full<Bytes>>,
+        request: &Request,
+    ) -> Result<Response<Incoming>, String> {
+        let token = request.sign(self.key, now())?;
+        let Server { host, port, .. } = self.server;
+        let host =
+            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+        let request = hyper::Request::post(self.path)
+            .header(HOST, format!("{host}:{port}"))
+            .header(USER_AGENT, HeaderValue::from_static(concat!("etcha-engine/", env!("CARGO_PKG_VERSION"))))
+            .body(Full::new(Bytes::from(token)));
+        let request = request.map_err(|error| format!("no request: {error}"))?;
+        connection.send_request(request).await.map_err(|error| format!("HTTP: {error}"))
+    }
+}
+
+/// Shows what comes, to the end.
+async fn receive(mut lines: Lines, output: Sender<Vec<u8>>) -> Result<Option<End>, ShellError> {
+    while let Some(line) = lines.next().await? {
+        match line::read(&line).map_err(|why| ShellError::Lost(format!("it {why}")))? {
+            Line::Output(bytes) => {
+                if output.send(bytes).await.is_err() {
+                    // Why is known to the thread that writes.
+                    break;
+                }
+            }
+            Line::End(end) => return Ok(Some(end)),
+            Line::Other => {}
+        }
+    }
+    Ok(None)
+}
+
+/// What is typed.
+struct Input {
+    session: String,
+    keys: Receiver<Vec<u8>>,
+}
+
+impl Input {
+    /// Sends what is typed, and each new size of the window. Returns only if that fails.
+    async fn send(mut self, door: &Door<'_>) -> Result<(), ShellError> {
+        let mut resized = signal(SignalKind::window_change()).map_err(ShellError::Here)?;
+        let mut connection = door.connect().await?;
+        let mut is_open = true;
+        loop {
+            let mut input = Vec::new();
+            tokio::select! {
+                keys = self.keys.recv(), if is_open => match keys {
+                    Some(keys) => input = self.and_more(keys),
+                    None => {
+                        is_open = false;
+                        input.push(END_OF_INPUT);
+                    }
+                },
+                _ = resized.recv() => {}
+                () = tokio::time::sleep(IDLE) => {}
+            }
+            let session = Some(self.session.clone());
+            let request = Request { size: raw::size(), session, input, tell_end: false };
+            if connection.is_closed() {
+                connection = door.connect().await?;
+            }
+            let answer = door.ask(&mut connection, &request).await;
+            let answer = answer.map_err(|why| ShellError::Lost(format!("input: {why}")))?;
+            if answer.status() != StatusCode::OK {
+                return Err(ShellError::Lost(format!("it takes no input: {}", meaning(answer).await)));
+            }
+            // The connection is free once the answer is read to its end.
+            let _ = Limited::new(answer.into_body(), MAX_REFUSAL_BYTES).collect().await;
+        }
+    }
+
+    /// What was typed, and what else was since, as far as it fits into one request.
+    fn and_more(&mut self, mut keys: Vec<u8>) -> Vec<u8> {
+        while keys.len() + KEYS <= MAX_INPUT_BYTES
+            && let Ok(more) = self.keys.try_recv()
+        {
+            keys.extend(more);
+        }
+        keys
+    }
+}
+
+/// The lines of an answer.
+struct Lines {
+    body: Incoming,
+    bytes: Vec<u8>,
+    /// The connection ends when nobody can ask on it any more.
+    _connection: SendRequest<Full<Bytes>>,
+}
+
+impl Lines {
+    /// The next line without its LF; nothing at the end.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, ShellError> {
+        let lost = |why: String| Err(ShellError::Lost(why));
+        let mut seen = 0;
+        loop {
+            if let Some(at) = memchr::memchr(b'\n', &self.bytes[seen..]) {
+                let mut line: Vec<u8> = self.bytes.drain(..=seen + at).collect();
+                line.pop();
+                return Ok(Some(line));
+            }
+            seen = self.bytes.len();
+            if seen > MAX_LINE_BYTES {
+                return lost("it sent a line without end".to_owned());
+            }
+            match timeout(SILENCE, self.body.frame()).await {
+                Err(_) => return lost(format!("silence for {} s", SILENCE.as_secs())),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(error))) => return lost(error.to_string()),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.bytes.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a refusal means, and what may help.
+async fn meaning(answer: Response<Incoming>) -> String {
+    let (parts, body) = answer.into_parts();
+    let wait = parts.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()).map(str::to_owned);
+    let body = Limited::new(body, MAX_REFUSAL_BYTES).collect().await.map(|body| body.to_bytes());
+    let said = String::from_utf8_lossy(&body.unwrap_or_default()).trim().replace(char::is_control, " ");
+    match (parts.status, wait) {
+        (StatusCode::NOT_FOUND, _) => {
+            "there is no such source, it has no shell, or it does not trust the token (key, clock); the log there \
+             says which"
+                .to_owned()
+        }
+        (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => {
+            format!("too many requests from here were refused; try again in {wait} s")
+        }
+        (status, _) if said.is_empty() => format!("answered {status}"),
+        _ => said,
+    }
+}
+
+/// A thread that reads standard input to its end. It may outlive everybody: nothing ends a read.
+fn reader() -> io::Result<Receiver<Vec<u8>>> {
+    let (send, receive) = channel(4);
+    thread::Builder::new().name("keys".to_owned()).spawn(move || {
+        let mut buffer = [0; KEYS];
+        // A last line without its end gets one, since the end of input counts at the start of a line only.
+        let mut last = b'\n';
+        loop {
+            match io::stdin().lock().read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => {
+                    last = buffer[read - 1];
+                    if send.blocking_send(buffer[..read].to_vec()).is_err() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        if last != b'\n' {
+            let _ = send.blocking_send(vec![b'\n']);
+        }
+    })?;
+    Ok(receive)
+}
+
+/// Says how writing went.
+type Writer = JoinHandle<io::Result<()>>;
+
+/// A thread that writes to standard output, and says in the end how that went.
+fn writer() -> io::Result<(Sender<Vec<u8>>, Writer)> {
+    let (send, mut receive) = channel::<Vec<u8>>(16);
+    let writer = thread::Builder::new().name("screen".to_owned()).spawn(move || {
+        let mut stdout = io::stdout().lock();
+        while let Some(bytes) = receive.blocking_recv() {
+            stdout.write_all(&bytes)?;
+            stdout.flush()?;
+        }
+        Ok(())
+    })?;
+    Ok((send, writer))
+}
+
+/// Completes with the first of `signals`. Without them there are none.
+async fn any(signals: &mut [io::Result<Signal>; 3]) {
+    let [one, two, three] = signals;
+    let next = async |signal: &mut io::Result<Signal>| match signal {
+        Ok(signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = next(one) => {}
+        () = next(two) => {}
+        () = next(three) => {}
+    }
+}

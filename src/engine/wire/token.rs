@@ -1,0 +1,254 @@
+//! Signed Patterns: compact JSON Web Signatures with Etcha's claims. Which keys count is the caller's matter; a token's
+//! own word about its key is never taken.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::jsonnet::Imports;
+use crate::wire::key::{SigningKey, VerifyKey};
+
+/// Longest token in bytes: a program of [`crate::jsonnet::imports::MAX_BYTES`], encoded, and room for the rest.
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// How far two clocks may be apart, in seconds.
+pub const LEEWAY: i64 = 30;
+
+/// What a token says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Claims {
+    /// What building said about itself.
+    #[serde(rename = "etchaBuildManifest", default)]
+    pub build_manifest: String,
+    /// The program that renders to a Pattern.
+    #[serde(rename = "etchaPattern", default)]
+    pub pattern: Option<Imports>,
+    /// Variables for rendering it.
+    #[serde(rename = "etchaRunVars", default)]
+    pub run_vars: Option<Map<String, Value>>,
+    /// Version of what built it.
+    #[serde(rename = "etchaVersion", default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// Who it is for.
+    #[serde(rename = "aud", default, with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<String>,
+    /// Seconds since 1970 after which it is good no more; 0 and absent are never.
+    #[serde(rename = "exp", default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
+    /// Seconds since 1970 at which it was issued.
+    #[serde(rename = "iat", default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<i64>,
+    /// Seconds since 1970 before which it is not good yet.
+    #[serde(rename = "nbf", default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<i64>,
+    /// Its id.
+    #[serde(rename = "jti", default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// Who issued it.
+    #[serde(rename = "iss", default, skip_serializing_if = "String::is_empty")]
+    pub issuer: String,
+    /// What it is about.
+    #[serde(rename = "sub", default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+}
+
+/// A token that can be trusted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// Id of the configured key that verified it; empty if that key has none.
+    pub key_id: String,
+}
+
+/// Why a token cannot be trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// It is longer than [`MAX_BYTES`].
+    TooLong,
+    /// It is no token. Says which part.
+    Malformed(&'static str),
+    /// There is no key to verify with.
+    NoKeys,
+    /// No key verifies it.
+    NotVerified,
+    /// It is good later: this many seconds from now.
+    NotYet(i64),
+    /// It was good until this many seconds ago.
+    Expired(i64),
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenError::TooLong => write!(out, "is longer than {} MiB", MAX_BYTES / 1024 / 1024),
+            TokenError::Malformed(part) => write!(out, "is no signed token: {part}"),
+            TokenError::NoKeys => write!(out, "cannot be verified without a key; give `verifyKeys`"),
+            TokenError::NotVerified => write!(out, "was signed by none of the configured keys"),
+            TokenError::NotYet(seconds) => write!(out, "is good in {seconds} s only; are the clocks right?"),
+            TokenError::Expired(seconds) => write!(out, "has expired {seconds} s ago"),
+        }
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    kid: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    typ: String,
+    /// Extensions that must be understood. There are none here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crit: Option<Value>,
+}
+
+/// Signs `claims`.
+///
+/// # Errors
+///
+/// The system gives no randomness.
+pub fn sign(claims: &impl Serialize, key: &SigningKey) -> Result<String, String> {
+    let header = Header {
+        alg: key.algorithm().token_name().to_owned(),
+        kid: key.id().to_owned(),
+        typ: "JWT".to_owned(),
+        crit: None,
+    };
+    let encode = |json: Result<Vec<u8>, serde_json::Error>| {
+        json.map(|json| URL_SAFE_NO_PAD.encode(json)).map_err(|error| error.to_string())
+    };
+    let message = format!("{}.{}", encode(serde_json::to_vec(&header))?, encode(serde_json::to_vec(claims))?);
+    let signature = key.sign(message.as_bytes())?;
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// Verifies the Pattern in `token` with the first of `keys` that does, at `now` in seconds since 1970. Keys of another
+/// algorithm than the one in its header are not even tried, so a signature is never taken for one of another kind.
+///
+/// # Errors
+///
+/// It cannot be trusted.
+pub fn verify(token: &str, keys: &[VerifyKey], now: i64) -> Result<Verified, TokenError> {
+    let (claims, key) = verify_as(token, keys, now)?;
+    Ok(Verified { claims, key_id: key.id().to_owned() })
+}
+
+/// The same for other claims. Also says which of `keys` verified them.
+///
+/// # Errors
+///
+/// It cannot be trusted.
+pub fn verify_as<'k, C: DeserializeOwned>(
+    token: &str,
+    keys: &'k [VerifyKey],
+    now: i64,
+) -> Result<(C, &'k VerifyKey), TokenError> {
+    if token.len() > MAX_BYTES {
+        return Err(TokenError::TooLong);
+    }
+    if keys.is_empty() {
+        return Err(TokenError::NoKeys);
+    }
+    let token = token.trim();
+    let malformed = TokenError::Malformed;
+    let (message, signature) = token.rsplit_once('.').ok_or(malformed("it has not three parts"))?;
+    let (header, payload) = message.split_once('.').ok_or(malformed("it has not three parts"))?;
+    let decode = |part: &str, what| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(what));
+    let header: Header = serde_json::from_slice(&decode(header, "the header is no base64")?)
+        .map_err(|_| malformed("the header is no JSON object"))?;
+    if header.crit.is_some() {
+        return Err(malformed("it has extensions that are not known"));
+    }
+    let signature = decode(signature, "the signature is no base64")?;
+    let payload = decode(payload, "the payload is no base64")?;
+    let key = keys
+        .iter()
+        .filter(|key| key.algorithm().token_name() == header.alg)
+        .find(|key| key.verifies(message.as_bytes(), &signature))
+        .ok_or(TokenError::NotVerified)?;
+    // A list would be taken for the values of claims in some order.
+    if payload.trim_ascii_start().first() != Some(&b'{') {
+        return Err(malformed("the payload is no JSON object"));
+    }
+    let unfit = |_| malformed("the payload has not the claims that it needs");
+    check_times(&serde_json::from_slice(&payload).map_err(unfit)?, now)?;
+    Ok((serde_json::from_slice(&payload).map_err(unfit)?, key))
+}
+
+/// When a token is good.
+#[derive(Deserialize)]
+struct Times {
+    #[serde(rename = "exp", default)]
+    expires: Option<i64>,
+    #[serde(rename = "nbf", default)]
+    not_before: Option<i64>,
+}
+
+fn check_times(times: &Times, now: i64) -> Result<(), TokenError> {
+    if let Some(not_before) = times.not_before
+        && not_before > now.saturating_add(LEEWAY)
+    {
+        return Err(TokenError::NotYet(not_before.saturating_sub(now)));
+    }
+    match times.expires {
+        Some(expires) if expires != 0 && expires < now.saturating_sub(LEEWAY) => {
+            Err(TokenError::Expired(now.saturating_sub(expires)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A string stands for a list of one.
+mod one_or_more {
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(String),
+        More(Vec<String>),
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
+        Ok(match Option::<OneOrMore>::deserialize(input)? {
+            None => Vec::new(),
+            Some(OneOrMore::One(one)) => vec![one],
+            Some(OneOrMore::More(more)) => more,
+        })
+    }
+
+    pub(super) fn serialize<S: Serializer>(list: &[String], output: S) -> Result<S::Ok, S::Error> {
+        match list {
+            [one] => output.serialize_str(one),
+            more => more.serialize(output),
+        }
+    }
+}
+
+/// Reads a file that should hold a token, and no more of it than a token may have.
+///
+/// # Errors
+///
+/// It cannot be read, is too long or is no UTF-8.
+pub fn read_token(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > MAX_BYTES {
+        return Err(io::Error::other("is longer than a token may be"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+#[path = "token/tests.rs"]
+mod tests;
