@@ -40,6 +40,12 @@ fn documentation() -> String {
 
 /// First, second and third cell of each row of the tables whose header begins with `| {first} |`.
 fn table(first: &str) -> Vec<(String, String, String)> {
+    let cell = |cells: &[String], at: usize| cells.get(at).cloned().unwrap_or_default();
+    rows(first).iter().map(|cells| (cell(cells, 0), cell(cells, 1), cell(cells, 2))).collect()
+}
+
+/// All cells of each row of these tables, without backticks.
+fn rows(first: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut inside = false;
     for line in documentation().lines() {
@@ -48,7 +54,7 @@ fn table(first: &str) -> Vec<(String, String, String)> {
             None => inside = false,
             Some(cell) if cell == first => inside = true,
             Some(cell) if inside && !cell.starts_with("---") => {
-                rows.push((cell.to_owned(), cells[2].clone(), cells[3].clone()));
+                rows.push(cells[1..cells.len() - 1].to_vec());
             }
             Some(_) => {}
         }
@@ -104,6 +110,9 @@ fn the_tables_of_metrics_and_a_scrape_name_the_same_families_with_types_and_labe
         assert!(documentation().contains(&format!("`{process}`")), "{process} is not documented");
     }
 
+    for row in rows("family") {
+        assert_eq!(Some(&row[3]), scrape.helps.get(&row[0]), "HELP of {}", row[0]);
+    }
     for (family, kind, labels) in table("family") {
         let labels: BTreeSet<_> = labels.split_whitespace().collect();
         let sample = if kind == "histogram" { format!("{family}_count") } else { family.clone() };

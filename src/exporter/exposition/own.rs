@@ -31,30 +31,34 @@ fn lines(snapshot: &Snapshot) -> Vec<MetricFamily> {
     vec![
         counters(
             "etcha_exporter_events_total",
-            "Lines of the journal that were counted, by event.",
+            "Total number of events counted.",
             "event",
             EVENTS.into_iter().zip(tally.events),
         ),
         counters(
             "etcha_exporter_lines_rejected_total",
-            "What stood in the journal and could not be used, by reason.",
+            "Total number of lines that could not be used, by reason.",
             "reason",
             rejected,
         ),
         counter(
             "etcha_exporter_lines_duplicate_total",
-            "Lines dropped because they were counted before.",
+            "Total number of lines ignored because they were counted before.",
             tally.duplicates,
         ),
         gauge(
             "etcha_exporter_lines_missing",
-            "Lines that the journal's writers numbered and that were never seen.",
+            "Number of lines that writers numbered and that were never seen.",
             whole(snapshot.journal.missing),
         ),
-        counter("etcha_exporter_read_bytes_total", "Bytes of the journal that were read.", tally.bytes),
+        counter(
+            "etcha_exporter_read_bytes_total",
+            "Total number of bytes read from the journal.",
+            tally.bytes,
+        ),
         gauge(
             "etcha_exporter_last_event_timestamp_seconds",
-            "When the latest event that was counted happened, by its writer's clock.",
+            "Time of the last event counted, by the clock of its writer.",
             seconds(tally.last_event),
         ),
     ]
@@ -65,42 +69,42 @@ fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
     vec![
         gauge(
             "etcha_exporter_journal_readable",
-            "Whether the journal could be read at the latest look, 1 or 0.",
+            "Whether the journal could be read at the last attempt.",
             flag(journal.trouble.is_none()),
         ),
         gauge(
             "etcha_exporter_journal_behind_bytes",
-            "Bytes of the journal that are there and not read yet.",
+            "Number of bytes in the journal that have not been read yet.",
             whole(journal.behind),
         ),
         gauge(
             "etcha_exporter_journal_segments",
-            "Files that belong to the journal.",
+            "Number of files that belong to the journal.",
             whole(journal.files as u64),
         ),
         gauge(
             "etcha_exporter_journal_segments_unreadable",
-            "Files that belong to the journal and could not be read at the latest look, or not to their end.",
+            "Number of segments that could not be read to their end at the last attempt.",
             whole(journal.unreadable as u64),
         ),
         counter(
             "etcha_exporter_journal_rotations_total",
-            "How often the active file became another segment.",
+            "Total number of rotations of the active file.",
             snapshot.tally.rotations,
         ),
         counter(
             "etcha_exporter_journal_rewinds_total",
-            "Segments read again from their start because they were replaced by another version.",
+            "Total number of segments read again because their content was replaced.",
             journal.rewinds,
         ),
         gauge(
             "etcha_exporter_journal_watched",
-            "Whether the file system tells of changes, 1; or they are found by polling alone, 0.",
+            "Whether file system notifications are in use. With 0, changes are found by polling alone.",
             flag(snapshot.watching),
         ),
         gauge(
             "etcha_exporter_caught_up",
-            "Whether the journal, as it was found at start, has been read to its end, 1 or 0.",
+            "Whether the journal has been read to the end that it had at start.",
             flag(snapshot.caught_up),
         ),
     ]
@@ -111,25 +115,25 @@ fn limits(snapshot: &Snapshot) -> Vec<MetricFamily> {
     vec![
         labelled(
             "etcha_exporter_series",
-            "Series held, by family.",
+            "Number of series held, by family.",
             MetricType::GAUGE,
             "family",
             all().map(|(desc, values)| (desc.name, values.len() as u64)),
         ),
         counters(
             "etcha_exporter_series_overflow_total",
-            "Events counted in the overflow series of a family that is full.",
+            "Total number of events counted in the overflow series of a full family.",
             "family",
             all().map(|(desc, values)| (desc.name, values.overflowed())),
         ),
         counter(
             "etcha_exporter_labels_shortened_total",
-            "Label values that were longer than the limit.",
+            "Total number of label values longer than the limit.",
             snapshot.tables.oddities.labels_shortened,
         ),
         counters(
             "etcha_exporter_shell_oddities_total",
-            "Lines about shells that were opened already, or closed without being open.",
+            "Total number of shells opened twice, or closed without being open.",
             "kind",
             [
                 ("opened_twice", snapshot.tables.oddities.shells_reopened),
@@ -138,17 +142,17 @@ fn limits(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "etcha_exporter_writers",
-            "Writers of the journal that are remembered.",
+            "Number of writers remembered.",
             whole(snapshot.journal.writers as u64),
         ),
         counter(
             "etcha_exporter_writers_forgotten_total",
-            "Writers forgotten to make room; a line of theirs that comes again would be counted again.",
+            "Total number of writers forgotten because of the limit.",
             snapshot.journal.writers_forgotten,
         ),
         gauge(
             "etcha_exporter_segments_remembered",
-            "Segments that are remembered, those that are gone included.",
+            "Number of segments remembered, including deleted ones.",
             whole(snapshot.journal.segments as u64),
         ),
     ]
@@ -160,23 +164,23 @@ fn checkpoint(snapshot: &Snapshot) -> Vec<MetricFamily> {
     vec![
         gauge(
             "etcha_exporter_checkpoint_timestamp_seconds",
-            "When the latest checkpoint was written; 0 before the first of this process.",
+            "Time of the last checkpoint written by this process, 0 before the first.",
             *at,
         ),
-        gauge("etcha_exporter_checkpoint_bytes", "Size of the latest checkpoint.", whole(*bytes)),
+        gauge("etcha_exporter_checkpoint_bytes", "Size of the last checkpoint.", whole(*bytes)),
         gauge(
             "etcha_exporter_checkpoint_write_seconds",
-            "How long encoding and writing the latest checkpoint took.",
+            "Time taken to encode and write the last checkpoint.",
             *seconds,
         ),
         counter(
             "etcha_exporter_checkpoint_failures_total",
-            "Checkpoints that could not be written.",
+            "Total number of checkpoints that could not be written.",
             *failures,
         ),
         labelled(
             "etcha_exporter_checkpoint_restored",
-            "Which checkpoint this process began with, 1 for that one.",
+            "Which checkpoint this process started from: \"current\", \"previous\" or \"none\". The value is 1 for that one.",
             MetricType::GAUGE,
             "origin",
             origins.map(|(name, origin)| (name, u64::from(snapshot.restored == origin))),
@@ -187,7 +191,7 @@ fn checkpoint(snapshot: &Snapshot) -> Vec<MetricFamily> {
 fn agent(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let mut families = vec![labelled(
         "etcha_exporter_build_info",
-        "Version of the exporter; the value is always 1.",
+        "Version of the exporter. The value is always 1.",
         MetricType::GAUGE,
         "version",
         [(env!("CARGO_PKG_VERSION"), 1)],
@@ -196,18 +200,18 @@ fn agent(snapshot: &Snapshot) -> Vec<MetricFamily> {
     families.extend([
         gauge(
             "etcha_engine_up",
-            "Whether the agent runs, 1 or 0: by its own lines, and by its process where it is on this host.",
+            "Whether the agent is running, by its own lines and, on this host, by its process.",
             flag(up),
         ),
         gauge(
             "etcha_engine_start_time_seconds",
-            "When the agent last started, by its own clock.",
+            "Time of the last start of the agent, by its own clock.",
             seconds(engine.start),
         ),
-        counter("etcha_engine_starts_total", "Starts of the agent.", engine.starts),
+        counter("etcha_engine_starts_total", "Total number of starts of the agent.", engine.starts),
         labelled(
             "etcha_engine_info",
-            "Version of the agent, as it says; the value is always 1.",
+            "Version of the agent. The value is always 1.",
             MetricType::GAUGE,
             "version",
             [(engine.version.as_str(), 1)],

@@ -55,11 +55,14 @@ impl Health {
         let success = IntGaugeVec::new(
             Opts::new(
                 "etcha_exporter_reload_success",
-                "Whether configuration and certificate, read again, could be used, 1 or 0; if not, the last good one is.",
+                "Whether the last reload succeeded. With 0, the last good version stays in use.",
             ),
             &["what"],
         )?;
-        let keys = IntGauge::new("etcha_exporter_keys", "Keys and users that open the metrics now.")?;
+        let keys = IntGauge::new(
+            "etcha_exporter_keys",
+            "Number of keys and users that grant access to the metrics.",
+        )?;
         registry.register(Box::new(success.clone()))?;
         registry.register(Box::new(keys.clone()))?;
         for what in ["certificate", "configuration"] {

@@ -46,22 +46,22 @@ impl Collector for Connections {
         #[expect(clippy::cast_precision_loss, reason = "times of this era are exact")]
         let expiry = self.tls.not_after() as f64;
         vec![
-            gauge("etcha_exporter_connections_open", "Connections open now.", whole(c.open.get())),
+            gauge("etcha_exporter_connections_open", "Number of open connections.", whole(c.open.get())),
             counters(
                 "etcha_exporter_connections_total",
-                "Connections by what became of their first steps: accepted, or accepting failed.",
+                "Total number of connections accepted, and of failures to accept one.",
                 "result",
                 [("accepted", c.accepted.get()), ("error", c.accept_errors.get())],
             ),
             counters(
                 "etcha_exporter_connections_closed_total",
-                "Connections that the exporter closed before their client did, by reason.",
+                "Total number of connections closed by the exporter, by reason.",
                 "reason",
                 closed.map(|(reason, count)| (reason, count.get())),
             ),
             gauge(
                 "etcha_exporter_certificate_expiry_timestamp_seconds",
-                "When the certificate that is served expires.",
+                "Expiry time of the served certificate.",
                 expiry,
             ),
         ]

@@ -38,24 +38,27 @@ impl Counts {
     /// When `registry` has metrics of these names already.
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let scrapes = IntCounterVec::new(
-            Opts::new("etcha_exporter_scrapes_total", "Answers of the metrics endpoint, by status code."),
+            Opts::new(
+                "etcha_exporter_scrapes_total",
+                "Total number of responses of the metrics endpoint, by status code.",
+            ),
             &["code"],
         )?;
         let refusals = IntCounterVec::new(
             Opts::new(
                 "etcha_exporter_scrape_refusals_total",
-                "Requests for metrics or status without a right key, by what was wrong with it.",
+                "Total number of requests without a valid key, by reason.",
             ),
             &["reason"],
         )?;
         let limited = IntCounter::new(
             "etcha_exporter_scrapes_limited_total",
-            "Scrapes with a wrong key from an address that had offered too many wrong keys before.",
+            "Total number of requests refused because their address had sent too many wrong keys.",
         )?;
         let render = Histogram::with_opts(
             HistogramOpts::new(
                 "etcha_exporter_render_duration_seconds",
-                "Time to render a body for the metrics endpoint, without its compression.",
+                "Time taken to render a scrape, without compression.",
             )
             .buckets(RENDER_SECONDS.to_vec()),
         )?;
