@@ -7,9 +7,15 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits::MAX_COUNT;
+
+/// What the schema says of an address: the characters of an IPv4 or an IPv6 address, so that a port, brackets and a
+/// zone are refused. Whether it is an address is more than a pattern can say.
+const ADDRESS_PATTERN: &str =
+    r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}(\.[0-9]{1,3}){0,3})?$";
 
 /// A decoded line: who wrote it, when, and what happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +60,8 @@ pub struct Engine<'a> {
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub version: Cow<'a, str>,
     /// Process id of the agent on its host.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u32")]
+    #[serde(default, deserialize_with = "pid", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", range(max = u32::MAX))]
     pub pid: Option<u32>,
 }
 
@@ -89,7 +95,8 @@ pub struct Command<'a> {
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub public_key: Cow<'a, str>,
     /// IP address, without port, from which it was pushed; empty if it was not.
-    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    #[serde(default, borrow, deserialize_with = "address", skip_serializing_if = "str::is_empty")]
+    #[schemars(regex(pattern = ADDRESS_PATTERN))]
     pub remote_addr: Cow<'a, str>,
     /// How long the script took, in seconds.
     #[serde(default, with = "seconds", skip_serializing_if = "seconds::is_unusable")]
@@ -146,11 +153,16 @@ pub struct Source<'a> {
     pub trigger: Trigger,
     /// Whether the run failed.
     pub error: bool,
+    /// Given where `error` does not say how the run ended.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Outcome")]
+    pub outcome: Option<Outcome>,
     /// Id of the key that signed what ran; empty if unsigned.
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub public_key: Cow<'a, str>,
     /// IP address, without port, from which it was pushed; empty if it was not.
-    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    #[serde(default, borrow, deserialize_with = "address", skip_serializing_if = "str::is_empty")]
+    #[schemars(regex(pattern = ADDRESS_PATTERN))]
     pub remote_addr: Cow<'a, str>,
     /// How many Commands were changed.
     #[serde(default, with = "count", skip_serializing_if = "count::is_unusable")]
@@ -164,6 +176,27 @@ pub struct Source<'a> {
     #[serde(default, with = "seconds", skip_serializing_if = "seconds::is_unusable")]
     #[schemars(with = "f64", range(min = 0.0))]
     pub duration_seconds: Option<f64>,
+}
+
+/// How a run ended, beyond what `error` can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The writer saw that the Source ran and not how it ended. `error` is then `true`: a reader that does not know
+    /// this field sees a failure rather than a success.
+    Unknown,
+}
+
+impl Source<'_> {
+    /// Whether the run is known to have failed.
+    pub fn failed(&self) -> bool {
+        self.error && self.outcome.is_none()
+    }
+
+    /// Whether the run is known to have succeeded.
+    pub fn succeeded(&self) -> bool {
+        !self.error && self.outcome.is_none()
+    }
 }
 
 /// What set a run of a Source off.
@@ -210,7 +243,8 @@ pub struct Shell<'a> {
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub public_key: Cow<'a, str>,
     /// IP address, without port, of who opened the shell.
-    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    #[serde(default, borrow, deserialize_with = "address", skip_serializing_if = "str::is_empty")]
+    #[schemars(regex(pattern = ADDRESS_PATTERN))]
     pub remote_addr: Cow<'a, str>,
     /// Why it closed, free text such as `exit` or `timeout`.
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
@@ -227,9 +261,62 @@ pub enum ShellState {
     Closed,
 }
 
-/// A number that may be absent, but is no `null` where it is given.
-fn present<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
-    u32::deserialize(input).map(Some)
+/// An address without port, brackets and zone; see [`address::plain`](crate::address::plain).
+pub(crate) fn address<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> Result<Cow<'a, str>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    Text::deserialize(input).map(|text| crate::address::plain(text.0))
+}
+
+/// A value that may be absent, but is no `null` where it is given.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
+}
+
+/// A process id.
+fn pid<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    let number = Integer::deserialize(input)?.0;
+    u32::try_from(number).map(Some).map_err(|_| D::Error::custom("a process id is at most 4294967295"))
+}
+
+/// An integer, not below 0, in any spelling that JSON has for it: `100`, `100.0`, `1e2`; `-0` is 0. A JSON Schema cannot
+/// tell these apart, so neither does a reader.
+pub(crate) struct Integer(pub(crate) u64);
+
+impl<'de> Deserialize<'de> for Integer {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Integer, D::Error> {
+        input.deserialize_any(IntegerVisitor).map(Integer)
+    }
+}
+
+struct IntegerVisitor;
+
+impl Visitor<'_> for IntegerVisitor {
+    type Value = u64;
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("an integer, not below 0")
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
+        Ok(number)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
+        // 2^64, the first that does not fit.
+        const BEYOND: f64 = 18_446_744_073_709_551_616.0;
+        if number.fract() == 0.0 && (0.0..BEYOND).contains(&number) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is whole and fits"
+            )]
+            Ok(number as u64)
+        } else {
+            Err(E::custom("an integer, not below 0, is wanted here"))
+        }
+    }
 }
 
 /// A duration in seconds: finite and not negative, because a clock that jumped is no measurement.
@@ -239,7 +326,8 @@ mod seconds {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
         let seconds = f64::deserialize(input)?;
         if is_usable(seconds) {
-            Ok(Some(seconds))
+            // -0 is 0, and is written so.
+            Ok(Some(seconds + 0.0))
         } else {
             Err(D::Error::custom("a duration is a finite number of seconds, not below 0"))
         }
@@ -268,10 +356,10 @@ mod seconds {
 mod count {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    use super::MAX_COUNT;
+    use super::{Integer, MAX_COUNT};
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
-        match u64::deserialize(input)? {
+        match Integer::deserialize(input)?.0 {
             count if count <= MAX_COUNT => Ok(Some(count)),
             _ => Err(D::Error::custom("a count is at most 2^53")),
         }

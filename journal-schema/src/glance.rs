@@ -144,7 +144,7 @@ struct Labels<'a> {
     source: Cow<'a, str>,
     #[serde(default, borrow)]
     public_key: Cow<'a, str>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, deserialize_with = "crate::event::address")]
     remote_addr: Cow<'a, str>,
 }
 

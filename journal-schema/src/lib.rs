@@ -8,6 +8,7 @@
 //! Bytes become lines in [`split`], lines become events in [`mod@line`].
 //!
 //! * [`event`]: the types: envelope, engine, command, source, shell.
+//! * [`address`]: one spelling for each address.
 //! * [`mod@line`]: the codec, and the reasons why a line cannot be used.
 //! * [`split`]: where a line ends; resynchronisation after damage.
 //! * [`writer`]: appends events to a journal: rotation, durability, several writers at once.
@@ -19,6 +20,7 @@
 //!
 //! The crate knows no async, no HTTP and no Prometheus.
 
+pub mod address;
 #[cfg(feature = "compressed")]
 pub mod compressed;
 pub mod event;
@@ -31,7 +33,7 @@ pub mod split;
 pub mod writer;
 
 pub use event::{
-    Command, Engine, EngineState, Envelope, Event, Line, Mode, Shell, ShellState, Source, Trigger,
+    Command, Engine, EngineState, Envelope, Event, Line, Mode, Outcome, Shell, ShellState, Source, Trigger,
 };
 pub use line::{Reason, Rejected, decode, decode_event, encode};
 pub use reader::{Reader, Record};

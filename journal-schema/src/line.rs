@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::event::{Envelope, Event, Line};
+use crate::event::{Envelope, Event, Integer, Line};
 use crate::limits::{MAX_COUNT, MAX_LINE_BYTES, MAX_WRITER_BYTES};
 
 /// The version of the contract that this crate reads and writes.
@@ -235,7 +235,14 @@ fn event<'a>(fields: &Fields<'a>, text: &'a str) -> Result<Event<'a>, (Reason, S
         "engine" => serde_json::from_str(text).map(Event::Engine),
         _ => return Err((Reason::UnknownEvent, "no event of this version".to_owned())),
     };
-    event.map_err(|error| (reason_of(&error), detail_of(&error)))
+    event.map_err(|error| {
+        let reason = match reason_of(&error) {
+            // The parser says so as well of a value of the wrong type, where it wants one of several words.
+            Reason::Malformed if serde_json::from_str::<serde_json::Value>(text).is_ok() => Reason::Invalid,
+            reason => reason,
+        };
+        (reason, detail_of(&error))
+    })
 }
 
 /// Whether this is the name of a writer: [`MAX_WRITER_BYTES`] bytes at most of `[0-9A-Za-z_-]`, at least one.
@@ -261,7 +268,8 @@ fn timestamp(text: &str) -> Option<Timestamp> {
 
 fn integer(name: &str, raw: Option<&RawValue>) -> Result<u64, String> {
     let raw = raw.ok_or_else(|| format!("{name} is missing"))?;
-    serde_json::from_str(raw.get()).map_err(|_| format!("{name} is an integer, not below 0"))
+    let integer = serde_json::from_str::<Integer>(raw.get());
+    integer.map(|integer| integer.0).map_err(|_| format!("{name} is an integer, not below 0"))
 }
 
 fn string<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, String> {

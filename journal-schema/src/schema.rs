@@ -54,7 +54,7 @@ mod tests {
         assert!(
             file == json_schema(),
             "journal.v1.schema.json is stale; refresh it from the top of the repository with\n  \
-             cargo run -p journal-schema -- schema > journal-schema/journal.v1.schema.json"
+             cargo run --bin etcha-journal -- schema > journal-schema/journal.v1.schema.json"
         );
     }
 }

@@ -66,6 +66,7 @@ impl Default for Options {
 ///     name: "web".into(),
 ///     trigger: Trigger::Push,
 ///     error: false,
+///     outcome: None,
 ///     public_key: "".into(),
 ///     remote_addr: "192.0.2.7".into(),
 ///     changed: Some(1),

@@ -64,6 +64,7 @@ impl Agent {
             name: source.into(),
             trigger,
             error,
+            outcome: None,
             public_key: key.into(),
             remote_addr: remote_addr.into(),
             changed: Some(1),

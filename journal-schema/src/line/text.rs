@@ -49,11 +49,15 @@ fn command(out: &mut Vec<u8>, command: &Command<'_>) {
 }
 
 fn source(out: &mut Vec<u8>, source: &Source<'_>) {
-    let Source { name, trigger, error, public_key, remote_addr, changed, removed, duration_seconds } = source;
+    let Source { name, trigger, error, outcome, public_key, remote_addr, changed, removed, duration_seconds } =
+        source;
     out.extend_from_slice(b"\"event\":\"source\"");
     member(out, b",\"name\":", name);
     member(out, b",\"trigger\":", trigger.as_str());
     flag(out, *error);
+    if outcome.is_some() {
+        out.extend_from_slice(b",\"outcome\":\"unknown\"");
+    }
     optional(out, b",\"public_key\":", public_key);
     optional(out, b",\"remote_addr\":", remote_addr);
     count(out, b",\"changed\":", *changed);

@@ -21,6 +21,7 @@ fn event(name: &str) -> Event<'_> {
         name: name.into(),
         trigger: Trigger::Push,
         error: false,
+        outcome: None,
         public_key: "".into(),
         remote_addr: "".into(),
         changed: Some(1),

@@ -1,6 +1,6 @@
 //! Checks a value against `journal.v1.schema.json`: the few keywords that this schema uses, and no others.
 //!
-//! A keyword that turns up and is not known here fails the test, so nothing in the schema goes unchecked. The two
+//! A keyword that turns up and is not known here fails the test, so nothing in the schema goes unchecked. The three
 //! patterns are spelled out as code for the same reason: an engine for regular expressions would be the largest
 //! dependency of this crate.
 
@@ -104,6 +104,18 @@ fn matches(pattern: &str, text: &str) -> bool {
                 text.chars().map(|one| if one.is_ascii_digit() { 'd' } else { one }).collect();
             let digits = shape.strip_prefix("dddd-dd-ddTdd:dd:dd.").and_then(|rest| rest.strip_suffix('Z'));
             digits.is_some_and(|digits| digits.len() >= 3 && digits.bytes().all(|byte| byte == b'd'))
+        }
+        r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}(\.[0-9]{1,3}){0,3})?$" => {
+            let octet =
+                |one: &str| (1..=3).contains(&one.len()) && one.bytes().all(|byte| byte.is_ascii_digit());
+            let group = |one: &str| one.len() <= 4 && one.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let parts: Vec<_> = text.split('.').collect();
+            let groups: Vec<_> = parts[0].split(':').collect();
+            let version_4 = parts.len() == 4 && parts.iter().all(|one| octet(one));
+            let version_6 = (3..=8).contains(&groups.len()) && groups.iter().all(|one| group(one));
+            text.is_empty()
+                || version_4
+                || version_6 && parts.len() <= 4 && parts[1..].iter().all(|one| octet(one))
         }
         other => panic!("the schema uses the pattern `{other}`, which this check does not know"),
     }

@@ -225,6 +225,7 @@ fn source(origin: &Origin, error: bool) -> journal::Source<'_> {
             Trigger::Init => journal::Trigger::Init,
         },
         error,
+        outcome: None,
         public_key: borrowed(&origin.public_key),
         remote_addr: borrowed(&origin.remote_addr),
         changed: None,

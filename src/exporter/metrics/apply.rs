@@ -70,15 +70,10 @@ impl Metrics {
     }
 
     fn source(&mut self, source: &Source<'_>, at: i64) {
-        // The sibling first: it is born before the count it stands beside, so the first failure of a Source that
-        // only succeeded is a step from 0 to 1, which `increase` sees.
-        self.source_text(source, !source.error);
-        let Metrics { tables, index, limits, text, .. } = self;
-        let has_room = tables.sources.len() < limits.series;
-        if has_room || index.find(FamilyId::Sources, &tables.sources, text).is_some() {
-            index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.series);
+        if source.outcome.is_none() {
+            self.source_sibling(source, at);
         }
-        self.source_text(source, source.error);
+        self.source_text(source, source_error(source));
         let Metrics { tables, index, limits, text, .. } = self;
         let series = index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.series);
         *tables.sources.value_mut(series) += 1;
@@ -86,9 +81,20 @@ impl Metrics {
         self.source_times(source, at);
     }
 
-    fn source_text(&mut self, source: &Source<'_>, failed: bool) {
+    /// The series of the other outcome, at 0. It is born before the count it stands beside, so the first failure of a
+    /// Source that only succeeded is a step from 0 to 1, which `increase` sees.
+    fn source_sibling(&mut self, source: &Source<'_>, at: i64) {
+        self.source_text(source, error(!source.error));
+        let Metrics { tables, index, limits, text, .. } = self;
+        let has_room = tables.sources.len() < limits.series;
+        if has_room || index.find(FamilyId::Sources, &tables.sources, text).is_some() {
+            index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.series);
+        }
+    }
+
+    fn source_text(&mut self, source: &Source<'_>, error: &str) {
         self.label(&[
-            ("error", error(failed)),
+            ("error", error),
             ("name", &source.name),
             ("public_key", &source.public_key),
             ("remote_addr", &source.remote_addr),
@@ -121,7 +127,7 @@ impl Metrics {
             *table.value_mut(series) = at;
         };
         set(FamilyId::SourceLastRun, &mut tables.source_last_run);
-        if !source.error {
+        if source.succeeded() {
             set(FamilyId::SourceLastSuccess, &mut tables.source_last_success);
         }
         if source.changed.unwrap_or(0) + source.removed.unwrap_or(0) > 0 {
@@ -251,6 +257,11 @@ impl Metrics {
     }
 }
 
+/// A run of which the writer did not see the end is neither a success nor a failure.
+fn source_error(source: &Source<'_>) -> &'static str {
+    if source.outcome.is_some() { "unknown" } else { error(source.error) }
+}
+
 fn error(failed: bool) -> &'static str {
     if failed { "1" } else { "0" }
 }
@@ -331,6 +342,18 @@ mod tests {
             samples(&metrics, "etcha_sources_commands"),
             [format!("{} 2", of("changed")), format!("{} 1", of("remove"))]
         );
+    }
+
+    #[test]
+    fn a_run_whose_end_was_not_seen_is_neither_a_success_nor_a_failure() {
+        let unknown = r#""event":"source","name":"s","trigger":"push","error":true,"outcome":"unknown""#;
+        let metrics = counted(&[(0, unknown), (1, &unknown.replace("true", "false"))]);
+        assert_eq!(
+            samples(&metrics, "etcha_sources_total"),
+            [r#"{error="unknown",name="s",public_key="",remote_addr="",trigger="push"} 2"#]
+        );
+        assert_eq!(samples(&metrics, "etcha_source_last_success_timestamp_seconds"), [""; 0]);
+        assert_eq!(samples(&metrics, "etcha_source_last_run_timestamp_seconds").len(), 1);
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Given {
                     name: required("--name", name, environment.source_name.as_deref(), "ETCHA_SOURCE_NAME")?,
                     trigger: choice("--trigger", *trigger, environment.trigger(), variable)?,
                     error: outcome.error,
+                    outcome: None,
                     public_key: origin.public_key(environment),
                     remote_addr: origin.remote_addr(environment)?,
                     changed: *changed,
