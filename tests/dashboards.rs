@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use engine::jsonnet::{Imports, Natives, render};
 use jiff::Timestamp;
 use journal_schema::{ShellState, Trigger};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     harness::{
@@ -116,9 +117,12 @@ fn filled_in(query: &str, instance: &str) -> String {
     values.iter().fold(query.to_owned(), |query, (variable, value)| query.replace(variable, value))
 }
 
-/// Where nobody listens.
-fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// A port that refuses connections for as long as this socket has it.
+fn refusing() -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap().to_string();
+    (socket, address)
 }
 
 #[test]
@@ -128,7 +132,7 @@ fn every_panel_and_every_variable_finds_something_in_a_prometheus_that_scraped_h
     // One host whose agent is down, one whose exporter is down, and one with everything there is to see.
     agents[1].run("web", Trigger::Pull, "", false);
     agents[1].stop();
-    let down = nowhere().to_string();
+    let (_refusing, down) = refusing();
     let agent = &mut agents[0];
     agent.run("web", Trigger::Push, "ops", false);
     agent.run("base", Trigger::Pull, "", false);

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read},
+    net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -66,6 +67,17 @@ impl Process {
         line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
+    /// The loopback address where it listens, as soon as it does: for programs that were given port 0 and do not log
+    /// which one they got.
+    pub(crate) fn listening(&self) -> SocketAddr {
+        let pid = self.child.id();
+        wait_for(SOON, &format!("{} to listen", self.name), || {
+            let sockets = sockets_of(pid);
+            let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap();
+            table.lines().skip(1).find_map(|line| listening_port(line, &sockets))
+        })
+    }
+
     /// Whether it has not ended yet.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -99,6 +111,25 @@ impl Drop for Process {
             secrets::assert_none(&self.log());
         }
     }
+}
+
+/// Inodes of the sockets that a process has open.
+fn sockets_of(pid: u32) -> Vec<String> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links
+        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned()))
+        .collect()
+}
+
+/// The address of a line of `/proc/…/net/tcp`, if it listens on loopback and is one of `sockets`.
+fn listening_port(line: &str, sockets: &[String]) -> Option<SocketAddr> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let (address, port) = fields[1].split_once(':')?;
+    let is_ours =
+        address == "0100007F" && fields[3] == "0A" && sockets.iter().any(|socket| socket == fields[9]);
+    let port = u16::from_str_radix(port, 16).ok()?;
+    is_ours.then(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 /// Moves lines from `stream` into `log` until the program closes it.

@@ -1,7 +1,7 @@
 //! The real VictoriaMetrics, one node: where Prometheus' agents write to.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
 };
@@ -19,10 +19,8 @@ pub(crate) struct Victoria {
 impl Victoria {
     pub(crate) fn start(program: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // It does not tell which port it was given.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Command::new(program);
-        command.arg(format!("-httpListenAddr={address}"));
+        command.arg("-httpListenAddr=127.0.0.1:0");
         command.arg(format!("-storageDataPath={}", directory.path().display()));
         // What was just written is to be seen at once.
         command.args(["-search.latencyOffset=0s", "-search.disableCache", "-memory.allowedBytes=64MB"]);
@@ -30,6 +28,8 @@ impl Victoria {
         process.wait_for_log("that it has started", |line| {
             line.contains("started VictoriaMetrics in").then_some(())
         });
+        // It logs the port that it was given, which is 0.
+        let address = process.listening();
         Self { process, address, _directory: directory }
     }
 
