@@ -5,9 +5,11 @@
 //! by one, and a flood of addresses costs no more than a full table.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::peer::network;
 
 /// Length of the window.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -50,6 +52,16 @@ impl Attempts {
         Self { window: Mutex::new(Window { started: now, wrong: HashMap::new() }) }
     }
 
+    /// For how long `client` has no attempt left, if that is so at `now`. Counts nothing.
+    pub fn used_up(&self, client: Option<IpAddr>, now: Instant) -> Option<Duration> {
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = WINDOW.checked_sub(now.saturating_duration_since(window.started))?;
+        let client = client.map(network);
+        let full = window.wrong.len() >= MAX_ADDRESSES;
+        let count = window.wrong.get(&client).or_else(|| window.wrong.get(&None).filter(|_| full))?;
+        (*count >= WRONG_PER_WINDOW && !rest.is_zero()).then_some(rest)
+    }
+
     /// Counts that `client` was wrong at `now`. Clients without an address are counted as one.
     pub fn wrong(&self, client: Option<IpAddr>, now: Instant) -> Standing {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,15 +82,6 @@ impl Attempts {
                 Standing::Beyond(WINDOW.saturating_sub(now.saturating_duration_since(window.started)))
             }
         }
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the 64-bit network of an IPv6 address, whose other half a host
-/// chooses as it likes.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
     }
 }
 
@@ -108,7 +111,10 @@ mod tests {
         let client = address("192.0.2.1");
         exhaust(&attempts, client, start);
         let later = start + Duration::from_secs(15);
-        assert_eq!(attempts.wrong(client, later), Standing::Beyond(Duration::from_secs(45)));
+        let rest = Duration::from_secs(45);
+        assert_eq!((attempts.used_up(client, later), attempts.used_up(None, later)), (Some(rest), None));
+        assert_eq!(attempts.wrong(client, later), Standing::Beyond(rest));
+        assert_eq!(attempts.used_up(client, start + WINDOW), None);
         assert_eq!(attempts.wrong(address("192.0.2.2"), later), Standing::Within);
         assert_eq!(attempts.wrong(client, start + WINDOW), Standing::Within);
     }

@@ -1,6 +1,6 @@
 //! What a route learns of its client, and what it may say about it. Knows nothing of keys.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,6 +34,15 @@ impl Peer {
 
     pub(super) fn is_vouched(&self) -> bool {
         self.vouched.load(Ordering::Relaxed)
+    }
+}
+
+/// What counts as one client wherever clients are counted: an IPv4 address, or the 64-bit network of an IPv6 address,
+/// whose other half a host chooses as it likes.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
     }
 }
 

@@ -2,7 +2,7 @@
 //! watches it and leaves when told to.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::counters::{Count, Counters};
 use super::limits::Limits;
-use super::peer::Peer;
+use super::peer::{Peer, network};
 
 /// Connections that close at once when there is no descriptor left: enough for a burst of newcomers, and for the
 /// files that the rest of the process wants to open.
@@ -87,7 +87,7 @@ impl Places {
     /// are vouched for and busy, or the limit is zero.
     pub(super) fn admit(&self, remote: SocketAddr) -> Option<Place> {
         let peer = Peer::new(remote);
-        let client = client(peer.address().ip());
+        let client = network(peer.address().ip());
         let mut taken = self.0.lock();
         let of_client = taken.places.values().filter(|seat| seat.client == client).count();
         if of_client >= self.0.per_client && !self.evict(&mut taken, Cause::Client(client)) {
@@ -241,18 +241,6 @@ impl Drop for Answer {
         drop(state);
         if last {
             self.0.enter(Phase::Idle, true);
-        }
-    }
-}
-
-/// Whom connections are counted for. An IPv6 client commonly owns a network of 64 bits, so it counts as one.
-fn client(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) if address.is_loopback() => IpAddr::V6(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

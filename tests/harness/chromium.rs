@@ -1,4 +1,4 @@
-//! A real browser without a window, driven over its pipe: pages opened, forms filled in, pictures taken.
+//! A real browser without a window, driven over its pipe: pages opened, passwords entered, pictures taken.
 //!
 //! The pipe is descriptors 3 and 4 of the browser. Two FIFOs and a shell put them there, so that no unsafe code has
 //! to.
@@ -53,6 +53,8 @@ pub(crate) struct Chromium {
     next: u64,
     /// What the page complained about.
     pub(crate) complaints: Vec<String>,
+    /// What is entered each time that a site asks for a user name and a password, the next one last.
+    pub(crate) passwords: Vec<(&'static str, &'static str)>,
     _directory: tempfile::TempDir,
 }
 
@@ -89,6 +91,7 @@ impl Chromium {
             session: String::new(),
             next: 0,
             complaints: Vec::new(),
+            passwords: Vec::new(),
             _directory: directory,
         };
         let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
@@ -99,29 +102,54 @@ impl Chromium {
         for domain in ["Page.enable", "Log.enable", "Runtime.enable"] {
             browser.call(domain, &json!({}));
         }
+        browser.call("Fetch.enable", &json!({"handleAuthRequests": true}));
         browser
     }
 
     /// Gives an order and waits for its result.
     pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
+        let id = self.order(method, params);
+        loop {
+            let message = self
+                .messages
+                .recv_timeout(SOON)
+                .unwrap_or_else(|_| panic!("no answer to {method}:\n{}", self.process.log()));
+            if message["id"] == id {
+                assert!(message.get("error").is_none(), "{method}: {message}");
+                return message["result"].clone();
+            }
+            self.react(&message);
+        }
+    }
+
+    /// Gives an order; the number of its result.
+    fn order(&mut self, method: &str, params: &Value) -> u64 {
         self.next += 1;
         let mut order = json!({"id": self.next, "method": method, "params": params});
         if !self.session.is_empty() {
             order["sessionId"] = self.session.clone().into();
         }
         self.orders.write_all(format!("{order}\0").as_bytes()).unwrap();
-        loop {
-            let message = self
-                .messages
-                .recv_timeout(SOON)
-                .unwrap_or_else(|_| panic!("no answer to {method}:\n{}", self.process.log()));
-            if message["method"] == "Log.entryAdded" {
-                self.complaints.push(message["params"]["entry"].to_string());
+        self.next
+    }
+
+    /// Keeps complaints, and lets requests go on, with a password where one is asked for.
+    fn react(&mut self, message: &Value) {
+        let request = &message["params"]["requestId"];
+        match message["method"].as_str() {
+            Some("Log.entryAdded") => self.complaints.push(message["params"]["entry"].to_string()),
+            Some("Fetch.requestPaused") => {
+                self.order("Fetch.continueRequest", &json!({"requestId": request}));
             }
-            if message["id"] == self.next {
-                assert!(message.get("error").is_none(), "{method}: {message}");
-                return message["result"].clone();
+            Some("Fetch.authRequired") => {
+                let answer = self.passwords.pop().map_or(
+                    json!({"response": "CancelAuth"}),
+                    |(user, password)| json!({"response": "ProvideCredentials", "username": user, "password": password}),
+                );
+                let params = json!({"requestId": request, "authChallengeResponse": answer});
+                self.order("Fetch.continueWithAuth", &params);
             }
+            _ => {}
         }
     }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use memchr::memchr3;
+use memchr::{memchr2, memchr3};
 use sha2::{Digest as _, Sha256};
 
 /// Default of `--max-label-bytes`: well above any honest name, and 100,000 series at the limit still fit a small
@@ -85,6 +85,43 @@ pub(crate) fn push_label(out: &mut String, name: &str, value: &str) {
     out.push('"');
 }
 
+/// The value of one label in label text, copied only where it is escaped; empty if there is no such label.
+pub(crate) fn label<'t>(text: &'t str, name: &str) -> Cow<'t, str> {
+    let mut rest = text;
+    while let Some((found, quoted)) = rest.split_once("=\"") {
+        let mut end = 0;
+        while let Some(at) = memchr2(b'\\', b'"', &quoted.as_bytes()[end..]) {
+            end += at;
+            if quoted.as_bytes()[end] == b'"' {
+                break;
+            }
+            // What is escaped is never an end.
+            end = (end + 2).min(quoted.len());
+        }
+        let value = &quoted[..end];
+        if found == name {
+            return if value.contains('\\') { Cow::Owned(unescaped(value)) } else { Cow::Borrowed(value) };
+        }
+        rest = quoted.get(end + 1..).map_or("", |rest| rest.trim_start_matches(','));
+    }
+    Cow::Borrowed("")
+}
+
+fn unescaped(value: &str) -> String {
+    let (mut out, mut chars) = (String::with_capacity(value.len()), value.chars());
+    while let Some(char) = chars.next() {
+        out.push(match char {
+            '\\' => match chars.next() {
+                Some('n') => '\n',
+                Some(other) => other,
+                None => break,
+            },
+            other => other,
+        });
+    }
+    out
+}
+
 /// Label text back into names and values: what [`push_label`] made.
 pub(crate) fn read_labels(text: &str) -> Vec<(&str, String)> {
     let (mut labels, mut rest) = (Vec::new(), text);
@@ -142,6 +179,9 @@ mod tests {
             let mut text = String::new();
             push_label(&mut text, "a", &a);
             push_label(&mut text, "b", &b);
+            prop_assert_eq!(label(&text, "a"), a.as_str());
+            prop_assert_eq!(label(&text, "b"), b.as_str());
+            prop_assert_eq!(label(&text, "c"), "");
             prop_assert_eq!(read_labels(&text), [("a", a), ("b", b)]);
         }
 

@@ -3,6 +3,7 @@
 //! Label text is made once, when a series is born, and is what a scrape prints. Tables clone cheaply (see
 //! [`super::column`]), so a published state is a clone; the index stays with the one who counts.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::FamilyId;
 use super::column::{Column, Texts};
-use super::labels::push_label;
+use super::labels::{label, push_label};
 
 /// The value of every label of the one series that takes what no longer fits in a family.
 pub const OVERFLOW: &str = "__overflow__";
@@ -54,6 +55,11 @@ impl<V: Clone + Default> Table<V> {
 
     pub(crate) fn text(&self, series: u32) -> &str {
         self.texts.get(series as usize)
+    }
+
+    /// The value of a label of a series; empty if its family has no such label.
+    pub(crate) fn label(&self, series: u32, name: &str) -> Cow<'_, str> {
+        label(self.text(series), name)
     }
 
     pub(crate) fn value(&self, series: u32) -> &V {

@@ -13,8 +13,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use warp::hyper::body::Bytes;
 
 use super::counts::Counts;
-use super::encoding::Encoding;
 use super::gzip::Gzip;
+use super::negotiation::Encoding;
 use crate::exposition::{self, Format};
 use crate::publish::{Published, Snapshot};
 

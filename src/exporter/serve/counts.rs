@@ -1,16 +1,23 @@
-//! What this room says about itself: scrapes, refusals, and the time that rendering takes.
+//! What the serving side says about itself: scrapes, refusals, the time that rendering takes, what the listener counts,
+//! and when its certificate expires.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 use warp::http::StatusCode;
 
-use super::auth::Refusal;
+use super::access::Refusal;
+use crate::exposition::own::{counters, gauge, whole};
+use https::{Counters, Tls};
 
 /// Status codes that the metrics endpoint gives; each has its series from the start, so that the first one of a
 /// kind shows as a change.
-const CODES: [StatusCode; 6] = [
+const CODES: [StatusCode; 7] = [
     StatusCode::OK,
+    StatusCode::UNAUTHORIZED,
     StatusCode::FORBIDDEN,
     StatusCode::METHOD_NOT_ALLOWED,
     StatusCode::TOO_MANY_REQUESTS,
@@ -99,5 +106,65 @@ impl Counts {
     #[cfg(test)]
     pub(super) fn renders(&self) -> u64 {
         self.render.get_sample_count()
+    }
+}
+
+/// Collects the listener's numbers when somebody scrapes.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    counters: Arc<Counters>,
+    tls: Tls,
+}
+
+impl Connections {
+    /// The numbers of this listener.
+    pub(crate) fn new(counters: Arc<Counters>, tls: Tls) -> Self {
+        Self { counters, tls }
+    }
+}
+
+impl Collector for Connections {
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let c = &self.counters;
+        let closed = [
+            ("answer_timeout", &c.answer_timeouts),
+            ("evicted", &c.evicted_overall),
+            ("evicted_for_descriptors", &c.evicted_for_descriptors),
+            ("evicted_per_client", &c.evicted_per_client),
+            ("handshake_failed", &c.handshake_failures),
+            ("handshake_timeout", &c.handshake_timeouts),
+            ("header_timeout", &c.header_timeouts),
+            ("idle", &c.idle_timeouts),
+            ("plain_http", &c.plain_http),
+            ("protocol_error", &c.protocol_errors),
+            ("refused", &c.refused_overall),
+            ("refused_per_client", &c.refused_per_client),
+        ];
+        #[expect(clippy::cast_precision_loss, reason = "times of this era are exact")]
+        let expiry = self.tls.not_after() as f64;
+        vec![
+            gauge("etcha_exporter_connections_open", "Number of open connections.", whole(c.open.get())),
+            counters(
+                "etcha_exporter_connections_total",
+                "Total number of connections accepted, and of failures to accept one.",
+                "result",
+                [("accepted", c.accepted.get()), ("error", c.accept_errors.get())],
+            ),
+            counters(
+                "etcha_exporter_connections_closed_total",
+                "Total number of connections closed by the exporter, by reason.",
+                "reason",
+                closed.map(|(reason, count)| (reason, count.get())),
+            ),
+            gauge(
+                "etcha_exporter_certificate_expiry_timestamp_seconds",
+                "Expiry time of the served certificate.",
+                expiry,
+            ),
+        ]
     }
 }

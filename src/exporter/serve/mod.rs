@@ -2,38 +2,24 @@
 //!
 //! # Layout
 //!
-//! * [`mod@routes`]: which path and method gets what, out of one [`site`]; `answer`: the short ones.
-//! * [`auth`]: whether a request may read the metrics; `query` decodes what it offers. [`access`]: who may, as of now:
-//!   [`keys`], and [`users`] with passwords, which `passwords` checks.
-//! * `admission`: lets a request in, or says how it is answered instead.
-//! * [`body`]: rendered bodies, shared between scrapes; [`accept`] chooses their format, [`encoding`] their coding,
-//!   both by `weight`; `gzip` compresses what changed.
-//! * [`counts`]: what this room says about itself; [`connections`]: what the listener does.
-//! * [`status`]: the status page, for people who have a key; `landing`: the page for those who have none.
+//! * [`mod@routes`]: which path and method gets what, out of one [`site`].
+//! * [`access`]: who may: keys, and users with passwords.
+//! * [`negotiation`]: which format and coding a client gets.
+//! * [`body`]: rendered bodies, shared between scrapes; `gzip` compresses what changed.
+//! * [`pages`]: what people see.
+//! * [`counts`]: what the serving side says about itself.
 
-pub(crate) mod accept;
 pub(crate) mod access;
-mod admission;
-mod answer;
-pub(crate) mod auth;
 pub(crate) mod body;
-pub(crate) mod connections;
 pub(crate) mod counts;
-pub(crate) mod encoding;
 mod gzip;
-pub(crate) mod keys;
-mod landing;
-mod passwords;
-mod query;
+mod negotiation;
+mod pages;
 pub(crate) mod routes;
 pub(crate) mod site;
-pub(crate) mod status;
-pub(crate) mod users;
-mod weight;
 
-pub(crate) use access::{Access, Gate};
-pub(crate) use connections::Connections;
-pub(crate) use keys::Keys;
+pub(crate) use access::Gate;
+pub(crate) use access::{Access, Keys, Users};
+pub(crate) use counts::Connections;
 pub(crate) use routes::routes;
 pub(crate) use site::{METRICS_PATH, Site};
-pub(crate) use users::Users;

@@ -4,7 +4,8 @@
 //! | path | answers |
 //! |---|---|
 //! | [`super::METRICS_PATH`] | the metrics, to who has a key |
-//! | [`super::STATUS_PATH`] | the status page, to who has a key; its form comes back by `POST` |
+//! | `/metrics` | the same, for who types what other exporters have |
+//! | [`super::STATUS_PATH`] | the status page, to who has a key; asks for it by 401 |
 //! | `/` | a page for people |
 //! | `/-/healthy` | 200 |
 //! | `/-/ready` | 200 once the journal has been caught up with, 503 before |
@@ -23,12 +24,10 @@ use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::hyper::body::Bytes;
 use warp::reply::Response;
 
-use super::accept::Type;
-use super::admission::admit;
-use super::answer::plain;
-use super::encoding::{self, Encoding};
+use super::access::{Audience, admit};
+use super::negotiation::{self, Encoding, Type};
+use super::pages::{self, plain, status};
 use super::site::Site;
-use super::{accept, landing, status};
 use crate::publish::Published;
 use https::Peer;
 
@@ -41,24 +40,22 @@ pub(crate) fn routes(
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     let published = site.published.clone();
     let page = Arc::clone(&site);
-    let page = warp::path!("etcha" / "v1" / "system" / "status").map(move || Arc::clone(&page));
-    let form = page
-        .clone()
-        .and(warp::post())
+    let page = warp::path!("etcha" / "v1" / "system" / "status")
+        .map(move || Arc::clone(&page))
+        .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(client())
-        .and(warp::body::content_length_limit(status::MAX_FORM_BYTES))
-        .and(warp::body::bytes())
-        .then(status::enter);
-    let page = page.and(warp::method()).and(warp::header::headers_cloned()).and(client()).then(status_page);
+        .then(status_page);
     let metrics = warp::path!("etcha" / "v1" / "system" / "metrics")
+        .or(warp::path!("metrics"))
+        .unify()
         .map(move || Arc::clone(&site))
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(client())
         .then(metrics);
-    let landing = warp::path::end().and(warp::method()).map(|method| only_reads(&method, landing_page));
+    let landing = warp::path::end().and(warp::method()).map(|method| only_reads(&method, pages::landing));
     let healthy = warp::path!("-" / "healthy")
         .and(warp::method())
         .map(|method| only_reads(&method, || plain(StatusCode::OK, "alive\n")));
@@ -67,8 +64,6 @@ pub(crate) fn routes(
         .map(move |method| only_reads(&method, || readiness(&published)));
     let nothing = warp::any().map(|| plain(StatusCode::NOT_FOUND, "nothing here\n"));
     metrics
-        .or(form)
-        .unify()
         .or(page)
         .unify()
         .or(landing)
@@ -97,10 +92,10 @@ async fn metrics(
 ) -> Response {
     let response = if !reads(&method) {
         method_not_allowed()
-    } else if let Err(refused) = admit(&site, &query, &headers, client.as_ref()).await {
+    } else if let Err(refused) = admit(&site, Audience::Scraper, &query, &headers, client.as_ref()).await {
         refused
     } else {
-        let (kind, encoding) = (accept::negotiate(&headers), encoding::negotiate(&headers));
+        let (kind, encoding) = (negotiation::content_type(&headers), negotiation::encoding(&headers));
         match site.bodies.get(kind.format(), encoding).await {
             Ok(body) => exposed(&method, body, kind, encoding),
             Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be rendered\n"),
@@ -110,17 +105,9 @@ async fn metrics(
     response
 }
 
-/// Answers a request for the status page that carries no form that could be read.
+/// Answers a request for the status page.
 async fn status_page(site: Arc<Site>, method: Method, headers: HeaderMap, client: Option<Peer>) -> Response {
-    match method {
-        Method::GET | Method::HEAD => status::show(site, method, headers, client).await,
-        Method::POST => plain(StatusCode::PAYLOAD_TOO_LARGE, "the form is too long\n"),
-        _ => {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
-            response
-        }
-    }
+    if reads(&method) { status::show(site, method, headers, client).await } else { method_not_allowed() }
 }
 
 /// The metrics. An answer to `HEAD` has the headers of the answer to `GET`, its length included.
@@ -129,20 +116,12 @@ fn exposed(method: &Method, body: Bytes, kind: Type, encoding: Encoding) -> Resp
     let body = if *method == Method::HEAD { Bytes::new() } else { body };
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, kind.content_type());
+    headers.insert(CONTENT_TYPE, kind.header());
     headers.insert(CONTENT_LENGTH, length.into());
     headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
     if let Some(coding) = encoding.header() {
         headers.insert(CONTENT_ENCODING, coding);
     }
-    response
-}
-
-fn landing_page() -> Response {
-    let mut response = Response::new(landing::PAGE.as_str().into());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CONTENT_SECURITY_POLICY, landing::POLICY.clone());
     response
 }
 

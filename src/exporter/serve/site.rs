@@ -5,12 +5,10 @@ use std::time::Instant;
 
 use prometheus::Registry;
 
-use super::access::Gate;
+use super::access::{Gate, Passwords};
 use super::body::Bodies;
 use super::counts::Counts;
-use super::passwords::Passwords;
-use super::status::history::History;
-use super::status::kept::Kept;
+use super::pages::history::History;
 use crate::publish::Published;
 use https::attempts::Attempts;
 
@@ -28,7 +26,7 @@ pub(crate) struct Site {
     pub(super) passwords: Passwords,
     pub(super) bodies: Bodies,
     pub(super) published: Published,
-    pub(super) status: Kept,
+    pub(super) history: Arc<History>,
     pub(super) counts: Counts,
 }
 
@@ -38,7 +36,7 @@ impl Site {
     ///
     /// # Errors
     ///
-    /// When the families of this room are registered already.
+    /// When the families of this module are registered already.
     pub(crate) fn new(
         gate: Gate,
         published: Published,
@@ -52,13 +50,13 @@ impl Site {
             passwords: Passwords::default(),
             bodies,
             published,
-            status: Kept::default(),
+            history: Arc::default(),
             counts,
         })
     }
 
     /// The history that the status page shows, for who fills it.
     pub(crate) fn history(&self) -> Arc<History> {
-        Arc::clone(&self.status.history)
+        Arc::clone(&self.history)
     }
 }

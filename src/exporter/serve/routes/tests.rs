@@ -11,7 +11,7 @@ use warp::http::Request;
 use warp::hyper::body::Body as _;
 use warp::hyper::service::Service as _;
 
-use super::super::access::Gate;
+use super::super::Gate;
 use super::super::site::{METRICS_PATH, STATUS_PATH};
 use super::*;
 use crate::log::{self, Page};
@@ -92,6 +92,7 @@ async fn a_right_key_gets_the_metrics_in_the_text_format() {
     for (path, headers) in [
         (with_key("secret"), vec![]),
         (with_key("n%26w%2B1%25%C3%A9"), vec![]),
+        ("/metrics?key=secret".to_owned(), vec![]),
         (METRICS_PATH.to_owned(), vec![("authorization", "Bearer secret")]),
         (METRICS_PATH.to_owned(), vec![("authorization", "Basic b3BzOnNlY3JldA==")]),
         (with_key("secret"), vec![("accept", "application/json")]),
@@ -104,7 +105,7 @@ async fn a_right_key_gets_the_metrics_in_the_text_format() {
         assert_eq!(answer.header("content-length").unwrap(), answer.body.len().to_string());
         assert!(answer.text().contains("# TYPE etcha_exporter_scrapes_total counter\n"));
     }
-    assert_eq!(rig.own("etcha_exporter_scrapes_total{code=\"200\"}"), "5");
+    assert_eq!(rig.own("etcha_exporter_scrapes_total{code=\"200\"}"), "6");
 }
 
 #[tokio::test]
@@ -142,7 +143,7 @@ async fn wrong_keys_are_limited_by_address_and_a_right_one_is_never_refused() {
 }
 
 #[tokio::test]
-async fn gzip_is_given_to_who_takes_it() {
+async fn gzip_is_given_to_clients_that_accept_it() {
     let rig = Rig::new();
     let plain = rig.ask("GET", &with_key("secret"), &[("accept-encoding", "gzip;q=0")]).await;
     assert_eq!(plain.header("content-encoding"), None);
@@ -163,14 +164,12 @@ async fn a_user_of_the_web_configuration_file_gets_in_with_the_password_alone() 
     rig.site.gate.replace(access);
     for (pair, status) in [
         ("alice:pass", StatusCode::OK),
-        ("alice:wrong", StatusCode::FORBIDDEN),
-        ("bob:pass", StatusCode::FORBIDDEN),
-        ("alice:", StatusCode::FORBIDDEN),
+        ("alice:wrong", StatusCode::UNAUTHORIZED),
+        ("bob:pass", StatusCode::UNAUTHORIZED),
+        ("alice:", StatusCode::UNAUTHORIZED),
         ("bob:secret", StatusCode::OK),
     ] {
-        use base64::Engine as _;
-        let header = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
-        let answer = rig.ask("GET", METRICS_PATH, &[("authorization", &header)]).await;
+        let answer = rig.ask("GET", METRICS_PATH, &[("authorization", &basic(pair))]).await;
         assert_eq!(answer.status, status, "{pair}");
     }
     assert_eq!(rig.own("etcha_exporter_scrape_refusals_total{reason=\"wrong\"}"), "2");
@@ -191,7 +190,7 @@ async fn keys_are_replaced_while_requests_come() {
 }
 
 #[tokio::test]
-async fn every_wish_gets_a_right_type_and_coding() {
+async fn each_request_gets_a_right_type_and_coding() {
     let rig = Rig::new();
     let protobuf =
         "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
@@ -208,11 +207,11 @@ async fn every_wish_gets_a_right_type_and_coding() {
             "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
         ),
     ] {
-        for (accepted, coding) in [("gzip;q=0", None), ("gzip", Some("gzip")), ("zstd", Some("zstd"))] {
-            let wishes = [("accept", accept), ("accept-encoding", accepted)];
-            let answer = rig.ask("GET", &with_key("secret"), &wishes).await;
+        for (codings, coding) in [("gzip;q=0", None), ("gzip", Some("gzip")), ("zstd", Some("zstd"))] {
+            let accepted = [("accept", accept), ("accept-encoding", codings)];
+            let answer = rig.ask("GET", &with_key("secret"), &accepted).await;
             assert_eq!(answer.header("content-type"), Some(kind), "{accept}");
-            assert_eq!(answer.header("content-encoding"), coding, "{accept} {accepted}");
+            assert_eq!(answer.header("content-encoding"), coding, "{accept} {codings}");
         }
     }
 }
@@ -232,66 +231,75 @@ async fn head_has_the_headers_of_get_and_no_body() {
 #[tokio::test]
 async fn other_methods_get_405_and_other_paths_404() {
     let rig = Rig::new();
-    for path in [METRICS_PATH, "/", "/-/healthy", "/-/ready", &with_key("secret")] {
+    for path in [METRICS_PATH, STATUS_PATH, "/metrics", "/", "/-/healthy", "/-/ready", &with_key("secret")] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"] {
             let answer = rig.ask(method, path, &[]).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
             assert_eq!(answer.header("allow"), Some("GET, HEAD"), "{method} {path}");
         }
     }
-    for path in ["/metrics", "/etcha/v1/system", "/etcha/v1/system/metrics/more", "/-/", "/-/healthy/x", "//"]
+    for path in
+        ["/metrics/x", "/etcha/v1/system", "/etcha/v1/system/metrics/more", "/-/", "/-/healthy/x", "//"]
     {
         assert_eq!(rig.ask("GET", path, &[]).await.status, StatusCode::NOT_FOUND, "{path}");
     }
 }
 
 #[tokio::test]
-async fn the_status_page_opens_by_form_and_by_header_and_never_by_link() {
+async fn the_status_page_asks_a_browser_for_a_name_and_a_password_and_never_opens_by_link() {
     let rig = Rig::new();
-    let closed = rig.ask("GET", STATUS_PATH, &[]).await;
-    assert_eq!(closed.status, StatusCode::FORBIDDEN);
-    assert!(closed.text().contains("<form method=\"post\""));
-    let link = rig.ask("GET", &format!("{STATUS_PATH}?key=secret"), &[]).await;
-    assert_eq!(link.status, StatusCode::FORBIDDEN);
-    let header = rig.ask("GET", STATUS_PATH, &[("authorization", "Bearer secret")]).await;
-    assert_eq!(header.status, StatusCode::OK);
-    assert!(header.text().contains("Shells open now: 0"), "{}", header.text());
-    assert_eq!(
-        rig.ask("GET", STATUS_PATH, &[("authorization", "Bearer x")]).await.status,
-        StatusCode::FORBIDDEN
-    );
-
-    let post = async |form: &str, headers: &[(&str, &str)]| {
-        let mut request = Request::builder().method("POST").uri(STATUS_PATH);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.header("content-length", form.len());
-        rig.send(request.body(form.to_owned()).unwrap()).await
-    };
-    let wrong = post("key=wrong", &[]).await;
-    assert_eq!(wrong.status, StatusCode::FORBIDDEN);
-    assert!(wrong.text().contains("not right") && !wrong.text().contains("wrong\""));
-    assert_eq!(post("key=secret", &[("sec-fetch-site", "cross-site")]).await.status, StatusCode::FORBIDDEN);
-    assert_eq!(post(&"k".repeat(9000), &[]).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-    let right = post("key=n%26w%2B1%25%C3%A9", &[]).await;
-    assert_eq!((right.status, right.header("location")), (StatusCode::SEE_OTHER, Some(STATUS_PATH)));
-    let cookie = right.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
-    let open = rig.ask("GET", STATUS_PATH, &[("cookie", &cookie)]).await;
-    assert_eq!(open.status, StatusCode::OK);
-    assert_eq!(rig.ask("GET", METRICS_PATH, &[("cookie", &cookie)]).await.status, StatusCode::FORBIDDEN);
-    assert_eq!(post("end=1", &[("cookie", &cookie)]).await.status, StatusCode::SEE_OTHER);
-    assert_eq!(rig.ask("GET", STATUS_PATH, &[("cookie", &cookie)]).await.status, StatusCode::FORBIDDEN);
-    let other = rig.ask("PUT", STATUS_PATH, &[]).await;
-    assert_eq!(
-        (other.status, other.header("allow")),
-        (StatusCode::METHOD_NOT_ALLOWED, Some("GET, HEAD, POST"))
-    );
-    for _ in 0..12 {
-        post("key=wrong", &[]).await;
+    for (path, headers) in [
+        (STATUS_PATH.to_owned(), vec![]),
+        (format!("{STATUS_PATH}?key=secret"), vec![]),
+        (STATUS_PATH.to_owned(), vec![("authorization", "Bearer x")]),
+    ] {
+        let closed = rig.ask("GET", &path, &headers).await;
+        assert_eq!(closed.status, StatusCode::UNAUTHORIZED, "{path}");
+        let challenge = closed.header("www-authenticate").unwrap();
+        assert_eq!(challenge, "Basic realm=\"etcha-exporter\", charset=\"UTF-8\"");
+        assert!(closed.body.is_empty());
     }
-    assert_eq!(post("key=wrong", &[]).await.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(post("key=secret", &[]).await.status, StatusCode::SEE_OTHER);
+    let mut access = (*rig.site.gate.current()).clone();
+    access.users.add("alice", &bcrypt::hash("pass", 4).unwrap()).unwrap();
+    rig.site.gate.replace(access);
+    // A key is the password of any user name, also of an empty one.
+    for authorization in
+        ["Bearer secret".to_owned(), basic("any:secret"), basic(":secret"), basic("alice:pass")]
+    {
+        let open = rig.ask("GET", STATUS_PATH, &[("authorization", &authorization)]).await;
+        assert_eq!(open.status, StatusCode::OK, "{authorization}");
+        assert!(open.text().contains("Shells open now: 0"), "{}", open.text());
+        assert_eq!(open.header("set-cookie"), None);
+    }
+    let head = rig.ask("HEAD", STATUS_PATH, &[("authorization", "Bearer secret")]).await;
+    assert!(head.body.is_empty() && head.header("content-length").unwrap() != "0");
+    for _ in 0..12 {
+        rig.ask("GET", STATUS_PATH, &[("authorization", "Bearer x")]).await;
+    }
+    let limited = rig.ask("GET", STATUS_PATH, &[("authorization", "Bearer x")]).await;
+    assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn a_refusal_is_403_without_users_and_a_challenge_with_them() {
+    let rig = Rig::new();
+    let keys = rig.ask("GET", METRICS_PATH, &[]).await;
+    assert_eq!((keys.status, keys.header("www-authenticate")), (StatusCode::FORBIDDEN, None));
+    let mut access = (*rig.site.gate.current()).clone();
+    access.users.add("alice", &bcrypt::hash("pass", 4).unwrap()).unwrap();
+    rig.site.gate.replace(access);
+    for path in [METRICS_PATH.to_owned(), with_key("wrong"), with_key("%")] {
+        let users = rig.ask("GET", &path, &[]).await;
+        assert_eq!(users.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(users.header("www-authenticate").unwrap().starts_with("Basic realm="), "{path}");
+        assert!(users.body.is_empty());
+    }
+    assert_eq!(rig.own("etcha_exporter_scrapes_total{code=\"401\"}"), "3");
+}
+
+fn basic(pair: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
 #[tokio::test]

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr as _;
 
+use sha2::{Digest as _, Sha256};
+
 /// Highest cost of a hash: each step doubles the time, and this one takes about a second.
 const MAX_COST: u32 = 14;
 
-/// What an unknown user's password is checked against, so that the time of an answer does not tell which users there
-/// are. Nobody knows a password for it.
-const NOBODY: &str = "$2b$10$VYnlvJZrCTROJIoTH6ZE0ukR1DPBhjbJJkXity//aZnyHEImjVayq";
+/// The rest of a hash for which no password is known, behind its cost.
+const UNKNOWN: &str = "VYnlvJZrCTROJIoTH6ZE0ukR1DPBhjbJJkXity//aZnyHEImjVayq";
 
 /// Users and the hashes of their passwords.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -46,10 +47,22 @@ impl Users {
         self.hashes.is_empty()
     }
 
-    /// The hash of a user's password; for an unknown user one that fits none.
-    pub(super) fn hash(&self, user: &[u8]) -> &str {
-        let known = str::from_utf8(user).ok().and_then(|user| self.hashes.get(user));
-        known.map_or(NOBODY, String::as_str)
+    /// The hash of a user's password; for an unknown user one that fits none and takes as long to check.
+    ///
+    /// Where hashes differ in cost, an unknown name gets the cost of one of the users, always the same one for a name.
+    /// So the time of an answer tells of no name whether it is known.
+    pub(super) fn hash(&self, user: &[u8]) -> String {
+        if let Some(hash) = str::from_utf8(user).ok().and_then(|user| self.hashes.get(user)) {
+            return hash.clone();
+        }
+        // The hashes are secret, so nobody else can tell which cost a name would get.
+        let mut digest = Sha256::new();
+        self.hashes.values().for_each(|hash| digest.update(hash));
+        let digest = digest.chain_update(user).finalize();
+        let pick = digest.iter().take(4).fold(0, |number, byte| number << 8 | usize::from(*byte));
+        let like = self.hashes.values().nth(pick % self.hashes.len().max(1));
+        let cost = like.and_then(|hash| hash.get(4..6)).unwrap_or("10");
+        format!("$2b${cost}${UNKNOWN}")
     }
 }
 
@@ -83,12 +96,23 @@ mod tests {
             assert!(error.contains(what) && !error.contains("hunter2"), "{error}");
         }
         assert_eq!(format!("{users:?}"), "Users { count: 2, .. }");
-        assert!(bcrypt::verify("hunter2", users.hash(b"bob")).unwrap());
+        assert!(bcrypt::verify("hunter2", &users.hash(b"bob")).unwrap());
     }
 
     #[test]
-    fn an_unknown_user_has_a_hash_that_takes_as_long() {
-        assert_eq!(bcrypt::HashParts::from_str(NOBODY).unwrap().get_cost(), 10);
-        assert!(!bcrypt::verify("", Users::default().hash(b"\xff")).unwrap());
+    fn an_unknown_user_has_a_hash_that_takes_as_long_as_a_known_one() {
+        let cost = |users: &Users, user: &str| {
+            bcrypt::HashParts::from_str(&users.hash(user.as_bytes())).unwrap().get_cost()
+        };
+        let hash = bcrypt::hash("a", 4).unwrap();
+        let mut users = Users::default();
+        users.add("alice", &hash.replace("$04$", "$13$")).unwrap();
+        assert_eq!(["alice", "nobody", "", "x"].map(|user| cost(&users, user)), [13; 4]);
+        users.add("bob", &hash.replace("$04$", "$06$")).unwrap();
+        let costs: Vec<_> = (0..100).map(|n| cost(&users, &format!("nobody {n}"))).collect();
+        assert!(costs.iter().all(|cost| [6, 13].contains(cost)), "{costs:?}");
+        assert!(costs.contains(&6) && costs.contains(&13), "{costs:?}");
+        assert_eq!(costs, (0..100).map(|n| cost(&users, &format!("nobody {n}"))).collect::<Vec<_>>());
+        assert!(!bcrypt::verify("", &Users::default().hash(b"\xff")).unwrap());
     }
 }

@@ -1,16 +1,16 @@
-//! Which format a client wants, by the rules of `Accept`. Renders nothing.
+//! Negotiation: which format and which content coding a client gets, by the rules of `Accept` and `Accept-Encoding`.
+//! Renders and encodes nothing.
 //!
 //! Of the ranges that match a format the most specific one weighs it; the heaviest format wins. Among equals, the one
 //! that was asked for more exactly wins; then OpenMetrics, protobuf, text, in this order, but text where nothing more
-//! than `*/*` was asked for. Who takes nothing that we have gets text: an answer is worth more than the letter of
-//! its wish.
+//! than `*/*` was asked for. A client that accepts none of our formats gets text: an answer is worth more than the
+//! letter of the header.
 
 use std::cmp::Reverse;
 
-use warp::http::header::ACCEPT;
+use warp::http::header::{ACCEPT, ACCEPT_ENCODING};
 use warp::http::{HeaderMap, HeaderValue};
 
-use super::weight::{elements, parts, weight};
 use crate::exposition::Format;
 
 /// What is answered: a format under one of its names.
@@ -41,7 +41,7 @@ impl Type {
     }
 
     /// The `Content-Type` of the answer.
-    pub(crate) fn content_type(self) -> HeaderValue {
+    pub(crate) fn header(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -101,8 +101,8 @@ impl Type {
     }
 }
 
-/// Chooses for the headers of a request.
-pub(crate) fn negotiate(headers: &HeaderMap) -> Type {
+/// Chooses the format for the headers of a request.
+pub(crate) fn content_type(headers: &HeaderMap) -> Type {
     let values = || headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let wish = |kind: Type| {
         let matches = elements(values()).filter_map(|range| Some((kind.matched(range)?, weight(range))));
@@ -117,69 +117,103 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Type {
     wanted.max_by_key(|(order, _)| *order).map(|(_, kind)| kind).unwrap_or_default()
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
+/// A content coding that we speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// As it is.
+    #[default]
+    Identity,
+    /// Gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
 
-    use super::*;
-
-    #[test]
-    fn the_type_follows_the_weights() {
-        use Type::{OlderOpenMetrics, OpenMetrics, Protobuf, Text};
-        const PROTOBUF: &str =
-            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
-        let prometheus = "application/openmetrics-text;version=1.0.0,\
-                          application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        let newer = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
-                     application/openmetrics-text;version=0.0.1;q=0.4,\
-                     text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,/;q=0.1";
-        let protobuf_first = format!("{PROTOBUF},application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1");
-        let quoted = "application/vnd.google.protobuf; encoding=\"delimited\"; \
-                      proto=\"io.prometheus.client.MetricFamily\"";
-        let table: &[(&[&str], Type)] = &[
-            (&[], Text),
-            (&[""], Text),
-            (&["*/*"], Text),
-            (&["*/*;q=0"], Text),
-            (&["*/*", PROTOBUF], Protobuf),
-            (&["text/plain"], Text),
-            (&["text/*"], Text),
-            (&["TEXT/PLAIN; VERSION=0.0.4"], Text),
-            (&["text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0"], OpenMetrics),
-            (&["text/plain, application/openmetrics-text;q=0.9"], Text),
-            (&["text/plain;q=0.5", "application/openmetrics-text;q=0.6"], OpenMetrics),
-            (&["text/plain;q=0, application/openmetrics-text;q=0.001"], OpenMetrics),
-            (&["application/openmetrics-text"], OpenMetrics),
-            (&["application/openmetrics-text;version=1.0.0;charset=UTF-8"], OpenMetrics),
-            (&["application/openmetrics-text;version=0.0.1"], OlderOpenMetrics),
-            (&["application/openmetrics-text;version=2.0.0"], Text),
-            (&["application/openmetrics-text;charset=latin-1"], Text),
-            (&["application/openmetrics-text;q=0"], Text),
-            (&["application/openmetrics-text;q=0, */*"], Text),
-            (&["application/openmetrics-text;q=high"], Text),
-            (&["application/*"], OpenMetrics),
-            (&["application/*, application/openmetrics-text;q=0"], Protobuf),
-            (&["*/*, text/plain;q=0"], OpenMetrics),
-            (&[PROTOBUF], Protobuf),
-            (&[quoted], Protobuf),
-            (&[&protobuf_first], Protobuf),
-            (&["application/vnd.google.protobuf"], Text),
-            (
-                &["application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text"],
-                Text,
-            ),
-            (&["application/json"], Text),
-            (&["text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"], Text),
-            (&[prometheus], OpenMetrics),
-            (&[newer], OpenMetrics),
-            (&["nonsense;;==,,/"], Text),
-        ];
-        for (values, expected) in table {
-            let mut headers = HeaderMap::new();
-            for value in *values {
-                headers.append(ACCEPT, value.parse().unwrap());
-            }
-            assert_eq!(negotiate(&headers), *expected, "{values:?}");
+impl Encoding {
+    /// The `Content-Encoding` of the answer, if it has one.
+    pub(crate) fn header(self) -> Option<HeaderValue> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some(HeaderValue::from_static("gzip")),
+            Self::Zstd => Some(HeaderValue::from_static("zstd")),
         }
     }
 }
+
+/// Chooses the coding for the headers of a request: the heaviest coding, at equal weights zstd before gzip before plain bytes.
+/// Plain bytes also where the client refuses everything, because an answer is worth more than the letter of its
+/// wish.
+pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
+    let (mut zstd, mut gzip, mut identity, mut any) = (None, None, None, None);
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    for element in elements(values) {
+        let coding = parts(element).next().unwrap_or_default();
+        let place = match coding.to_ascii_lowercase().as_str() {
+            "zstd" => &mut zstd,
+            "gzip" | "x-gzip" => &mut gzip,
+            "identity" => &mut identity,
+            "*" => &mut any,
+            _ => continue,
+        };
+        *place = Some(weight(element));
+    }
+    // `*` speaks of what is not listed. Of it, gzip is what everybody can read.
+    let zstd = zstd.unwrap_or(0);
+    let gzip = gzip.or(any).unwrap_or(0);
+    // Plain bytes that are not listed are acceptable, but nothing says that they are preferred.
+    let identity = identity.unwrap_or(0);
+    if zstd > 0 && zstd >= gzip && zstd >= identity {
+        Encoding::Zstd
+    } else if gzip > 0 && gzip >= identity {
+        Encoding::Gzip
+    } else {
+        Encoding::Identity
+    }
+}
+
+/// The elements of header values: commas separate them, quoted text is kept whole.
+fn elements<'v>(values: impl IntoIterator<Item = &'v str>) -> impl Iterator<Item = &'v str> {
+    values.into_iter().flat_map(|value| split(value, b','))
+}
+
+/// The parts of an element, which semicolons separate: what it is, then its parameters.
+fn parts(element: &str) -> impl Iterator<Item = &str> {
+    split(element, b';')
+}
+
+/// The weight of an element in thousandths; 1000 where none is written. One that cannot be read is 0: who says it
+/// badly says no.
+fn weight(element: &str) -> u16 {
+    let parameter = |part: &str| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| thousandths(value.trim()).unwrap_or(0))
+    };
+    parts(element).skip(1).find_map(parameter).unwrap_or(1000)
+}
+
+fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let mut escaped = false;
+    text.split(move |char: char| {
+        let ends = char == char::from(separator) && !quoted;
+        if char == '"' && !escaped {
+            quoted = !quoted;
+        }
+        escaped = quoted && char == '\\' && !escaped;
+        ends
+    })
+    .map(str::trim)
+}
+
+/// Reads `0`, `1`, or either with up to three decimals, as thousandths up to 1000.
+fn thousandths(weight: &str) -> Option<u16> {
+    let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
+    if !matches!(whole, "0" | "1") || decimals.len() > 3 || !decimals.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let value: u16 = format!("{whole}{decimals:0<3}").parse().ok()?;
+    (value <= 1000).then_some(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,25 +1,26 @@
-//! The status page as HTML: tables and plots of one published state, and the form that asks for a key. Loads nothing,
-//! runs nothing; everything that came from a journal is escaped.
+//! The status page: what the agent on this host does, for a person with a browser. Shows a published state; loads
+//! nothing, runs nothing; everything that came from a journal is escaped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use journal_schema::Reason;
-use sha2::{Digest as _, Sha256};
-use warp::http::HeaderValue;
+use warp::http::header::CONTENT_LENGTH;
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use warp::hyper::body::Bytes;
+use warp::reply::Response;
 
-use super::super::site::STATUS_PATH;
+use super::drawing::{Moment, Shown, per_minute, plot, whole};
 use super::history::Sample;
-use super::plot::{per_minute, plot, whole};
-use super::shown::{Moment, Shown};
+use super::{html, plain, policy};
 use crate::checkpoint::Origin;
-use crate::metrics::labels::read_labels;
 use crate::metrics::{Table, Tables};
 use crate::publish::Snapshot;
+use crate::serve::access::{Audience, admit};
+use crate::serve::site::Site;
+use https::Peer;
 
 /// Rows of a table; what is beyond is counted.
 const MAX_ROWS: usize = 200;
@@ -48,63 +49,44 @@ figcaption{font-size:.9rem;margin-bottom:.25rem}\
 svg{display:block;width:100%;height:4rem}\
 polyline{fill:none;stroke:var(--accent);stroke-width:1.5;vector-effect:non-scaling-stroke}\
 svg line{stroke:var(--line);stroke-width:1;vector-effect:non-scaling-stroke}\
-.key{max-width:24rem;margin:12vh auto}.key label{display:block;margin-top:1rem}\
-input,button{font:inherit;padding:.5rem .75rem;border:1px solid var(--line);border-radius:.4rem}\
-.key input,.key button{width:100%;margin-top:.25rem}button{cursor:pointer}\
-.key button{margin-top:1rem;background:var(--accent);color:Canvas;border-color:transparent;font-weight:600}\
 @media(max-width:40rem){thead{position:absolute;left:-100vw}\
 .wide tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}.wide tr:last-child{border:0}\
 .wide th,.wide td{display:block;border:0;padding:.1rem .75rem}\
 .wide td::before{content:attr(data-label) \": \";opacity:.75}}";
 
-/// The policy for these pages: nothing may be loaded, run or framed; this one style sheet may be applied, and forms go
-/// back here.
-pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let digest = STANDARD.encode(Sha256::digest(STYLE));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
-});
-
-/// The page that asks for a key. `wrong` is what to say of the last attempt.
-pub(super) fn form(users: bool, wrong: Option<&str>) -> String {
-    let mut out = head("etcha-exporter: key", None);
-    out.push_str("<main class=\"key\">\n<h1>Status of this host's agent</h1>\n");
-    if let Some(wrong) = wrong {
-        let _ = writeln!(out, "<p class=\"bad\" role=\"alert\">{wrong}</p>");
+/// Answers a request to see the page.
+pub(in crate::serve) async fn show(
+    site: Arc<Site>,
+    method: Method,
+    headers: HeaderMap,
+    client: Option<Peer>,
+) -> Response {
+    // The query is not looked at: a key in a link ends up in histories and bookmarks.
+    if let Err(refused) = admit(&site, Audience::Browser, "", &headers, client.as_ref()).await {
+        return refused;
     }
-    let _ = writeln!(out, "<form method=\"post\" action=\"{STATUS_PATH}\">");
-    if users {
-        out.push_str(
-            "<label for=\"user\">User, if you have a password</label>\n\
-             <input id=\"user\" name=\"user\" autocomplete=\"username\">\n",
-        );
+    static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy(STYLE));
+    let (latest, samples) = (site.published.latest(), site.history.samples());
+    // Many series take a while: not where connections are served.
+    match tokio::task::spawn_blocking(move || page(&latest, &samples, Timestamp::now())).await {
+        Ok(page) if method == Method::HEAD => {
+            let mut response = html(Bytes::new(), &POLICY);
+            response.headers_mut().insert(CONTENT_LENGTH, page.len().into());
+            response
+        }
+        Ok(page) => html(page.into(), &POLICY),
+        Err(error) => {
+            tracing::error!(%error, "the status page stopped early");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be made\n")
+        }
     }
-    let _ = writeln!(
-        out,
-        "<label for=\"key\">{}</label>\n\
-         <input id=\"key\" name=\"key\" type=\"password\" autocomplete=\"current-password\" required autofocus>\n\
-         <button>Show</button>\n</form>\n</main>\n</body>\n</html>",
-        if users { "Key or password" } else { "Key, the one that scrapes use" }
-    );
-    out
 }
 
-/// The page itself.
-pub(super) fn status(snapshot: &Snapshot, samples: &[Sample], session: bool, now: Timestamp) -> String {
+/// The page.
+fn page(snapshot: &Snapshot, samples: &[Sample], now: Timestamp) -> String {
     let mut out = head("etcha-exporter: status", Some(REFRESH_SECONDS));
     let at = Moment { at: now.as_millisecond(), now };
-    let _ = writeln!(out, "<header><h1>Status of this host's agent</h1>\n<p>As of {at}");
-    if session {
-        let _ = writeln!(
-            out,
-            "</p>\n<form method=\"post\" action=\"{STATUS_PATH}\">\
-             <button name=\"end\" value=\"1\">Leave</button></form>"
-        );
-    } else {
-        out.push_str("</p>\n");
-    }
+    let _ = writeln!(out, "<header><h1>Status of this host's agent</h1>\n<p>As of {at}</p>");
     out.push_str("</header>\n<main>\n");
     agent(snapshot, now, &mut out);
     shells(snapshot, now, &mut out);
@@ -157,15 +139,14 @@ fn shells(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
     }
     table_head(out, &["Source", "Key", "Address", "Open since"]);
     for &(series, opened) in &open.latest {
-        let labels = read_labels(snapshot.tables.sources_shells.text(series));
-        let value = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| v.as_str());
+        let value = |name| snapshot.tables.sources_shells.label(series, name);
         let _ = writeln!(
             out,
             "<tr><th scope=\"row\"><bdi>{}</bdi></th><td data-label=\"Key\" class=\"name\"><bdi>{}</bdi></td>\
              <td data-label=\"Address\"><bdi>{}</bdi></td><td data-label=\"Open since\">{}</td></tr>",
-            Shown(value("name")),
-            Shown(value("public_key")),
-            Shown(value("remote_addr")),
+            Shown(&value("name")),
+            Shown(&value("public_key")),
+            Shown(&value("remote_addr")),
             Moment { at: opened, now },
         );
     }
@@ -184,16 +165,9 @@ struct Row {
 
 fn rows(tables: &Tables) -> Vec<(String, Row)> {
     let mut rows = BTreeMap::<String, Row>::new();
-    let name_of = |text: &str| {
-        read_labels(text)
-            .into_iter()
-            .find(|(label, _)| *label == "name")
-            .map(|(_, value)| value)
-            .unwrap_or_default()
-    };
     let times = |table: &Table<i64>, rows: &mut BTreeMap<String, Row>, set: fn(&mut Row) -> &mut i64| {
         for series in (0..).take(table.len()) {
-            *set(rows.entry(name_of(table.text(series))).or_default()) = *table.value(series);
+            *set(rows.entry(table.label(series, "name").into_owned()).or_default()) = *table.value(series);
         }
     };
     times(&tables.source_last_run, &mut rows, |row| &mut row.run);
@@ -201,10 +175,9 @@ fn rows(tables: &Tables) -> Vec<(String, Row)> {
     times(&tables.source_last_change, &mut rows, |row| &mut row.change);
     let sources = &tables.sources;
     for series in (0..).take(sources.len()) {
-        let text = sources.text(series);
-        let row = rows.entry(name_of(text)).or_default();
+        let row = rows.entry(sources.label(series, "name").into_owned()).or_default();
         row.runs += sources.value(series);
-        if text.starts_with("error=\"1\"") {
+        if sources.label(series, "error") == "1" {
             row.failed += sources.value(series);
         }
     }
@@ -381,7 +354,7 @@ mod tests {
             ..Snapshot::default()
         };
         let now = "2026-01-01T00:10:00Z".parse().unwrap();
-        let page = status(&snapshot, &[], false, now);
+        let page = super::page(&snapshot, &[], now);
         assert!(!page.contains("<script") && !page.contains('\0'), "{page}");
         assert!(
             page.contains("&lt;script&gt;alert(1)&lt;/script&gt;\\0&amp;&quot;&#39;\u{202e}</bdi>"),

@@ -1,9 +1,26 @@
-//! Who may read, as of now: keys and users can be replaced while requests are answered. Judges nothing.
+//! Who may read the metrics: keys, and users with passwords.
+//!
+//! # Layout
+//!
+//! * `keys`, `users`: the secrets as they are kept, and the comparison with them.
+//! * `credentials`: what a request offers, and whether that is one of the keys.
+//! * `passwords`: checks users' passwords, which is slow on purpose.
+//! * `admission`: lets a request in, or answers it instead.
+//! * this file: all of that as of now, replaceable while requests are answered.
+
+mod admission;
+mod credentials;
+mod keys;
+mod passwords;
+mod users;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::keys::Keys;
-use super::users::Users;
+pub(super) use admission::{Audience, admit};
+pub(super) use credentials::Refusal;
+pub(crate) use keys::Keys;
+pub(super) use passwords::Passwords;
+pub(crate) use users::Users;
 
 /// Who may read the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +46,7 @@ impl Gate {
     }
 
     /// Who may read now.
-    pub(crate) fn current(&self) -> Arc<Access> {
+    pub(super) fn current(&self) -> Arc<Access> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 

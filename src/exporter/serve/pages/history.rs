@@ -31,8 +31,7 @@ pub(super) struct Sample {
 impl Sample {
     fn of(snapshot: &Snapshot) -> Self {
         let sources = &snapshot.tables.sources;
-        let failed =
-            (0..).take(sources.len()).filter(|&series| sources.text(series).starts_with("error=\"1\""));
+        let failed = (0..).take(sources.len()).filter(|&series| sources.label(series, "error") == "1");
         Self {
             commands: snapshot.tally.events[0],
             runs: snapshot.tally.events[1],
