@@ -7,7 +7,10 @@
 
 mod active;
 mod error;
+mod lock;
+mod numbers;
 mod rotation;
+mod search;
 mod sync;
 
 use std::ffi::CString;
@@ -25,9 +28,13 @@ use crate::line::encode;
 
 use active::Active;
 pub use error::WriteError;
+use numbers::{Numbers, Turn};
 use rotation::Rotated;
 pub use sync::Sync;
 use sync::Syncer;
+
+/// How long another process may hold the lock for a rotation that is long due. A rotation takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a [`Writer`] works. The default is the contract's.
 #[derive(Clone, Debug)]
@@ -82,10 +89,8 @@ pub struct Writer {
     /// The same, as system calls want it: it is looked up before each line.
     c_path: CString,
     options: Options,
-    /// Fresh and random for each `Writer`.
-    name: String,
-    /// Number of the line last tried, written or not.
-    seq: u64,
+    /// Name and numbers: of this writer alone, or shared.
+    numbers: Numbers,
     /// The line being written, behind one LF that is sent along only when needed. Reused, so a line costs no memory.
     buffer: Vec<u8>,
     active: Arc<Active>,
@@ -94,6 +99,8 @@ pub struct Writer {
     /// `options.max_bytes`, or more for a while after a rotation that failed.
     rotate_at: u64,
     syncer: Syncer,
+    /// When the lock for a rotation that is due was first refused.
+    refused: Option<Timestamp>,
     /// Trouble beside the lines, kept for [`Writer::take_warning`].
     warning: Option<WriteError>,
 }
@@ -107,23 +114,44 @@ impl Writer {
     /// The directory does not exist, the path leads to something that is no regular file, the file cannot be opened
     /// for reading and writing, or the system gave no randomness or no thread.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Writer, WriteError> {
-        let given = path.as_ref();
+        Writer::open_with(path.as_ref(), options, Numbers::own().map_err(WriteError::Random)?)
+    }
+
+    /// The same for one of many processes that append a few lines each, such as a script that is run again and again.
+    /// They are one writer: each continues where the one before ended, so that a line that is lost shows as a gap, and
+    /// readers have one writer to remember and not thousands.
+    ///
+    /// Name and last number are kept beside the journal, in `.journal.jsonl.append`. If that cannot be had, this is a
+    /// writer by itself and [`Writer::take_warning`] says why.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::open`].
+    pub fn open_continued(path: impl AsRef<Path>, options: Options) -> Result<Writer, WriteError> {
+        let mut writer = Writer::open(path, options)?;
+        match Numbers::shared(&writer.path, &writer.active) {
+            Ok(numbers) => writer.numbers = numbers,
+            Err(source) => writer.warning = Some(WriteError::Numbers { path: writer.path.clone(), source }),
+        }
+        Ok(writer)
+    }
+
+    fn open_with(given: &Path, options: Options, numbers: Numbers) -> Result<Writer, WriteError> {
         let open_error = |source| WriteError::Open { path: given.to_owned(), source };
         let path = std::path::absolute(given).map_err(open_error)?;
         let c_path = CString::new(path.as_os_str().as_bytes())
             .map_err(|_| open_error(io::Error::new(io::ErrorKind::InvalidInput, "a path holds no NUL")))?;
-        let name = getrandom::u64().map_err(WriteError::Random)?;
         let (active, created) = Active::open(&path, None)?;
         let syncer = Syncer::start(options.sync).map_err(WriteError::Thread)?;
         let mut writer = Writer {
             path,
             c_path,
-            name: format!("{name:016x}"),
-            seq: 0,
+            numbers,
             buffer: Vec::with_capacity(1024),
             active: Arc::new(active),
             unended: true,
             rotate_at: options.max_bytes,
+            refused: None,
             options,
             syncer,
             warning: None,
@@ -136,7 +164,7 @@ impl Writer {
 
     /// The name under which this writer's lines stand.
     pub fn name(&self) -> &str {
-        &self.name
+        self.numbers.name()
     }
 
     /// The path of the journal, absolute.
@@ -152,15 +180,26 @@ impl Writer {
     /// The line is too long, the journal cannot be opened (again), the write failed or was cut short. With
     /// [`WriteError::Sync`] alone the line is in the file, but may not survive a loss of power.
     pub fn append(&mut self, event: &Event<'_>) -> Result<u64, WriteError> {
-        self.seq += 1;
-        let seq = self.seq;
-        let envelope = Envelope { writer: self.name.as_str().into(), seq, time: (self.options.clock)() };
+        self.append_at(event, (self.options.clock)())
+    }
+
+    /// The same for what happened at another time and is recorded late.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::append`].
+    pub fn append_at(&mut self, event: &Event<'_>, time: Timestamp) -> Result<u64, WriteError> {
+        // Held until the line is written: then the numbers of a shared writer are in order.
+        let turn = self.turn()?;
+        let seq = turn.seq;
+        let envelope = Envelope { writer: self.numbers.name().into(), seq, time };
         self.buffer.clear();
         self.buffer.push(b'\n');
         encode(&envelope, event, &mut self.buffer)
             .map_err(|too_long| WriteError::TooLong { seq, too_long })?;
         self.make_room()?;
         self.write(seq)?;
+        drop(turn);
         let at_once = matches!(event, Event::Shell(_) | Event::Engine(_));
         self.syncer.written(&self.active, at_once).map_err(|source| self.sync_error(source))?;
         Ok(seq)
@@ -183,6 +222,20 @@ impl Writer {
         match self.syncer.stop() {
             Ok(()) => Ok(()),
             Err(source) => Err(self.sync_error(source)),
+        }
+    }
+
+    /// The next number. A line is worth more than its place among shared numbers: if they cannot be had any more, this
+    /// goes on as a writer by itself.
+    fn turn(&mut self) -> Result<Turn, WriteError> {
+        loop {
+            match self.numbers.next(&self.path, &self.active) {
+                Ok(turn) => return Ok(turn),
+                Err(source) => {
+                    self.warning = Some(WriteError::Numbers { path: self.path.clone(), source });
+                    self.numbers = Numbers::own().map_err(WriteError::Random)?;
+                }
+            }
         }
     }
 
@@ -233,7 +286,12 @@ impl Writer {
     /// Rotates a file that would have `grown` bytes with the next line. Trouble is no reason to lose that line: it
     /// goes into the file that is too large, and rotation is tried again after a sixteenth of the size.
     fn rotate(&mut self, grown: u64) -> Result<(), WriteError> {
-        match rotation::rotate(&self.path, &self.active, self.options.keep, (self.options.clock)()) {
+        let (keep, now) = (self.options.keep, (self.options.clock)());
+        // Twice the size, and for a while: whoever holds the lock does not rotate.
+        let refused = *self.refused.get_or_insert(now);
+        let insist = grown > self.options.max_bytes.saturating_mul(2)
+            && now.duration_since(refused).unsigned_abs() >= PATIENCE;
+        match rotation::rotate(&self.path, &self.active, keep, now, insist) {
             Ok(Rotated::Done { trouble }) => {
                 if let Some(source) = trouble {
                     self.warning = Some(WriteError::Rotate { path: self.path.clone(), source });
@@ -256,6 +314,7 @@ impl Writer {
         self.active = Arc::new(active);
         self.unended = true;
         self.rotate_at = self.options.max_bytes;
+        self.refused = None;
         if created {
             self.sync_directory();
         }

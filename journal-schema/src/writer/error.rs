@@ -58,11 +58,19 @@ pub enum WriteError {
         /// What the system said.
         source: io::Error,
     },
-    /// The active file could not be set aside, or old segments not be removed. Lines go on into the active file.
+    /// The active file could not be set aside, was set aside without the lock, or old segments could not be removed.
+    /// Lines go on into the active file.
     Rotate {
         /// The journal.
         path: PathBuf,
         /// What the system said.
+        source: io::Error,
+    },
+    /// The numbers that several processes share cannot be had; the lines stand under a name for this writer alone.
+    Numbers {
+        /// The journal.
+        path: PathBuf,
+        /// What the system said of which file.
         source: io::Error,
     },
     /// The system gave no randomness for the writer's name.
@@ -106,7 +114,11 @@ impl fmt::Display for WriteError {
                 )
             }
             WriteError::Rotate { path, source } => {
-                write!(out, "{}: cannot rotate, the journal grows on: {source}", path.display())
+                write!(out, "{}: trouble with rotation: {source}", path.display())
+            }
+            WriteError::Numbers { path, source } => {
+                let path = path.display();
+                write!(out, "{path}: cannot continue the numbers of the lines before, begins anew: {source}")
             }
             WriteError::Random(source) => write!(out, "no randomness for the name of the writer: {source}"),
             WriteError::Thread(source) => write!(out, "no thread for syncing the journal: {source}"),

@@ -1,20 +1,21 @@
 //! Setting the active file aside, once whoever else writes to it, and removing the oldest segments.
 //!
-//! A lock on the file itself makes one of several writers the one who rotates. The lock is never waited for: another
-//! holder is either rotating, or a reader's mistake that must not stop an agent. Nothing here writes a line.
+//! A lock that only writers can take makes one of several the one who rotates. It is never waited for: another holder is
+//! rotating, or was stopped while it did, which must not stop an agent. Nothing here writes a line.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::active::{Active, follow_links};
+use super::lock;
 
 /// Form of the time in a segment's name. As text it sorts like the time.
 const TIME_FORM: &str = "%Y%m%dT%H%M%S.%9fZ";
@@ -38,23 +39,49 @@ pub(super) enum Rotated {
     Busy,
 }
 
-/// Renames the active file to a name with a time, and removes the oldest segments but `keep`.
-pub(super) fn rotate(path: &Path, active: &Active, keep: usize, now: Timestamp) -> io::Result<Rotated> {
-    match flock(&active.file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(Rotated::Busy),
-        Err(error) => return Err(error.into()),
-    }
-    let result = rotate_locked(path, active, keep, now);
-    // Closing would unlock as well, but a descriptor may stay with the syncing thread for a while.
-    let _ = flock(&active.file, FlockOperation::Unlock);
-    result
+/// Renames the active file to a name with a time, and removes the oldest segments but `keep`. Where the lock cannot be
+/// had it does nothing, or, if it must `insist`, it goes on without: a journal that grows for ever is worse than what
+/// can come of it, one segment more than need be.
+pub(super) fn rotate(
+    path: &Path,
+    active: &Active,
+    keep: usize,
+    now: Timestamp,
+    insist: bool,
+) -> io::Result<Rotated> {
+    let real = follow_links(path)?;
+    let lock_path = lock::beside(&real, "lock");
+    // Held until the end of this function.
+    let (_lock, refused) = match take(&lock_path, active) {
+        Ok(Some(lock)) => (Some(lock), None),
+        Ok(None) if !insist => return Ok(Rotated::Busy),
+        Ok(None) => (None, Some("another process does not give it back".to_owned())),
+        Err(error) if !insist => {
+            return Err(io::Error::new(error.kind(), format!("{}: {error}", lock_path.display())));
+        }
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let rotated = rotate_locked(&real, active, keep, now)?;
+    Ok(match (rotated, refused) {
+        (Rotated::Done { trouble: None }, Some(refused)) => {
+            let lock = lock_path.display();
+            Rotated::Done {
+                trouble: Some(io::Error::other(format!("rotated without the lock {lock}: {refused}"))),
+            }
+        }
+        (rotated, _) => rotated,
+    })
 }
 
-fn rotate_locked(path: &Path, active: &Active, keep: usize, now: Timestamp) -> io::Result<Rotated> {
-    let real = follow_links(path)?;
+/// The lock, if nobody holds it.
+fn take(path: &Path, active: &Active) -> io::Result<Option<File>> {
+    let file = lock::open(path, &active.file.metadata()?)?;
+    Ok(lock::try_take(&file)?.then_some(file))
+}
+
+fn rotate_locked(real: &Path, active: &Active, keep: usize, now: Timestamp) -> io::Result<Rotated> {
     // Only who holds the lock of the file that lies there now may move it, so the fresh file is never moved.
-    let there = match fs::symlink_metadata(&real) {
+    let there = match fs::symlink_metadata(real) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rotated::ByAnother),
         Err(error) => return Err(error),
@@ -64,11 +91,15 @@ fn rotate_locked(path: &Path, active: &Active, keep: usize, now: Timestamp) -> i
         return Ok(Rotated::ByAnother);
     }
     // A list that cannot be read costs the order of names and the removal, not the rotation.
-    let (older, mut trouble) = match segments(&real) {
+    let (older, mut trouble) = match segments(real) {
         Ok(older) => (older, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    set_aside(&real, older.last(), now)?;
+    match set_aside(real, older.last(), now) {
+        // Without the lock another may have been faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rotated::ByAnother),
+        other => other?,
+    }
     // The one just made is kept as well.
     let surplus = (older.len() + 1).saturating_sub(keep.max(1));
     for segment in &older[..surplus.min(older.len())] {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -51,11 +52,12 @@ impl Place {
         Writer::open(&self.journal, options(0, 8)).unwrap()
     }
 
-    /// The names in the directory, sorted.
+    /// The names in the directory, sorted, without those of locks.
     fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.path()).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| !name.starts_with('.'));
         names.sort();
         names
     }
@@ -240,18 +242,134 @@ fn the_newest_segments_stay_and_foreign_files_are_not_touched() {
 }
 
 #[test]
-fn a_lock_held_by_somebody_else_stops_rotation_but_not_writing() {
+fn a_reader_that_locks_the_journal_does_not_stop_rotation() {
     let place = Place::new();
     let mut writer = Writer::open(&place.journal, options(300, 3)).unwrap();
     let reader = fs::File::open(&place.journal).unwrap();
     flock(&reader, FlockOperation::LockShared).unwrap();
     for _ in 0..10 {
         writer.append(&event("a")).unwrap();
+        assert!(fs::metadata(&place.journal).unwrap().len() <= 300);
     }
-    assert_eq!(place.names(), ["journal.jsonl"]);
-    flock(&reader, FlockOperation::Unlock).unwrap();
+    assert!(place.names().len() > 2, "{:?}", place.names());
+}
+
+#[test]
+fn a_writer_that_does_not_give_the_lock_back_stops_rotation_until_the_journal_is_twice_as_large() {
+    // A clock that goes on by a tenth of a second with each line.
+    static NOW: AtomicI64 = AtomicI64::new(1_795_000_000_000);
+    fn clock() -> Timestamp {
+        Timestamp::from_millisecond(NOW.fetch_add(100, Ordering::Relaxed)).unwrap()
+    }
+    let place = Place::new();
+    let mut writer = Writer::open(&place.journal, Options { clock, ..options(1_000, 1_000) }).unwrap();
     writer.append(&event("a")).unwrap();
-    assert_eq!(place.names().len(), 2);
+    let lock = super::lock::beside(&place.journal, "lock");
+    let held = super::lock::open(&lock, &fs::metadata(&place.journal).unwrap()).unwrap();
+    assert!(super::lock::try_take(&held).unwrap());
+    let mut warnings = Vec::new();
+    for _ in 0..40 {
+        writer.append(&event("a")).unwrap();
+        warnings.extend(writer.take_warning());
+        let size = fs::metadata(&place.journal).unwrap().len();
+        assert!(place.names().len() > 1 || size <= 5_000, "{size} bytes");
+    }
+    assert!(place.names().len() >= 2, "{:?}", place.names());
+    assert!(warnings[0].to_string().contains("rotated without the lock"), "{}", warnings[0]);
+    drop(held);
+    for _ in 0..40 {
+        writer.append(&event("a")).unwrap();
+    }
+    assert!(writer.take_warning().is_none());
+    assert_eq!(place.lines().0.len(), 81);
+}
+
+/// Appends as a process of its own would that lives for so many lines.
+fn append_continued(place: &Place, lines: usize) -> Vec<u64> {
+    let mut writer = Writer::open_continued(&place.journal, options(0, 8)).unwrap();
+    let seqs = (0..lines).map(|_| writer.append(&event("a")).unwrap()).collect();
+    assert!(writer.take_warning().is_none());
+    seqs
+}
+
+#[test]
+fn short_lives_are_one_writer_whatever_happens_to_the_files() {
+    let place = Place::new();
+    let state = super::lock::beside(&place.journal, "append");
+    assert_eq!(append_continued(&place, 2), [1, 2]);
+    assert_eq!(append_continued(&place, 1), [3]);
+    assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o7777, 0o600);
+    // Rotated, with a fresh file of another writer behind it.
+    fs::rename(&place.journal, place.directory.path().join("journal.jsonl.1")).unwrap();
+    place.writer().append(&event("other")).unwrap();
+    assert_eq!(append_continued(&place, 1), [4]);
+    // The state is gone, cut, from before a reboot and older than the journal, or from before it and newer.
+    fs::remove_file(&state).unwrap();
+    assert_eq!(append_continued(&place, 1), [5]);
+    fs::write(&state, "etcha-app").unwrap();
+    assert_eq!(append_continued(&place, 1), [6]);
+    let now = fs::read_to_string(&state).unwrap();
+    let name = now.split(' ').nth(1).unwrap();
+    for (seq, next) in [(3, 7), (20, 21)] {
+        fs::write(&state, format!("etcha-append-1 {name} {seq:020} another-boot\n")).unwrap();
+        assert_eq!(append_continued(&place, 1), [next]);
+    }
+    // The active file is gone: the state tells.
+    fs::remove_file(&place.journal).unwrap();
+    assert_eq!(append_continued(&place, 1), [22]);
+    let (good, bad) = place.lines();
+    assert_eq!(bad, []);
+    assert_eq!(good.iter().filter(|(writer, _)| writer == name).count(), 4, "{good:?}");
+    // Both are gone: how far the numbers went, nothing tells. A number twice would be a line lost.
+    fs::remove_file(&state).unwrap();
+    fs::remove_file(&place.journal).unwrap();
+    assert_eq!(append_continued(&place, 1), [1]);
+    assert!(
+        place
+            .lines()
+            .0
+            .iter()
+            .any(|(writer, seq)| writer != name && writer.starts_with("append-") && *seq == 1)
+    );
+}
+
+#[test]
+fn a_process_that_dies_between_number_and_line_leaves_a_gap_and_never_a_number_twice() {
+    let place = Place::new();
+    let mut writer = Writer::open_continued(&place.journal, options(0, 8)).unwrap();
+    writer.append(&event("a")).unwrap();
+    // What the kill leaves: a number that is used up, and the lock given back.
+    drop(writer.turn().unwrap());
+    drop(writer);
+    assert_eq!(append_continued(&place, 1), [3]);
+}
+
+#[test]
+fn many_continued_writers_at_the_same_time_have_their_numbers_in_order() {
+    const WRITERS: usize = 6;
+    const LINES: u64 = 50;
+    let place = Place::new();
+    thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| append_continued(&place, usize::try_from(LINES).unwrap()));
+        }
+    });
+    let (good, bad) = place.lines();
+    assert_eq!(bad, []);
+    let seqs: Vec<_> = good.iter().map(|line| line.1).collect();
+    assert_eq!(seqs, (1..=WRITERS as u64 * LINES).collect::<Vec<_>>());
+    assert!(good.iter().all(|line| line.0 == good[0].0));
+}
+
+#[test]
+fn where_the_numbers_cannot_be_kept_the_line_is_written_by_a_writer_by_itself() {
+    let place = Place::new();
+    fs::create_dir(super::lock::beside(&place.journal, "append")).unwrap();
+    let mut writer = Writer::open_continued(&place.journal, options(0, 8)).unwrap();
+    let warning = writer.take_warning().unwrap().to_string();
+    assert!(warning.contains("begins anew") && warning.contains(".journal.jsonl.append"), "{warning}");
+    assert_eq!(writer.append(&event("a")).unwrap(), 1);
+    assert_eq!(place.lines().0.len(), 1);
 }
 
 #[test]
