@@ -1,5 +1,8 @@
 //! Signed Patterns: compact JSON Web Signatures with Etcha's claims. Which keys count is the caller's matter; a token's
 //! own word about its key is never taken.
+//!
+//! Until the signature holds, a token costs the bytes in which it came and a header of at most [`MAX_HEADER_BYTES`]: its
+//! header is decoded into three strings, never into a tree, and its claims are not even decoded from base64.
 
 use std::fmt;
 use std::fs::File;
@@ -8,7 +11,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -17,6 +20,13 @@ use crate::wire::key::{SigningKey, VerifyKey};
 
 /// Longest token in bytes: a program of [`crate::jsonnet::imports::MAX_BYTES`], encoded, and room for the rest.
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longest header in bytes, encoded: an algorithm, an id of a key and a type, with much room. It is read before anything is
+/// known of who sent it.
+pub const MAX_HEADER_BYTES: usize = 4096;
+
+/// Longest signature in bytes, encoded: both algorithms have 64 bytes.
+const MAX_SIGNATURE_BYTES: usize = 128;
 
 /// How far two clocks may be apart, in seconds.
 pub const LEEWAY: i64 = 30;
@@ -100,6 +110,7 @@ impl fmt::Display for TokenError {
 
 impl std::error::Error for TokenError {}
 
+/// Members that are not named here are passed over without being built.
 #[derive(Serialize, Deserialize)]
 struct Header {
     alg: String,
@@ -107,9 +118,35 @@ struct Header {
     kid: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     typ: String,
-    /// Extensions that must be understood. There are none here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    crit: Option<Value>,
+    /// Whether extensions are named that must be understood. There are none here.
+    #[serde(rename = "crit", default, deserialize_with = "is_present", skip_serializing)]
+    is_critical: bool,
+}
+
+/// A member is there, whatever its value.
+fn is_present<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(input).map(|_| true)
+}
+
+impl Header {
+    /// Reads the first part of a token.
+    fn read(encoded: &str) -> Result<Header, TokenError> {
+        let malformed = TokenError::Malformed;
+        if encoded.len() > MAX_HEADER_BYTES {
+            return Err(malformed("the header is longer than 4 KiB"));
+        }
+        let json = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| malformed("the header is no base64"))?;
+        // A list would be taken for the values of members in some order.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(malformed("the header is no JSON object"));
+        }
+        let header: Header =
+            serde_json::from_slice(&json).map_err(|_| malformed("the header is no JSON object"))?;
+        if header.is_critical {
+            return Err(malformed("it has extensions that are not known"));
+        }
+        Ok(header)
+    }
 }
 
 /// Signs `claims`.
@@ -122,7 +159,7 @@ pub fn sign(claims: &impl Serialize, key: &SigningKey) -> Result<String, String>
         alg: key.algorithm().token_name().to_owned(),
         kid: key.id().to_owned(),
         typ: "JWT".to_owned(),
-        crit: None,
+        is_critical: false,
     };
     let encode = |json: Result<Vec<u8>, serde_json::Error>| {
         json.map(|json| URL_SAFE_NO_PAD.encode(json)).map_err(|error| error.to_string())
@@ -163,19 +200,19 @@ pub fn verify_as<'k, C: DeserializeOwned>(
     let malformed = TokenError::Malformed;
     let (message, signature) = token.rsplit_once('.').ok_or(malformed("it has not three parts"))?;
     let (header, payload) = message.split_once('.').ok_or(malformed("it has not three parts"))?;
-    let decode = |part: &str, what| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(what));
-    let header: Header = serde_json::from_slice(&decode(header, "the header is no base64")?)
-        .map_err(|_| malformed("the header is no JSON object"))?;
-    if header.crit.is_some() {
-        return Err(malformed("it has extensions that are not known"));
+    let header = Header::read(header)?;
+    if signature.len() > MAX_SIGNATURE_BYTES {
+        return Err(malformed("the signature is longer than any"));
     }
+    let decode = |part: &str, what| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(what));
     let signature = decode(signature, "the signature is no base64")?;
-    let payload = decode(payload, "the payload is no base64")?;
     let key = keys
         .iter()
         .filter(|key| key.algorithm().token_name() == header.alg)
         .find(|key| key.verifies(message.as_bytes(), &signature))
         .ok_or(TokenError::NotVerified)?;
+    // From here on, what is built was asked for by the holder of a key.
+    let payload = decode(payload, "the payload is no base64")?;
     // A list would be taken for the values of claims in some order.
     if payload.trim_ascii_start().first() != Some(&b'{') {
         return Err(malformed("the payload is no JSON object"));

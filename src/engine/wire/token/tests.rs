@@ -83,6 +83,92 @@ fn the_header_cannot_choose_another_algorithm() {
 }
 
 #[test]
+fn extensions_are_refused_however_they_are_written() {
+    let (private, public) = pair(Algorithm::Ed25519, "k");
+    for crit in [json!(null), json!([]), json!({"": 0}), json!([{"": 0}]), json!("b64")] {
+        let token = token_of(&json!({"alg": "EdDSA", "crit": crit}), &json!({}), &private);
+        assert_eq!(
+            verify(&token, std::slice::from_ref(&public), NOW),
+            Err(TokenError::Malformed("it has extensions that are not known")),
+            "{crit}"
+        );
+    }
+}
+
+#[test]
+fn a_header_is_read_up_to_four_kilobytes_and_its_other_members_are_passed_over() {
+    let (private, public) = pair(Algorithm::Ed25519, "k");
+    let keys = [public];
+    let with = |filling: usize| {
+        let header = json!({"alg": "EdDSA", "jwk": {"x": ["y".repeat(filling)]}, "cty": 1});
+        token_of(&header, &json!({}), &private)
+    };
+    assert!(verify(&with(2900), &keys, NOW).is_ok());
+    let too_long = Err(TokenError::Malformed("the header is longer than 4 KiB"));
+    assert_eq!(verify(&with(4096), &keys, NOW), too_long);
+    // However it is filled: it is not decoded at all.
+    for unit in ["{\"\":0},", "[", "\"a\",", " "] {
+        let header = format!("{{\"alg\":\"EdDSA\",\"crit\":[{}]}}", unit.repeat(1_000_000));
+        let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(header));
+        assert_eq!(verify(&token, &keys, NOW), too_long);
+    }
+    // Nested as deeply as it fits, it is passed over without recursion or refused.
+    let deep = format!("{{\"alg\":\"EdDSA\",\"x\":{}", "[".repeat(2900));
+    let message = format!("{}.e30", URL_SAFE_NO_PAD.encode(deep));
+    assert!(matches!(verify(&format!("{message}.AAAA"), &keys, NOW), Err(TokenError::Malformed(_))));
+}
+
+#[test]
+fn claims_are_not_looked_at_before_the_signature_holds() {
+    let (private, public) = pair(Algorithm::Ed25519, "k");
+    let keys = [public];
+    let message = format!("{}.!!!", URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA"}"#));
+    assert_eq!(verify(&format!("{message}.AAAA"), &keys, NOW), Err(TokenError::NotVerified));
+    let signature = URL_SAFE_NO_PAD.encode(private.sign(message.as_bytes()).unwrap());
+    assert_eq!(
+        verify(&format!("{message}.{signature}"), &keys, NOW),
+        Err(TokenError::Malformed("the payload is no base64"))
+    );
+}
+
+/// The examples of RFC 8037 (appendix A.4) and RFC 7515 (appendix A.3): keys and tokens that were made elsewhere.
+#[test]
+fn tokens_of_the_standards_are_verified_by_their_keys() {
+    const ED25519: &str = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
+        hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    const P256: &str = "eyJhbGciOiJFUzI1NiJ9.\
+        eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+        DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    let key = |name: &str, start: &[u8], parts: &[&str]| {
+        let parts = parts.iter().flat_map(|part| URL_SAFE_NO_PAD.decode(part).unwrap());
+        let bytes: Vec<u8> = start.iter().copied().chain(parts).collect();
+        let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+        VerifyKey::read(&format!("{name}:{text}:rfc")).unwrap()
+    };
+    let ed25519 = key("ed25519public", &[], &["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"]);
+    // What stands before every point on this curve in a public key, and the mark of one that is not compressed.
+    let p256_start = [
+        0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+        3, 1, 7, 3, 0x42, 0, 4,
+    ];
+    let coordinates =
+        ["f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"];
+    let p256 = key("ecp256public", &p256_start, &coordinates);
+    let keys = [ed25519, p256];
+    // Its payload is a sentence; that this is found out means that the signature holds.
+    assert_eq!(verify(ED25519, &keys, NOW), Err(TokenError::Malformed("the payload is no JSON object")));
+    let verified = verify(P256, &keys, 1_300_819_300).unwrap();
+    assert_eq!((verified.claims.issuer.as_str(), verified.claims.expires), ("joe", Some(1_300_819_380)));
+    assert!(matches!(verify(P256, &keys, NOW), Err(TokenError::Expired(_))));
+    for token in [ED25519, P256] {
+        let changed = token.replacen("J", "K", 1);
+        assert!(verify(&changed, &keys, 1_300_819_300).is_err());
+        let strangers = [pair(Algorithm::Ed25519, "x").1, pair(Algorithm::P256, "y").1];
+        assert_eq!(verify(token, &strangers, NOW), Err(TokenError::NotVerified));
+    }
+}
+
+#[test]
 fn clocks_may_be_half_a_minute_apart() {
     let (private, public) = pair(Algorithm::P256, "k");
     let keys = [public];
