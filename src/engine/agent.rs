@@ -5,9 +5,10 @@
 //!
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
 //! * [`listen`]: what others may ask for over HTTPS; [`shell`]: terminals that they may type into.
-//! * [`pull`]: signed Patterns that are fetched.
+//! * [`pull`]: signed Patterns that are fetched. [`budget`]: memory for what is not verified yet.
 //! * [`record`]: what was done, as events in the journal, the only file that names them.
 
+pub mod budget;
 pub mod listen;
 mod pull;
 pub mod record;

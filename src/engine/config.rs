@@ -24,6 +24,7 @@ use crate::jsonnet::JsonnetError;
 use crate::pattern::Pattern;
 use crate::wire::client::Trust;
 use crate::wire::key::{SigningKey, VerifyKey};
+use crate::wire::token;
 use place::Place;
 pub use server::ServerConfig;
 pub use targets::Target;
@@ -44,6 +45,13 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// The longest such time: a day of waiting is no request any more.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Longest token that is pushed or pulled, in bytes, unless told otherwise: a program of about three megabytes. All of it has
+/// to be held before anything is known of who sent it.
+const DEFAULT_MAX_TOKEN_BYTES: usize = 4 * 1024 * 1024;
+
+/// The shortest such limit: what is shorter lets nothing in.
+const LEAST_MAX_TOKEN_BYTES: usize = 4096;
+
 /// Paths that are the engine's own.
 const OWN_PATHS: &str = "/etcha";
 
@@ -58,6 +66,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Upper bound of the random delay before the schedules begin.
     pub randomized_start_delay: Duration,
+    /// Longest token that is pushed or pulled, in bytes.
+    pub max_token_bytes: usize,
     /// How long a pushed Pattern may run.
     pub timeout_push: Duration,
     /// How long a shell may be open.
@@ -200,6 +210,7 @@ impl Config {
             vars,
             state_dir: run.state_dir,
             randomized_start_delay: run.randomized_start_delay,
+            max_token_bytes: run.max_token_bytes,
             timeout_push: run.timeout_push,
             timeout_shell: run.timeout_shell,
             timeout_webhook: run.timeout_webhook,
@@ -347,6 +358,7 @@ fn build(mut fields: Fields) -> Result<Build, Wrong> {
 struct Run {
     state_dir: PathBuf,
     randomized_start_delay: Duration,
+    max_token_bytes: usize,
     timeout_push: Duration,
     timeout_shell: Duration,
     timeout_webhook: Duration,
@@ -359,6 +371,7 @@ fn run(mut fields: Fields) -> Result<Run, Wrong> {
     let run = Run {
         state_dir: PathBuf::from(state_dir),
         randomized_start_delay: Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0)),
+        max_token_bytes: max_token_bytes(&mut fields)?,
         timeout_push: timeout(&mut fields, "timeoutPush")?,
         timeout_shell: timeout(&mut fields, "timeoutShell")?,
         timeout_webhook: timeout(&mut fields, "timeoutWebhook")?,
@@ -366,6 +379,20 @@ fn run(mut fields: Fields) -> Result<Run, Wrong> {
     };
     fields.end()?;
     Ok(run)
+}
+
+fn max_token_bytes(fields: &mut Fields) -> Result<usize, Wrong> {
+    let Some(given) = fields.number("maxTokenBytes")? else { return Ok(DEFAULT_MAX_TOKEN_BYTES) };
+    match usize::try_from(given) {
+        Ok(bytes) if (LEAST_MAX_TOKEN_BYTES..=token::MAX_BYTES).contains(&bytes) => Ok(bytes),
+        _ => {
+            let most = token::MAX_BYTES;
+            Err(fields.wrong(
+                "maxTokenBytes",
+                format_args!("has to be a number of bytes from {LEAST_MAX_TOKEN_BYTES} to {most}"),
+            ))
+        }
+    }
 }
 
 /// A time limit; without end there would be no end of what hangs.

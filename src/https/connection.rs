@@ -36,6 +36,10 @@ const LEAST_HEADER_BYTES: usize = 8192;
 /// client causes none; hyper's own default is sized for proxies.
 const MAX_ERROR_RESETS: usize = 64;
 
+/// What an HTTP/2 client may send before a route has read it, in bytes: the least that the protocol knows. Requests are
+/// small, and what is not read yet is held for each connection.
+const WINDOW_BYTES: u32 = 65_535;
+
 /// How long a connection without a request under way may take to say goodbye, and to take the last bytes of its
 /// answer that are still in buffers.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -150,6 +154,8 @@ fn http2(limits: &Limits, streams: &Streams) -> http2::Builder<Streams> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(limits.header_bytes)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .max_pending_accept_reset_streams(limits.reset_streams)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .keep_alive_interval(limits.ping)

@@ -107,7 +107,7 @@ impl Engine {
         self.send_from(local(1), method, target, body)
     }
 
-    fn send_from(&self, from: IpAddr, method: &str, target: &str, body: &str) -> Response {
+    pub(super) fn send_from(&self, from: IpAddr, method: &str, target: &str, body: &str) -> Response {
         let server = (self.address, self.certificate.as_path());
         http::send(server, from, (method, target), &[("X-Test", "yes")], body.as_bytes())
     }

@@ -3,16 +3,19 @@
 //! An answer that names its version is asked for only once. Redirects are not followed: they say where to, and headers that
 //! are meant for one host reach no other.
 
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::{Bytes, Incoming};
+use std::sync::Arc;
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{
     ETAG, HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 
 use crate::config::place::{Place, Remote};
 use crate::wire::client::{Client, Server};
-use crate::wire::token::{self, read_token};
+use crate::wire::token::read_token;
 
 /// What was fetched, and how to ask whether it is still the same.
 #[derive(Clone, Debug, Default)]
@@ -23,13 +26,31 @@ pub struct Fetched {
     modified: Option<HeaderValue>,
 }
 
+/// The longest tokens that are fetched at once. Another one waits within its own time.
+const FETCHES: usize = 3;
+
+/// What may be fetched before anything of it is verified: by each fetch, and by all that go on side by side.
+#[derive(Clone, Debug)]
+pub struct Room {
+    max_bytes: usize,
+    /// A permit for each byte.
+    bytes: Arc<Semaphore>,
+}
+
+impl Room {
+    /// For tokens of at most `max_bytes`.
+    pub fn new(max_bytes: usize) -> Room {
+        Room { max_bytes, bytes: Arc::new(Semaphore::new(FETCHES * max_bytes)) }
+    }
+}
+
 impl Client {
     /// Fetches from `place`. `before` is what came from there the last time; if it is still the same, that is the answer.
     ///
     /// # Errors
     ///
     /// There is no answer, or it is none that could be a token. Says why.
-    pub fn fetch(&self, place: &Place, before: Option<&Fetched>) -> Result<Fetched, String> {
+    pub fn fetch(&self, place: &Place, before: Option<&Fetched>, room: &Room) -> Result<Fetched, String> {
         match place {
             Place::File(path) => {
                 let text = read_token(path).map_err(|error| error.to_string())?;
@@ -38,8 +59,9 @@ impl Client {
             Place::Remote(remote) => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let runtime = runtime.map_err(|error| error.to_string())?;
-                let asked = runtime
-                    .block_on(async { tokio::time::timeout(remote.timeout, self.ask(remote, before)).await });
+                let asked = runtime.block_on(async {
+                    tokio::time::timeout(remote.timeout, self.ask(remote, before, room)).await
+                });
                 // A look-up that hangs is not waited for.
                 runtime.shutdown_background();
                 asked.unwrap_or_else(|_| Err(format!("no answer within {} s", remote.timeout.as_secs())))
@@ -47,7 +69,7 @@ impl Client {
         }
     }
 
-    async fn ask(&self, remote: &Remote, before: Option<&Fetched>) -> Result<Fetched, String> {
+    async fn ask(&self, remote: &Remote, before: Option<&Fetched>, room: &Room) -> Result<Fetched, String> {
         let is_tls = remote.uri.scheme_str() == Some("https");
         let server = Server {
             host: remote.uri.host().unwrap_or_default(),
@@ -58,7 +80,7 @@ impl Client {
         let mut sender = self.connect(&server).await?;
         let response = sender.send_request(request(remote, before)?).await;
         let response = response.map_err(|error| format!("HTTP: {error}"))?;
-        read(response, before).await
+        read(response, before, room).await
     }
 }
 
@@ -83,7 +105,11 @@ fn request(remote: &Remote, before: Option<&Fetched>) -> Result<Request<Empty<By
     Ok(request)
 }
 
-async fn read(response: Response<Incoming>, before: Option<&Fetched>) -> Result<Fetched, String> {
+async fn read(
+    response: Response<Incoming>,
+    before: Option<&Fetched>,
+    room: &Room,
+) -> Result<Fetched, String> {
     let (parts, body) = response.into_parts();
     match (parts.status, before) {
         (StatusCode::OK, _) => {}
@@ -91,16 +117,46 @@ async fn read(response: Response<Incoming>, before: Option<&Fetched>) -> Result<
         (status, _) => {
             let to = parts.headers.get(LOCATION).and_then(|to| to.to_str().ok());
             return Err(match to {
-                Some(to) => format!("answered {status} to {to}; give that address"),
+                Some(to) => format!("answered {status} to {}; give that address", without_secrets(to)),
                 None => format!("answered {status}"),
             });
         }
     }
-    let body =
-        Limited::new(body, token::MAX_BYTES).collect().await.map_err(|error| format!("body: {error}"))?;
-    let text = String::from_utf8(body.to_bytes().into()).map_err(|_| "the answer is no text".to_owned())?;
+    let text = String::from_utf8(whole(body, room).await?).map_err(|_| "the answer is no text".to_owned())?;
     let header = |name| parts.headers.get(name).cloned();
     Ok(Fetched { text, etag: header(ETAG), modified: header(LAST_MODIFIED) })
+}
+
+/// The body of an answer, once there is room for all that it may be.
+async fn whole(mut body: Incoming, room: &Room) -> Result<Vec<u8>, String> {
+    let too_long = || format!("body: longer than {} bytes (`run_maxTokenBytes`)", room.max_bytes);
+    let announced = usize::try_from(body.size_hint().upper().unwrap_or(room.max_bytes as u64));
+    let announced = announced.ok().filter(|bytes| *bytes <= room.max_bytes).ok_or_else(too_long)?;
+    let permits = u32::try_from(announced).map_err(|_| too_long())?;
+    let _held = room.bytes.acquire_many(permits).await.map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame.map_err(|error| format!("body: {error}"))?.into_data() else { continue };
+        if bytes.len() + chunk.len() > announced {
+            return Err(too_long());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// An address without what may be secret in it: credentials, a query, a fragment.
+fn without_secrets(address: &str) -> String {
+    let shown = address.split(['?', '#']).next().unwrap_or_default();
+    let hidden = if shown.len() < address.len() { "?…" } else { "" };
+    let shown = match shown.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+            format!("{scheme}://{}{path}", host.rsplit('@').next().unwrap_or_default())
+        }
+        None => shown.to_owned(),
+    };
+    format!("{}{hidden}", terminal::printable::line(&shown))
 }
 
 #[cfg(test)]

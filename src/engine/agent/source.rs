@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::agent::pull::Fetched;
+use crate::agent::pull::{Fetched, Room};
 use crate::agent::record::{Journal, Origin, Trigger};
 use crate::agent::state::StateDir;
 use crate::config::{Config, Source};
@@ -40,6 +40,8 @@ pub struct Sources {
     stop: Stop,
     stopper: Stopper,
     client: Client,
+    /// What all pulls together may hold of what nothing is known of.
+    pulls: Room,
     states: BTreeMap<String, State>,
 }
 
@@ -83,7 +85,8 @@ impl Sources {
     pub fn new(config: Config, journal: Journal, state: StateDir, stop: Stop, stopper: Stopper) -> Sources {
         let states = config.sources.keys().map(|name| (name.clone(), State::default())).collect();
         let client = Client::new(config.trust.clone());
-        let sources = Sources { config, journal, state, stop, stopper, client, states };
+        let pulls = Room::new(config.max_token_bytes);
+        let sources = Sources { config, journal, state, stop, stopper, client, pulls, states };
         for (name, source) in &sources.config.sources {
             let Some(state) = sources.states.get(name) else { continue };
             let mut current = lock(&state.current);
@@ -175,7 +178,7 @@ impl Sources {
         let mut problems = Vec::new();
         for (index, place) in source.pull_paths.iter().enumerate() {
             let before = lock(&state.fetched).get(&index).cloned();
-            let fetched = self.client.fetch(place, before.as_ref());
+            let fetched = self.client.fetch(place, before.as_ref(), &self.pulls);
             let token =
                 fetched.and_then(|fetched| verified(&fetched.text, &keys).map(|token| (fetched, token)));
             match token {

@@ -1,19 +1,30 @@
-//! Bodies of requests, read within limits: of each one's length and time, and of what all of them take together.
+//! Bodies of requests, read within limits: of each one's length and time, and of what those of one kind take together.
+//! Kinds have budgets apart, so that no crowd of webhooks keeps a push out, nor the other way around.
 
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long a body may take from its first byte to its last. The longest, over a line of 6 Mbit/s, comes within it.
+use crate::agent::budget::{Budget, Loan, Recalled};
+
+/// How long a body may take from its first byte to its last. The longest, over a line of 2 Mbit/s, comes within it.
 const TIME: Duration = Duration::from_secs(30);
 
-/// What all bodies take together, in bytes, from the first byte that was read to the end of the run: eight of the
-/// longest, or thousands of usual ones. One more waits, within its time.
-const ROOM: usize = 128 * 1024 * 1024;
+/// The longest pushes that are read at once. Those that are read take much less mostly.
+const PUSHES: usize = 3;
+
+/// What all bodies of webhooks take together, in bytes, from the first byte that was read to the end of the run: 60 of the
+/// longest with their headers, or thousands of usual ones.
+const WEBHOOKS: usize = 4 * 1024 * 1024;
+
+/// What all requests of shells take together, in bytes: 32 of the longest.
+const SHELLS: usize = 4 * 1024 * 1024;
+
+/// What pushes take together that are to be trusted and wait or run, in bytes.
+const TRUSTED: usize = 64 * 1024 * 1024;
 
 /// What is read of a body that is too long, in bytes, and thrown away: a client that is still sending when it is answered
 /// would mostly see a broken connection. Who sends more does see that.
@@ -22,21 +33,17 @@ const PASSED_OVER: u64 = 64 * 1024 * 1024;
 /// Room for bodies.
 #[derive(Debug)]
 pub(super) struct Bodies {
-    /// A permit for each byte.
-    room: Arc<Semaphore>,
+    pub(super) pushes: Budget,
+    pub(super) shells: Budget,
+    pub(super) webhooks: Budget,
+    trusted: Budget,
 }
 
 /// A body, and the room that it takes.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) bytes: Vec<u8>,
-    pub(super) room: Room,
-}
-
-/// Room that is given back when this is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Room {
-    permits: Option<OwnedSemaphorePermit>,
+    pub(super) room: Loan,
 }
 
 /// Why there is no body.
@@ -46,7 +53,7 @@ pub(super) enum Unread {
     TooLong,
     /// It did not come in time, or not whole.
     Broken,
-    /// There was no room in time.
+    /// It had to make room, or there was none in time.
     NoRoom,
 }
 
@@ -61,59 +68,86 @@ impl Unread {
     }
 }
 
-impl Bodies {
-    pub(super) fn new() -> Bodies {
-        Bodies { room: Arc::new(Semaphore::new(ROOM)) }
-    }
-
-    /// Reads a body of at most `limit` bytes.
-    pub(super) async fn read(&self, mut body: Incoming, limit: usize) -> Result<Held, Unread> {
-        let mut held = Held { bytes: Vec::new(), room: Room::default() };
-        let mut waiting = false;
-        let read = timeout(TIME, async {
-            if body.size_hint().lower() > limit as u64 {
-                return pass_over(&mut body).await;
-            }
-            while let Some(frame) = body.frame().await {
-                let Ok(chunk) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
-                if held.bytes.len() + chunk.len() > limit {
-                    (held.bytes, held.room) = (Vec::new(), Room::default());
-                    return pass_over(&mut body).await;
-                }
-                waiting = true;
-                held.room.grow(&self.room, chunk.len()).await?;
-                waiting = false;
-                held.bytes.extend_from_slice(&chunk);
-            }
-            Ok(())
-        });
-        match read.await {
-            Ok(result) => result.map(|()| held),
-            Err(_) if waiting => Err(Unread::NoRoom),
-            Err(_) => Err(Unread::Broken),
-        }
+impl From<Recalled> for Unread {
+    fn from(_: Recalled) -> Unread {
+        Unread::NoRoom
     }
 }
 
-async fn pass_over(body: &mut Incoming) -> Result<(), Unread> {
+impl Bodies {
+    /// Room for bodies of which a push has at most `max_push_bytes`.
+    pub(super) fn new(max_push_bytes: usize) -> Bodies {
+        Bodies {
+            pushes: Budget::new(PUSHES * max_push_bytes),
+            shells: Budget::new(SHELLS),
+            webhooks: Budget::new(WEBHOOKS),
+            trusted: Budget::new(TRUSTED.max(PUSHES * max_push_bytes)),
+        }
+    }
+
+    /// Room for a push of so many bytes that was found right, if there is any now: it leaves its room to those that are
+    /// still to be looked at.
+    pub(super) fn trust(&self, bytes: usize) -> Option<Loan> {
+        let room = self.trusted.open(None);
+        room.keep().ok()?;
+        room.take_now(bytes).then_some(room)
+    }
+}
+
+/// Reads a body of at most `limit` bytes within `budget`, of which the request takes `more` bytes beside it.
+pub(super) async fn read(
+    budget: &Budget,
+    client: Option<IpAddr>,
+    mut body: Incoming,
+    limit: usize,
+    more: usize,
+) -> Result<Held, Unread> {
+    let room = budget.open(client);
+    let mut bytes = Vec::new();
+    let mut waiting = false;
+    let whole = async {
+        room.grow(more).await?;
+        if body.size_hint().lower() > limit as u64 {
+            return Err(Unread::TooLong);
+        }
+        while let Some(frame) = body.frame().await {
+            let Ok(chunk) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+            if bytes.len() + chunk.len() > limit {
+                return Err(Unread::TooLong);
+            }
+            waiting = true;
+            room.grow(chunk.len()).await?;
+            waiting = false;
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(())
+    };
+    let whole = tokio::select! {
+        whole = timeout(TIME, whole) => whole,
+        () = room.recalled() => return Err(Unread::NoRoom),
+    };
+    match whole {
+        Ok(Ok(())) => {
+            room.keep()?;
+            Ok(Held { bytes, room })
+        }
+        Ok(Err(Unread::TooLong)) => {
+            drop((bytes, room));
+            let _ = timeout(TIME, pass_over(&mut body)).await;
+            Err(Unread::TooLong)
+        }
+        Ok(Err(unread)) => Err(unread),
+        Err(_) if waiting => Err(Unread::NoRoom),
+        Err(_) => Err(Unread::Broken),
+    }
+}
+
+async fn pass_over(body: &mut Incoming) {
     let mut passed = 0;
     while let Some(Ok(frame)) = body.frame().await {
         passed += frame.data_ref().map_or(0, |chunk| chunk.len() as u64);
         if passed > PASSED_OVER {
             break;
         }
-    }
-    Err(Unread::TooLong)
-}
-
-impl Room {
-    async fn grow(&mut self, room: &Arc<Semaphore>, bytes: usize) -> Result<(), Unread> {
-        let bytes = u32::try_from(bytes).map_err(|_| Unread::TooLong)?;
-        let more = Arc::clone(room).acquire_many_owned(bytes).await.map_err(|_| Unread::NoRoom)?;
-        match &mut self.permits {
-            Some(permits) => permits.merge(more),
-            None => self.permits = Some(more),
-        }
-        Ok(())
     }
 }

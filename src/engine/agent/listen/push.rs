@@ -11,12 +11,11 @@ use tokio::sync::oneshot;
 
 use super::Site;
 use super::answer::{self, Answer};
-use super::bodies::{Held, Unread};
+use super::bodies::{self, Held, Unread};
 use super::site::broken;
 use crate::agent::source::NoTurn;
 use crate::agent::source::push::Push;
 use crate::wire::push::PushResult;
-use crate::wire::token;
 use https::Peer;
 
 /// Answers a push to the Source `name`.
@@ -27,15 +26,23 @@ pub(super) async fn answer(
     query: &str,
     body: Incoming,
 ) -> Answer {
-    let Held { bytes, room } = match site.bodies.read(body, token::MAX_BYTES).await {
+    let (client, limit) = (peer.map(|peer| peer.address().ip()), site.sources.config().max_token_bytes);
+    let Held { bytes, room } = match bodies::read(&site.bodies.pushes, client, body, limit, 0).await {
         Ok(held) => held,
         Err(Unread::NoRoom) => return answer::busy(),
-        Err(unread) => return site.refuse(peer, name, unread.why()),
+        Err(Unread::TooLong) => {
+            let answer = || answer::empty(StatusCode::PAYLOAD_TOO_LARGE);
+            return site.refuse_with(peer, name, "the token is longer than `run_maxTokenBytes`", answer);
+        }
+        Err(Unread::Broken) => return site.refuse(peer, name, Unread::Broken.why()),
     };
-    let source = name.to_owned();
-    let verified = site.verify(move |sources| match String::from_utf8(bytes) {
-        Ok(text) => sources.verify_push(&source, &text).map_err(|why| why.to_string()),
-        Err(_) => Err("the token is no text".to_owned()),
+    let (source, length) = (name.to_owned(), bytes.len());
+    let verified = site.verify(move |sources| {
+        let _held = room;
+        match String::from_utf8(bytes) {
+            Ok(text) => sources.verify_push(&source, &text).map_err(|why| why.to_string()),
+            Err(_) => Err("the token is no text".to_owned()),
+        }
     });
     let token = match verified.await {
         Ok(Ok(token)) => token,
@@ -46,6 +53,7 @@ pub(super) async fn answer(
         // Whoever has a key is the last to make room for others.
         peer.vouch();
     }
+    let Some(room) = site.bodies.trust(length) else { return answer::busy() };
     let Ok((check, filter)) = wishes(query) else { return answer::empty(StatusCode::BAD_REQUEST) };
     let remote_addr = peer.map(|peer| peer.address().ip().to_string()).unwrap_or_default();
     tracing::info!(source = name, client = remote_addr, key = token.key_id(), check, "push");

@@ -10,14 +10,15 @@ use hyper::{Response, StatusCode};
 
 use super::Site;
 use super::answer::{self, Answer};
-use super::bodies::{Held, Unread};
+use super::bodies::{self, Held, Unread};
 use crate::agent::shell::{self, Asked, Lines, Refused};
 use crate::wire::shell::MAX_BYTES;
 use https::Peer;
 
 /// Answers a request for a shell of the Source `name`.
 pub(super) async fn answer(site: &Arc<Site>, peer: Option<&Peer>, name: &str, body: Incoming) -> Answer {
-    let Held { bytes, room } = match site.bodies.read(body, MAX_BYTES).await {
+    let client = peer.map(|peer| peer.address().ip());
+    let Held { bytes, room } = match bodies::read(&site.bodies.shells, client, body, MAX_BYTES, 0).await {
         Ok(held) => held,
         Err(Unread::NoRoom) => return answer::busy(),
         Err(unread) => return site.refuse(peer, name, unread.why()),

@@ -55,7 +55,7 @@ impl Site {
             }
         }
         Site {
-            bodies: Bodies::new(),
+            bodies: Bodies::new(sources.config().max_token_bytes),
             gates: Gates::new(sources.config()),
             shells: Shells::new(Arc::clone(&sources)),
             hooks,

@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 
 use super::Site;
 use super::answer::{self, Answer};
-use super::bodies::Unread;
+use super::bodies::{self, Held, Unread};
 use super::site::broken;
 use crate::agent::source::NoTurn;
 use crate::agent::source::webhook::{Hook, HookAnswer};
@@ -29,14 +29,18 @@ pub(super) async fn answer(
     body: Incoming,
 ) -> Answer {
     let Some(names) = site.hooks.get(path) else { return unknown(site, peer) };
-    let held = match site.bodies.read(body, MAX_BODY_BYTES).await {
+    let client = peer.map(|peer| peer.address().ip());
+    let header = header_bytes(parts);
+    let read = bodies::read(&site.bodies.webhooks, client, body, MAX_BODY_BYTES, header).await;
+    // What it takes is given back when it is answered.
+    let Held { bytes, room: _room } = match read {
         Ok(held) => held,
         Err(Unread::NoRoom) => return answer::busy(),
         Err(Unread::TooLong) => return answer::empty(StatusCode::PAYLOAD_TOO_LARGE),
         Err(Unread::Broken) => return answer::empty(StatusCode::REQUEST_TIMEOUT),
     };
     let hook = Arc::new(Hook {
-        body: STANDARD.encode(&held.bytes),
+        body: STANDARD.encode(&bytes),
         headers: lines(&parts.headers),
         method: parts.method.to_string(),
         path: path.to_owned(),
@@ -73,6 +77,12 @@ fn said(answer: HookAnswer) -> Answer {
     let kind = answer.content_type.and_then(|kind| HeaderValue::from_str(&kind).ok());
     let kind = kind.unwrap_or(HeaderValue::from_static("text/plain; charset=utf-8"));
     answer::with_body(StatusCode::OK, kind, answer.body)
+}
+
+/// What the header of a request takes, about.
+fn header_bytes(parts: &Parts) -> usize {
+    let lines = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    parts.uri.to_string().len() + lines.sum::<usize>()
 }
 
 /// Headers as lines, each word of a name with a capital letter, sorted.

@@ -65,6 +65,11 @@ fn ok(body: &str, headers: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
+/// Small, so that what is too long is soon made.
+fn room() -> Room {
+    Room::new(10_000)
+}
+
 fn message(text: &str) -> String {
     Place::read(text).unwrap_err()
 }
@@ -75,10 +80,16 @@ fn a_file_is_read_each_time() {
     let path = directory.path().join("a.jwt");
     std::fs::write(&path, "token").unwrap();
     for text in [path.display().to_string(), format!("file:{}", path.display())] {
-        assert_eq!(Client::default().fetch(&Place::read(&text).unwrap(), None).unwrap().text, "token");
+        assert_eq!(
+            Client::default().fetch(&Place::read(&text).unwrap(), None, &room()).unwrap().text,
+            "token"
+        );
     }
     assert!(
-        Client::default().fetch(&Place::File("/no/such".into()), None).unwrap_err().contains("No such file")
+        Client::default()
+            .fetch(&Place::File("/no/such".into()), None, &room())
+            .unwrap_err()
+            .contains("No such file")
     );
 }
 
@@ -90,9 +101,9 @@ fn what_has_a_version_is_asked_for_once() {
     let server = Stub::start(&answers.each_ref().map(String::as_str), None);
     let (client, place) =
         (Client::default(), server.place("http", "/web.jwt?a=b#x-key: secret\r\nclientTimeout:20"));
-    let first = client.fetch(&place, None).unwrap();
-    let again = client.fetch(&place, Some(&first)).unwrap();
-    let second = client.fetch(&place, Some(&again)).unwrap();
+    let first = client.fetch(&place, None, &room()).unwrap();
+    let again = client.fetch(&place, Some(&first), &room()).unwrap();
+    let second = client.fetch(&place, Some(&again), &room()).unwrap();
     assert_eq!([first.text, again.text, second.text], ["first", "first", "second"]);
     let asked: Vec<_> = server.asked.iter().take(2).map(|asked| asked.to_lowercase()).collect();
     assert!(
@@ -106,7 +117,7 @@ fn what_has_a_version_is_asked_for_once() {
 
 #[test]
 fn answers_that_are_none_say_why() {
-    let long = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", token::MAX_BYTES + 1);
+    let endless = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "a".repeat(10_001));
     let cases = [
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "answered 404 Not Found"),
         (
@@ -114,14 +125,40 @@ fn answers_that_are_none_say_why() {
             "answered 302 Found to https://other.example/x; give that address",
         ),
         ("HTTP/1.1 304 Not Modified\r\n\r\n", "answered 304 Not Modified"),
-        (&format!("{long}{}", "a".repeat(token::MAX_BYTES + 1)), "body: length limit exceeded"),
+        (
+            "HTTP/1.1 302 Found\r\nlocation: https://u:p@other.example:1/x?token=secret#y\r\ncontent-length: 0\r\n\r\n",
+            "answered 302 Found to https://other.example:1/x?…; give that address",
+        ),
+        (
+            "HTTP/1.1 303 See Other\r\nlocation: /x?token=secret\r\ncontent-length: 0\r\n\r\n",
+            "answered 303 See Other to /x?…; give that address",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 10001\r\n\r\n",
+            "body: longer than 10000 bytes (`run_maxTokenBytes`)",
+        ),
+        (&endless, "body: longer than 10000 bytes (`run_maxTokenBytes`)"),
         ("nonsense\r\n\r\n", "HTTP: invalid HTTP version parsed"),
     ];
     for (answer, expected) in cases {
         let server = Stub::start(&[answer], None);
-        let why = Client::default().fetch(&server.place("http", "/"), None).unwrap_err();
+        let why = Client::default().fetch(&server.place("http", "/"), None, &room()).unwrap_err();
         assert_eq!(why, expected);
     }
+}
+
+#[test]
+fn fetches_side_by_side_share_their_room_and_none_is_lost() {
+    let answer = ok(&"a".repeat(9_000), "");
+    let server = Stub::start(&[answer.as_str(); 12], None);
+    let (room, place) = (room(), server.place("http", "/"));
+    std::thread::scope(|scope| {
+        let fetch = || Client::default().fetch(&place, None, &room).map(|fetched| fetched.text.len());
+        let fetches: Vec<_> = (0..12).map(|_| scope.spawn(fetch)).collect();
+        for fetch in fetches {
+            assert_eq!(fetch.join().unwrap(), Ok(9_000));
+        }
+    });
 }
 
 #[test]
@@ -129,7 +166,7 @@ fn a_silent_server_costs_its_time_and_no_more() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let place = Place::read(&format!("http://localhost:{port}/#clientTimeout:1")).unwrap();
-    assert_eq!(Client::default().fetch(&place, None).unwrap_err(), "no answer within 1 s");
+    assert_eq!(Client::default().fetch(&place, None, &room()).unwrap_err(), "no answer within 1 s");
 }
 
 #[test]
@@ -150,9 +187,12 @@ fn certificates_are_verified_unless_the_path_says_otherwise() {
     roots.add(certificate).unwrap();
     let client = Client::trusting(roots);
     let place = server.place("https", "/");
-    assert!(stranger.fetch(&place, None).unwrap_err().contains("UnknownIssuer"));
-    assert_eq!(client.fetch(&place, None).unwrap().text, "token");
-    assert_eq!(stranger.fetch(&server.place("https", "/#skipVerify:true"), None).unwrap().text, "token");
+    assert!(stranger.fetch(&place, None, &room()).unwrap_err().contains("UnknownIssuer"));
+    assert_eq!(client.fetch(&place, None, &room()).unwrap().text, "token");
+    assert_eq!(
+        stranger.fetch(&server.place("https", "/#skipVerify:true"), None, &room()).unwrap().text,
+        "token"
+    );
 }
 
 #[test]
