@@ -1,7 +1,8 @@
-//! The engine as a process: Sources are restored, each runs once, and then on its schedule, or when somebody asks for it
-//! over the network, until the end is asked for.
+//! The engine as a process: it listens, each Source runs once, and then on its schedule, when an event sets it off or when
+//! a request asks for it, until the end is asked for.
 //!
-//! One thread for each Source with a schedule. They mostly sleep, and a run is a sequence of processes to wait for.
+//! Sources are tasks beside each other. All that waits, waits for the stop as well; scripts under way then have the
+//! configured time, and are ended.
 //!
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
 //! * [`listen`]: what others may ask for over HTTPS; [`shell`]: terminals that they may type into.
@@ -20,17 +21,25 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::agent::listen::{ListenError, Listener};
-use crate::agent::record::{Journal, Trigger};
-use crate::agent::source::{Outcome, Sources};
-use crate::agent::state::StateDir;
-use crate::config::Config;
-use crate::stop::{self, Stop};
+use crate::config::{Config, ConfigError};
+use crate::stop::{self, Stopper};
+use listen::{ListenError, Listener};
+use record::{Journal, Trigger};
+use source::{Outcome, Sources};
+use state::StateDir;
+
+/// How long scripts that were ended, and answers about them, may take until the engine ends without them.
+const END_GRACE: Duration = Duration::from_millis(2500);
+
+/// How long the last line of the journal may take to be written.
+const RECORD_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the engine could not start.
 #[derive(Debug)]
@@ -39,7 +48,7 @@ pub enum AgentError {
     State(PathBuf, io::Error),
     /// It cannot listen.
     Listen(ListenError),
-    /// The system gives no pipe, no signal, no thread or no randomness.
+    /// The system gives no pipe, no signal or no randomness.
     System(io::Error),
     /// There is nothing that it could ever do.
     NoSources,
@@ -62,12 +71,16 @@ impl fmt::Display for AgentError {
 
 impl std::error::Error for AgentError {}
 
-/// Runs every Source once and, unless `once`, goes on until SIGTERM or SIGINT. Whether all first runs went well.
+/// Reads the configuration anew.
+pub type Load = dyn Fn() -> Result<Config, ConfigError> + Send + Sync;
+
+/// Runs every Source once and, unless `once`, goes on until SIGTERM or SIGINT; SIGHUP reloads the configuration. Whether
+/// all first runs went well; without `once` the engine ends well whatever they did.
 ///
 /// # Errors
 ///
 /// It cannot start. Once it runs, a signal ends it, or a Command that fires `exit`.
-pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
+pub async fn run(config: Config, load: Arc<Load>, once: bool) -> Result<bool, AgentError> {
     if config.sources.is_empty() {
         return Err(AgentError::NoSources);
     }
@@ -75,85 +88,212 @@ pub fn run(mut config: Config, once: bool) -> Result<bool, AgentError> {
         .map_err(|error| AgentError::State(config.state_dir.clone(), error))?;
     // Bound before anything runs: an engine that cannot listen, perhaps because another one does, changes nothing.
     let listener = if once { None } else { Listener::open(&config).map_err(AgentError::Listen)? };
-    let (stopper, stop) = stop::on_signals().map_err(AgentError::System)?;
-    let journal = match config.journal.take() {
-        Some(journal) => Journal::new(journal.path, journal.options),
+    let signals = Signals::catch().map_err(AgentError::System)?;
+    let (stopper, stop) = stop::pair().map_err(AgentError::System)?;
+    let journal = match &config.journal {
+        Some(journal) => Journal::new(journal.path.clone(), journal.options.clone()),
         None => {
             tracing::warn!("no `journal` in the configuration: runs are not recorded");
             Journal::none()
         }
     };
     journal.engine_started();
+    let sources = Sources::new(config, journal, state, stop, stopper.clone());
+    let mut serving = JoinSet::new();
+    if let Some(listener) = listener {
+        serving.spawn(listener.serve(Arc::clone(&sources)));
+    }
     // Not after the first runs: they may take as long as an installation does, and others may wait for this.
-    tell(NotifyState::Ready);
-    let sources = Arc::new(Sources::new(config, journal, state, stop.clone(), stopper));
-    let mut well = true;
-    for name in sources.config().sources.keys() {
-        if stop.is_asked() {
-            break;
-        }
-        well &= sources.run(name, Trigger::Init) != Outcome::Failed;
-    }
-    let goes_on = if once { Ok(()) } else { go_on(&sources, listener, &stop) };
-    sources.journal().engine_stopped();
-    goes_on.map(|()| well).map_err(AgentError::System)
+    tell(&[NotifyState::Ready]);
+    let signals = tokio::spawn(signals.follow(Arc::clone(&sources), stopper.clone(), load));
+    let well = if once { run_once(&sources).await } else { run_on(&sources).await };
+    tell(&[NotifyState::Stopping]);
+    end(&sources, serving, &stopper).await;
+    signals.abort();
+    Ok(well)
 }
 
-/// Listens and follows the schedules until the end is asked for.
-fn go_on(sources: &Arc<Sources>, listener: Option<Listener>, stop: &Stop) -> io::Result<()> {
-    let listening = match listener {
-        Some(listener) if !stop.is_asked() => Some(listener.start(Arc::clone(sources))?),
-        _ => None,
+/// Runs all Sources beside each other, and what they set off. Whether all went well.
+async fn run_once(sources: &Arc<Sources>) -> bool {
+    let mut running = JoinSet::new();
+    let config = sources.config();
+    for name in config.sources.keys() {
+        let (sources, name) = (Arc::clone(sources), name.clone());
+        running.spawn(async move { sources.run(&name, Trigger::Init).await });
+    }
+    let all = async {
+        let mut well = true;
+        while let Some(ran) = running.join_next().await {
+            well &= ran.is_ok_and(|outcome| outcome != Outcome::Failed);
+        }
+        sources.idle().await;
+        well
     };
-    let followed = follow_schedules(sources, stop);
-    tell(NotifyState::Stopping);
-    if let Some(listening) = listening {
-        listening.end();
-    }
-    followed
+    let well = tokio::select! {
+        well = all => well,
+        () = sources.stop().asked() => false,
+    };
+    running.detach_all();
+    well
 }
 
-/// Waits for the end, and runs Sources whenever it is time.
-fn follow_schedules(sources: &Sources, stop: &Stop) -> io::Result<()> {
-    let delay = random_delay(sources.config().randomized_start_delay)?;
-    if stop.wait(delay) {
-        return Ok(());
-    }
-    let scheduled = sources.config().sources.iter();
-    let scheduled: Vec<_> =
-        scheduled.filter_map(|(name, source)| source.run_frequency.map(|every| (name, every))).collect();
-    tracing::info!(scheduled = scheduled.len(), "started");
-    thread::scope(|scope| {
-        for (name, every) in scheduled {
-            let thread = thread::Builder::new().name(format!("source {name}"));
-            thread.spawn_scoped(scope, move || follow_schedule(sources, name, every, stop))?;
+/// Runs all Sources beside each other, each once and then on its schedule, and anew with each configuration, until the
+/// stop.
+async fn run_on(sources: &Arc<Sources>) -> bool {
+    while !sources.stop().is_asked() {
+        let config = sources.config();
+        let delay = random_delay(config.randomized_start_delay);
+        tracing::info!(sources = config.sources.len(), "started");
+        for (name, source) in &config.sources {
+            let begin = source.run_frequency.map(|every| (delay, every));
+            tokio::spawn(follow_schedule(Arc::clone(sources), Arc::clone(&config), name.clone(), begin));
         }
-        while !stop.wait(Duration::from_secs(3600)) {}
-        tracing::info!("stopping");
-        Ok(())
-    })
+        tokio::select! {
+            () = sources.reloaded(&config) => {}
+            () = sources.stop().asked() => {}
+        }
+    }
+    tracing::info!("stopping");
+    true
 }
 
-/// Runs that would have begun while another one still ran are left out.
-fn follow_schedule(sources: &Sources, name: &str, every: Duration, stop: &Stop) {
-    let mut next = Instant::now() + every;
-    while !stop.wait(next.saturating_duration_since(Instant::now())) {
-        sources.run(name, Trigger::Pull);
+/// The first run of a Source, and those on its schedule, as long as `config` holds. Runs that would have begun while
+/// another one still ran are left out.
+async fn follow_schedule(
+    sources: Arc<Sources>,
+    config: Arc<Config>,
+    name: String,
+    schedule: Option<(Duration, Duration)>,
+) {
+    let over = async {
+        tokio::select! {
+            () = sources.stop().asked() => {}
+            () = sources.reloaded(&config) => {}
+        }
+    };
+    let mut over = std::pin::pin!(over);
+    sources.run(&name, Trigger::Init).await;
+    let Some((delay, every)) = schedule else { return };
+    let mut next = Instant::now() + delay + every;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut over => return,
+            () = sleep_until(next) => {}
+        }
+        sources.run(&name, Trigger::Pull).await;
         next = (next + every).max(Instant::now());
     }
 }
 
+/// Lets what is under way finish in the configured time, ends the rest, and records the end.
+async fn end(sources: &Arc<Sources>, mut serving: JoinSet<()>, stopper: &Stopper) {
+    let ended = async {
+        sources.idle().await;
+        while serving.join_next().await.is_some() {}
+    };
+    let mut ended = std::pin::pin!(ended);
+    // One run was asked for, and is done.
+    stopper.ask();
+    let in_time = async {
+        tokio::select! {
+            done = timeout(sources.config().timeout_stop, &mut ended) => done.is_ok(),
+            () = sources.stop().over() => false,
+        }
+    };
+    if !in_time.await {
+        tracing::warn!(
+            sources = sources.under_way(),
+            "the time for scripts under way is over; they are ended"
+        );
+        stopper.end();
+        if timeout(END_GRACE, ended).await.is_err() {
+            tracing::error!(sources = sources.under_way(), "does not end; left as it is");
+        }
+    }
+    let recorder = Arc::clone(sources);
+    let recorded = spawn_blocking(move || recorder.journal().engine_stopped());
+    if timeout(RECORD_GRACE, recorded).await.is_err() {
+        tracing::error!("journal: does not answer; the end is not recorded");
+    }
+}
+
+/// The signals that the engine listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal asks for.
+enum Asked {
+    End,
+    Reload,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The first one that asks for the end begins it; a second one does not wait for scripts under way.
+    async fn follow(mut self, sources: Arc<Sources>, stopper: Stopper, load: Arc<Load>) {
+        loop {
+            match self.next().await {
+                Asked::Reload if sources.stop().is_asked() => {}
+                Asked::Reload => reload(&sources, Arc::clone(&load)).await,
+                Asked::End if sources.stop().is_asked() => stopper.end(),
+                Asked::End => stopper.ask(),
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+}
+
+/// Takes up the configuration as it is now, or says why that cannot be and goes on with the one before.
+async fn reload(sources: &Arc<Sources>, load: Arc<Load>) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(_) => tell(&[NotifyState::Reloading]),
+    }
+    let loaded = spawn_blocking(move || load().map_err(|error| error.to_string())).await;
+    match loaded.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(config) if config.sources.is_empty() => {
+            tracing::error!("not reloaded: {}; the configuration before goes on", AgentError::NoSources);
+        }
+        Ok(config) => {
+            let before = sources.config();
+            for key in before.needs_restart(&config) {
+                tracing::warn!("`{key}` has changed, which takes a restart of the engine");
+            }
+            sources.reload(config);
+            tracing::info!("reloaded the configuration");
+        }
+        Err(why) => tracing::error!("not reloaded: {why}; the configuration before goes on"),
+    }
+    tell(&[NotifyState::Ready]);
+}
+
 /// Tells the service manager, if there is one.
-fn tell(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "the service manager does not listen");
     }
 }
 
-/// Less than `below`, in whole seconds.
-fn random_delay(below: Duration) -> io::Result<Duration> {
-    match getrandom::u64().map_err(io::Error::from)?.checked_rem(below.as_secs()) {
-        Some(seconds) => Ok(Duration::from_secs(seconds)),
-        None => Ok(Duration::ZERO),
-    }
+/// Less than `below`, in whole seconds; nothing if the system gives no randomness.
+fn random_delay(below: Duration) -> Duration {
+    let random = getrandom::u64().ok().and_then(|random| random.checked_rem(below.as_secs()));
+    random.map_or(Duration::ZERO, Duration::from_secs)
 }

@@ -5,10 +5,12 @@ mod shell;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 use serde_json::{Map, json};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::agent;
 use crate::config::Config;
@@ -23,6 +25,12 @@ use crate::stop;
 use crate::wire::key::{self, Algorithm, VerifyKey};
 use crate::wire::token;
 use terminal::documents;
+
+/// Threads for all that waits: they run no script and hardly ever work.
+const WORKERS: usize = 2;
+
+/// Threads for scripts and files, far more than Sources let run at once: each run takes one, and one that hangs keeps it.
+const MAX_THREADS: usize = 4096;
 
 /// Shown below the list of commands.
 const EXAMPLES: &str = "\
@@ -86,6 +94,9 @@ enum Task {
         /// Stop after the first run of every source; fail if one of them did
         #[arg(short, long)]
         once: bool,
+        /// Only check the configuration, and fail if it is wrong; run nothing
+        #[arg(long, conflicts_with = "once")]
+        check_config: bool,
     },
     /// Run a pattern, or commands given as text, on this host and say what changed
     Local {
@@ -182,13 +193,38 @@ pub fn main() -> ExitCode {
     // clap prints its own errors, help and version, and ends the process.
     let arguments = Arguments::parse();
     log_to_stderr(arguments.log);
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("etcha-engine: the operating system refuses: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(answer(&arguments));
+    // A thread that hangs, in a look-up of a name or on a dead mount, is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+/// The one runtime of the program.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(MAX_THREADS)
+        .enable_all()
+        .thread_name("engine")
+        .build()
+}
+
+async fn answer(arguments: &Arguments) -> ExitCode {
     if let Task::Shell(shell) = &arguments.task {
-        return configured(&arguments).and_then(|config| shell.open(&config)).unwrap_or_else(|said| {
+        let opened = async { shell.open(&configured(arguments)?).await };
+        return opened.await.unwrap_or_else(|said| {
             eprintln!("etcha-engine: {said}");
             ExitCode::from(shell::OWN_FAILURE)
         });
     }
-    match perform(&arguments) {
+    match perform(arguments).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(said) => {
@@ -198,7 +234,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn perform(arguments: &Arguments) -> Result<bool, Said> {
+async fn perform(arguments: &Arguments) -> Result<bool, Said> {
     if let Task::GenerateKeys { name, algorithm } = &arguments.task {
         return generate_keys(name.as_deref(), *algorithm);
     }
@@ -208,7 +244,14 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
     }
     let config = configured(arguments)?;
     match &arguments.task {
-        Task::Run { once } => agent::run(config, *once).map_err(said),
+        Task::Run { check_config: true, .. } => match config.sources.len() {
+            0 => Err(said(agent::AgentError::NoSources)),
+            sources => print(&format!("the configuration is valid: {sources} sources\n")),
+        },
+        Task::Run { once, .. } => {
+            let layers = layers(arguments);
+            agent::run(config, Arc::new(move || layers.read()), *once).await.map_err(said)
+        }
         Task::Local { argument, filter, remove, source } => {
             let local = Local { argument, filter: filter.as_ref(), remove: *remove, source };
             local::local(&config, &local, &limits()?, &mut io::stdout().lock()).map_err(said)
@@ -224,7 +267,7 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
                 port: *port,
                 path: path.as_deref(),
             };
-            push::push(&config, &push, &limits()?, &mut io::stdout().lock()).map_err(said)
+            push::push(&config, &push, &limits()?, &mut io::stdout()).await.map_err(said)
         }
         Task::Render { argument, source } => render(&config, argument, source),
         Task::Build { path, destination } => {
@@ -248,12 +291,15 @@ fn perform(arguments: &Arguments) -> Result<bool, Said> {
 }
 
 fn configured(arguments: &Arguments) -> Result<Config, Said> {
-    let layers = Layers {
+    layers(arguments).read().map_err(said)
+}
+
+fn layers(arguments: &Arguments) -> Layers {
+    Layers {
         file: arguments.config.clone(),
         environment: environment(),
         settings: arguments.settings.clone(),
-    };
-    layers.read().map_err(said)
+    }
 }
 
 fn render(config: &Config, argument: &str, source: &str) -> Result<bool, Said> {
@@ -299,9 +345,7 @@ fn print(text: &str) -> Result<bool, Said> {
 
 /// For work that ends by itself, or with Ctrl-C.
 fn limits() -> Result<Limits, Said> {
-    // The signals' own stopper lives as long as they are waited for.
-    let (_, stop) = stop::on_signals().map_err(said)?;
-    Ok(Limits { deadline: None, stop })
+    Ok(Limits { deadline: None, stop: stop::on_signals().map_err(said)? })
 }
 
 /// Variables whose names and values are text; no other can be about the configuration.

@@ -42,6 +42,13 @@ const OTHER_SOURCE: [&str; 4] = ["jwtRule", "verifyCommands", "verifyExec", "eve
 /// How long what was asked for over the network may run, unless told otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// How long any run may take, unless told otherwise: longer than an upgrade of a whole system.
+const DEFAULT_RUN_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// How long scripts may go on after the end was asked for, unless told otherwise. With what it takes to end them it stays
+/// below ten seconds.
+const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// The longest such time: a day of waiting is no request any more.
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -70,6 +77,8 @@ pub struct Config {
     pub max_token_bytes: usize,
     /// How long a pushed Pattern may run.
     pub timeout_push: Duration,
+    /// How long scripts may go on after the end of the engine was asked for.
+    pub timeout_stop: Duration,
     /// How long a shell may be open.
     pub timeout_shell: Duration,
     /// How long a webhook may run.
@@ -117,6 +126,8 @@ pub struct Source {
     pub run_frequency: Option<Duration>,
     /// Runs need not wait for each other.
     pub run_multi: bool,
+    /// How long one of its runs may take, whatever sets it off.
+    pub run_timeout: Duration,
     /// How its shells are run, with a command; none may be opened if absent.
     pub shell: Option<Overrides>,
     /// It runs only when an event asks for it.
@@ -198,7 +209,7 @@ impl Config {
             if !is_source_name(&name) {
                 return Err(Wrong::new(place, "names of sources have no `/` and are not empty, `.` or `..`"));
             }
-            sources.insert(name, Source::read(Fields::new(place, value)?)?);
+            sources.insert(name, Source::read(Fields::new(place, value)?, run.timeout_run)?);
         }
         let journal = match fields.map("journal")? {
             None => None,
@@ -213,6 +224,7 @@ impl Config {
             max_token_bytes: run.max_token_bytes,
             timeout_push: run.timeout_push,
             timeout_shell: run.timeout_shell,
+            timeout_stop: run.timeout_stop,
             timeout_webhook: run.timeout_webhook,
             verify_keys: run.verify_keys,
             build,
@@ -225,6 +237,17 @@ impl Config {
         config.check_keys()?;
         config.check_shells()?;
         Ok(config)
+    }
+
+    /// Keys of settings in which `other` differs and that only a start of the engine takes up.
+    pub fn needs_restart(&self, other: &Config) -> Vec<&'static str> {
+        let path = |config: &Config| config.journal.as_ref().map(|journal| journal.path.clone());
+        let differs = [
+            ("run_stateDir", self.state_dir != other.state_dir),
+            ("httpServer", self.server != other.server),
+            ("journal_path", path(self) != path(other)),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
     /// Keys by which Patterns of a Source are verified, in the order in which they are tried.
@@ -268,7 +291,7 @@ impl Config {
 }
 
 impl Source {
-    fn read(mut fields: Fields) -> Result<Source, Wrong> {
+    fn read(mut fields: Fields, timeout_run: Duration) -> Result<Source, Wrong> {
         fields.not_covered(&OTHER_SOURCE)?;
         let place = fields.place().to_owned();
         let commands = fields.value("commands").map(Pattern::of_commands).transpose();
@@ -286,6 +309,7 @@ impl Source {
             pull_paths: pull_paths(&mut fields)?,
             run_frequency: fields.duration("runFrequency")?.filter(|frequency| !frequency.is_zero()),
             run_multi: fields.flag("runMulti")?.unwrap_or(false),
+            run_timeout: timeout(&mut fields, "runTimeout")?.unwrap_or(timeout_run),
             shell: shell(&mut fields)?,
             trigger_only: fields.flag("triggerOnly")?.unwrap_or(false),
             vars: fields.map("vars")?.unwrap_or_default(),
@@ -360,7 +384,9 @@ struct Run {
     randomized_start_delay: Duration,
     max_token_bytes: usize,
     timeout_push: Duration,
+    timeout_run: Duration,
     timeout_shell: Duration,
+    timeout_stop: Duration,
     timeout_webhook: Duration,
     verify_keys: Vec<VerifyKey>,
 }
@@ -372,9 +398,11 @@ fn run(mut fields: Fields) -> Result<Run, Wrong> {
         state_dir: PathBuf::from(state_dir),
         randomized_start_delay: Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0)),
         max_token_bytes: max_token_bytes(&mut fields)?,
-        timeout_push: timeout(&mut fields, "timeoutPush")?,
-        timeout_shell: timeout(&mut fields, "timeoutShell")?,
-        timeout_webhook: timeout(&mut fields, "timeoutWebhook")?,
+        timeout_push: timeout(&mut fields, "timeoutPush")?.unwrap_or(DEFAULT_TIMEOUT),
+        timeout_run: timeout(&mut fields, "timeoutRun")?.unwrap_or(DEFAULT_RUN_TIMEOUT),
+        timeout_shell: timeout(&mut fields, "timeoutShell")?.unwrap_or(DEFAULT_TIMEOUT),
+        timeout_stop: timeout(&mut fields, "timeoutStop")?.unwrap_or(DEFAULT_STOP_TIMEOUT),
+        timeout_webhook: timeout(&mut fields, "timeoutWebhook")?.unwrap_or(DEFAULT_TIMEOUT),
         verify_keys: verify_keys(&mut fields)?,
     };
     fields.end()?;
@@ -396,9 +424,9 @@ fn max_token_bytes(fields: &mut Fields) -> Result<usize, Wrong> {
 }
 
 /// A time limit; without end there would be no end of what hangs.
-fn timeout(fields: &mut Fields, key: &'static str) -> Result<Duration, Wrong> {
-    let timeout = fields.duration(key)?.unwrap_or(DEFAULT_TIMEOUT);
-    if timeout.is_zero() || timeout > MAX_TIMEOUT {
+fn timeout(fields: &mut Fields, key: &'static str) -> Result<Option<Duration>, Wrong> {
+    let timeout = fields.duration(key)?;
+    if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > MAX_TIMEOUT) {
         return Err(fields.wrong(key, "has to be longer than nothing and at most 24h"));
     }
     Ok(timeout)

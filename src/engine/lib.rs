@@ -41,9 +41,10 @@
 //! pushed; facts about the host (`sysinfo`) are not there. All imports of a program have to exist, also those that it may not
 //! evaluate.
 //!
-//! *Sources.* A run counts once; one that finds nothing to run does not count. One that fetched a Pattern only to store it
+//! *Sources.* They run side by side, and a run that hangs holds up no other Source. A run counts once; one that finds nothing to run does not count. One that fetched a Pattern only to store it
 //! (`triggerOnly`) counts without numbers of changes. Event runs wait for their turn as all others do, fire nothing
-//! themselves and never reach the Source that fired; `exit` needs no `eventsSend`, and ends the engine as a signal does. Tokens are kept with mode 0600. A pull remembers `ETag` and
+//! themselves and never reach the Source that fired; no sender waits for them. `exit` needs no `eventsSend`, and ends the
+//! engine as a signal does, after those who receive events of the same run. A reload is a restart that cuts nothing off. Tokens are kept with mode 0600. A pull remembers `ETag` and
 //! `Last-Modified` in memory and does not follow redirects. `local` records nothing in the journal: it is no run of the
 //! engine.
 //!

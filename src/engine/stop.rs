@@ -1,27 +1,47 @@
-//! The wish that work ends, as something that can be waited for beside files and processes. A pipe carries it: when
-//! a [`Stopper`] asks, or all of them are gone, every [`Stop`] becomes readable.
+//! The wish that work ends, in two steps. Once it is asked for, nothing new begins and nothing waits any more; what is
+//! under way may finish. Once that time is over, scripts under way are ended, too.
+//!
+//! Tasks await it; whatever waits for processes polls it beside them. A pipe carries the second step: it is readable when
+//! the time is over, or when all [`Stopper`]s are gone.
 
 use std::io::{self, PipeReader, PipeWriter, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Wish {
+    #[default]
+    GoOn,
+    /// What is under way may finish.
+    Finish,
+    /// What is under way has to end.
+    End,
+}
 
 /// Asks for the end; at the latest when the last of them is dropped.
 #[derive(Clone, Debug)]
 pub struct Stopper {
-    end: Arc<Mutex<Option<End>>>,
+    wish: Arc<watch::Sender<Wish>>,
+    over: Arc<Mutex<Option<End>>>,
 }
 
 impl Stopper {
-    /// Asks for the end, once and for all.
+    /// Asks for the end. What is under way may finish.
     pub fn ask(&self) {
+        self.wish.send_modify(|wish| *wish = (*wish).max(Wish::Finish));
+    }
+
+    /// Ends what is under way, too.
+    pub fn end(&self) {
+        self.wish.send_replace(Wish::End);
         // Nothing can be half done behind this lock.
-        self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -32,15 +52,16 @@ struct End(PipeWriter);
 impl Drop for End {
     fn drop(&mut self) {
         // A process that is just being started holds a copy of this end for a moment, so closing alone would be seen
-        // late. Should nobody read any more, nobody has to know.
+        // late. If no reader is left, there is nothing to say.
         let _ = self.0.write(b".");
     }
 }
 
-/// Tells whether the end was asked for.
+/// Says whether the end was asked for.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    reader: Arc<PipeReader>,
+    wish: watch::Receiver<Wish>,
+    over: Arc<PipeReader>,
 }
 
 /// Both ends.
@@ -50,62 +71,68 @@ pub struct Stop {
 /// The system gives no pipe.
 pub fn pair() -> io::Result<(Stopper, Stop)> {
     let (reader, writer) = io::pipe()?;
-    Ok((Stopper { end: Arc::new(Mutex::new(Some(End(writer)))) }, Stop { reader: Arc::new(reader) }))
+    let (send, wish) = watch::channel(Wish::GoOn);
+    let stopper = Stopper { wish: Arc::new(send), over: Arc::new(Mutex::new(Some(End(writer)))) };
+    Ok((stopper, Stop { wish, over: Arc::new(reader) }))
 }
 
 impl Stop {
-    /// Whether the end was asked for.
+    /// Whether the end was asked for: nothing new begins.
     pub fn is_asked(&self) -> bool {
-        self.wait(Duration::ZERO)
+        *self.wish.borrow() >= Wish::Finish || self.wish.has_changed().is_err()
     }
 
-    /// Waits until the end is asked for, at most for `timeout`. Whether it was.
-    pub fn wait(&self, timeout: Duration) -> bool {
-        let mut wanted = [PollFd::new(&*self.reader, PollFlags::IN)];
-        let timeout = Timespec::try_from(timeout).ok();
-        // An interrupted wait was too short, which every caller can bear.
-        poll(&mut wanted, timeout.as_ref()).is_ok_and(|ready| ready > 0)
+    /// Completes when the end is asked for.
+    pub async fn asked(&self) {
+        // It fails once all stoppers are gone, which is the end, too.
+        let _ = self.wish.clone().wait_for(|wish| *wish >= Wish::Finish).await;
     }
 
-    /// To be waited for beside other things: readable once the end is asked for.
+    /// Completes when what is under way has to end, too.
+    pub async fn over(&self) {
+        let _ = self.wish.clone().wait_for(|wish| *wish >= Wish::End).await;
+    }
+
+    /// Whether what is under way has to end, too.
+    pub fn is_over(&self) -> bool {
+        let mut wanted = [PollFd::new(&*self.over, PollFlags::IN)];
+        // Interrupted: it is asked again soon.
+        poll(&mut wanted, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    /// To be waited for beside other things: readable once what is under way has to end.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.reader.as_fd()
+        self.over.as_fd()
     }
 }
 
-/// A wish to stop that comes with the first SIGTERM, SIGINT or SIGHUP, or with whoever else asks.
+/// A stop that comes with the first SIGTERM, SIGINT or SIGHUP, and ends what is under way at the same time: for work that a
+/// person waits for. Needs a tokio runtime.
 ///
-/// A SIGHUP that this process was started to ignore, as by `nohup`, is no wish. It is caught all the same: what is
-/// ignored would be ignored by scripts and shells, too, and a shell ends by being hung up on.
+/// A SIGHUP that this process was started to ignore, as by `nohup`, is no wish. It is caught anyway: what is ignored
+/// would be ignored by scripts and shells, too, and a shell ends by being hung up on.
 ///
 /// # Errors
 ///
-/// The system gives no pipe, thread or signal.
-pub fn on_signals() -> io::Result<(Stopper, Stop)> {
+/// The system gives no pipe or no signal.
+pub fn on_signals() -> io::Result<Stop> {
     let (stopper, stop) = pair()?;
-    let by_signal = stopper.clone();
     let outlives_hangup = ignores_hangup();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let signals = {
-        let _entered = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let (mut terminate, mut interrupt, mut hangup) = signals;
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hangup.recv(), if !outlives_hangup => {}
-            }
-        });
-        by_signal.ask();
-    })?;
-    Ok((stopper, stop))
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv(), if !outlives_hangup => {}
+        }
+        stopper.end();
+    });
+    Ok(stop)
 }
 
-/// Whether this process ignores SIGHUP now, as far as the system tells.
-fn ignores_hangup() -> bool {
+/// Whether this process ignores SIGHUP now, as far as the system says.
+pub fn ignores_hangup() -> bool {
     let status = procfs::process::Process::myself().and_then(|process| process.status());
     // A bit for each signal, from 1 on.
     let bit = 1 << (Signal::HUP.as_raw() - 1);
@@ -116,24 +143,33 @@ fn ignores_hangup() -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
-    #[test]
-    fn the_end_of_the_stopper_is_seen_by_all() {
+    #[tokio::test]
+    async fn the_end_of_the_stopper_is_seen_by_all() {
         let (stopper, stop) = pair().unwrap();
         let other = stop.clone();
-        assert!(!stop.is_asked() && !other.wait(Duration::from_millis(1)));
+        assert!(!stop.is_asked() && !other.is_over());
+        assert!(timeout(Duration::from_millis(1), other.asked()).await.is_err());
         drop(stopper);
-        assert!(stop.is_asked() && other.wait(Duration::from_secs(60)));
+        assert!(stop.is_asked() && other.is_over());
+        timeout(Duration::from_secs(60), other.asked()).await.unwrap();
     }
 
-    #[test]
-    fn one_stopper_is_enough_to_ask() {
+    #[tokio::test]
+    async fn what_is_under_way_may_finish_until_its_time_is_over() {
         let (stopper, stop) = pair().unwrap();
         let other = stopper.clone();
         drop(stopper);
         assert!(!stop.is_asked());
         other.clone().ask();
-        assert!(stop.is_asked());
+        assert!(stop.is_asked() && !stop.is_over());
+        stop.asked().await;
+        other.end();
+        assert!(stop.is_over());
     }
 }

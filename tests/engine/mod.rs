@@ -5,13 +5,14 @@ mod hostile;
 mod listen;
 mod peer;
 mod pushing;
+mod running;
 mod scraped;
 mod shells;
 mod terminal;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -234,24 +235,6 @@ fn a_schedule_goes_on_until_the_end_is_asked_for() {
         (&lines[0]["state"], &lines[lines.len() - 1]["state"]),
         (&json!("started"), &json!("stopped"))
     );
-}
-
-#[test]
-fn the_end_ends_a_script_that_runs() {
-    let home = Home::new();
-    home.write(
-        "etcha.jsonnet",
-        "{journal: {path: 'journal.jsonl'}, sources: {
-          a: {commands: [{id: 'long', always: true, change: 'echo $$ > pid; sleep 1000'}]}}}",
-    );
-    let mut engine = Process::start(&mut home.command(&["run"]));
-    let pid = || fs::read_to_string(home.path("pid")).unwrap_or_default().trim().to_owned();
-    wait_until(SOON, "the script to run", || !pid().is_empty());
-    assert!(engine.terminate().code() == Some(1) || !Path::new("/proc").join(pid()).exists());
-    assert!(!Path::new("/proc").join(pid()).exists());
-    let lines = home.lines();
-    assert_eq!(lines[lines.len() - 2]["error"], json!(true));
-    assert_eq!(lines[lines.len() - 1]["state"], json!("stopped"));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Home {
         self.listen_by(config, self.command(&LISTENING))
     }
 
-    /// The same, and it does with SIGHUP as it is told by an option of `env`, whatever holds for the tests.
+    /// The same, started by `env` with this option about SIGHUP, whatever holds for the tests.
     pub(super) fn listen_with(&self, config: &Value, hangup: &str) -> Engine {
         let plain = self.command(&LISTENING);
         let mut command = Command::new("env");

@@ -247,21 +247,22 @@ fn an_engine_that_is_killed_leaves_no_shell_running_and_none_open() {
 }
 
 #[test]
-fn a_hangup_ends_an_engine_unless_it_was_started_to_outlive_it_and_shells_are_hung_up_on_either_way() {
+fn a_hangup_reloads_and_shells_are_hung_up_on_when_the_engine_dies_even_under_nohup() {
     let (home, keys) = (Home::new(), Keys::new("ops"));
     let journal = home.path("journal.jsonl");
     let config = config(&keys, &journal, "10m");
-    let mut first = home.listen_with(&config, "--default-signal=HUP");
-    first.process.signal(Signal::HUP);
-    assert!(first.process.wait().success());
     // As `nohup` does it.
-    let second = home.listen_with(&config, "--ignore-signal=HUP");
-    operator(&home, &keys, &second, "operator.json");
-    second.process.signal(Signal::HUP);
+    let mut engine = home.listen_with(&config, "--ignore-signal=HUP");
+    operator(&home, &keys, &engine, "operator.json");
     let mut terminal = at_terminal(&home, 80, 24);
     terminal.keys("echo $$ > shell; sh -c 'echo $$ > pid; sleep 1000'\r");
     let (shell, pid) = (number(&home, "shell"), number(&home, "pid"));
-    drop(second);
+    engine.process.signal(Signal::HUP);
+    engine
+        .process
+        .wait_for_log("the reload", |line| line.contains("reloaded the configuration").then_some(()));
+    assert!(is_alive(&shell) && is_alive(&pid));
+    drop(engine);
     wait_until(SOON, "the shell and its children to end", || !is_alive(&shell) && !is_alive(&pid));
     assert_eq!(terminal.wait().code(), Some(255));
 }

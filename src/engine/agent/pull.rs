@@ -3,7 +3,12 @@
 //! An answer that names its version is asked for only once. Redirects are not followed: they say where to, and headers that
 //! are meant for one host reach no other.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -11,11 +16,17 @@ use hyper::header::{
     ETAG, HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
+use rustix::fs::OFlags;
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::config::place::{Place, Remote};
 use crate::wire::client::{Client, Server};
-use crate::wire::token::read_token;
+use crate::wire::token;
+
+/// How long reading a file may take: one on a dead mount never ends.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was fetched, and how to ask whether it is still the same.
 #[derive(Clone, Debug, Default)]
@@ -46,27 +57,25 @@ impl Room {
 
 impl Client {
     /// Fetches from `place`. `before` is what came from there the last time; if it is still the same, that is the answer.
+    /// Files are read in threads, of which each holds one of `reads` as long as it is busy.
     ///
     /// # Errors
     ///
     /// There is no answer, or it is none that could be a token. Says why.
-    pub fn fetch(&self, place: &Place, before: Option<&Fetched>, room: &Room) -> Result<Fetched, String> {
-        match place {
-            Place::File(path) => {
-                let text = read_token(path).map_err(|error| error.to_string())?;
-                Ok(Fetched { text, ..Fetched::default() })
-            }
+    pub async fn fetch(
+        &self,
+        place: &Place,
+        before: Option<&Fetched>,
+        room: &Room,
+        reads: &Arc<Semaphore>,
+    ) -> Result<Fetched, String> {
+        let (fetched, time) = match place {
+            Place::File(path) => (timeout(READ_TIMEOUT, read_file(path.clone(), reads)).await, READ_TIMEOUT),
             Place::Remote(remote) => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(|error| error.to_string())?;
-                let asked = runtime.block_on(async {
-                    tokio::time::timeout(remote.timeout, self.ask(remote, before, room)).await
-                });
-                // A look-up that hangs is not waited for.
-                runtime.shutdown_background();
-                asked.unwrap_or_else(|_| Err(format!("no answer within {} s", remote.timeout.as_secs())))
+                (timeout(remote.timeout, self.ask(remote, before, room)).await, remote.timeout)
             }
-        }
+        };
+        fetched.unwrap_or_else(|_| Err(format!("no answer within {} s", time.as_secs())))
     }
 
     async fn ask(&self, remote: &Remote, before: Option<&Fetched>, room: &Room) -> Result<Fetched, String> {
@@ -82,6 +91,25 @@ impl Client {
         let response = response.map_err(|error| format!("HTTP: {error}"))?;
         read(response, before, room).await
     }
+}
+
+/// Reads a file in a thread. That thread may hang for ever, so it takes one of `reads` with it.
+async fn read_file(path: PathBuf, reads: &Arc<Semaphore>) -> Result<Fetched, String> {
+    let Ok(place) = Arc::clone(reads).try_acquire_owned() else {
+        return Err("earlier reads of it hang; is it on a file system that does not answer?".to_owned());
+    };
+    let read = spawn_blocking(move || {
+        let _held = place;
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        // Without waiting for a writer, where it is a pipe.
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        token::read_from(file)
+    });
+    let text = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    Ok(Fetched { text, ..Fetched::default() })
 }
 
 fn request(remote: &Remote, before: Option<&Fetched>) -> Result<Request<Empty<Bytes>>, String> {

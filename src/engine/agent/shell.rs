@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use self::session::{Input, Reason, Session};
@@ -39,16 +39,11 @@ pub const MAX_SESSIONS: usize = 64;
 /// Sessions at once from one address, so that nobody takes them all.
 pub const MAX_SESSIONS_PER_ADDRESS: usize = 16;
 
-/// Openings whose events run at once. Each needs a thread, for as long as those who receive them run.
-const EVENTS: usize = 4;
-
 /// The shells of an engine. Clones are the same.
 #[derive(Clone)]
 pub struct Shells {
     sources: Arc<Sources>,
     state: Arc<watch::Sender<State>>,
-    /// Held while an event runs.
-    events: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -154,7 +149,7 @@ impl Body for Lines {
 impl Shells {
     /// The shells that `sources` allow. None is open.
     pub fn new(sources: Arc<Sources>) -> Shells {
-        Shells { sources, state: Arc::default(), events: Arc::new(Semaphore::new(EVENTS)) }
+        Shells { sources, state: Arc::default() }
     }
 
     /// Does what is asked for, from `address`. Needs a tokio runtime with time and I/O.
@@ -244,7 +239,7 @@ impl Shells {
             session = visit.session,
             "shell opened"
         );
-        let event = tokio::spawn(self.clone().send_event(Arc::clone(&visit)));
+        self.send_event(&visit);
         // If whoever asked is gone already, so are the lines, and the session ends at once.
         let _ = tell.send(Ok(Lines(lines)));
         let mut state = self.state.subscribe();
@@ -257,26 +252,14 @@ impl Shells {
         });
         tracing::info!(source = visit.source, session = visit.session, ?reason, "shell closed");
         self.record(&visit, Some(reason)).await;
-        // So there are never more events under way than places.
-        let _ = event.await;
         drop(place);
     }
 
-    /// Runs the Sources that receive the event of an opened shell.
-    async fn send_event(self, visit: Arc<Visit>) {
-        let Ok(_one) = self.events.acquire().await else { return };
-        let sources = Arc::clone(&self.sources);
-        let sent = spawn_blocking(move || {
-            let cause = Cause {
-                source: &visit.source,
-                public_key: &visit.public_key,
-                remote_addr: &visit.remote_addr,
-            };
-            sources.send_system(System::Shell, cause, "");
-        });
-        if sent.await.is_err() {
-            tracing::error!("the event of a shell was not sent");
-        }
+    /// Sets off the Sources that receive the event of an opened shell.
+    fn send_event(&self, visit: &Visit) {
+        let cause =
+            Cause { source: &visit.source, public_key: &visit.public_key, remote_addr: &visit.remote_addr };
+        self.sources.send_system(System::Shell, cause, "");
     }
 
     /// Records the opening, or the end. A line about a shell is synced, which may take a while.

@@ -1,64 +1,97 @@
 //! The Sources of an engine: what each of them has to run, who may run when, and what one sets off in others.
 //!
-//! A run happens in the thread that asks for it. Runs of one Source wait for each other, unless it says `runMulti`.
-//! Events go on only when the run that fired them has given its turn back, so no two Sources ever wait for each other.
+//! Each run is a task. Runs of one Source wait for each other in the order in which they came, unless it says `runMulti`;
+//! Sources wait for no other. Events are tasks of their own, so a receiver never holds up who fired. Every wait ends with
+//! the wish to stop.
 //!
 //! * `perform`: what every run does. It is asked for here, at the start and on schedule; in [`push`] and [`webhook`], by
-//!   somebody else; and in [`events`], by another run.
+//!   requests; and in [`events`], by another run.
+//! * `fetch`: tokens that are pulled, and those that were kept. `turn`: who may run. `work`: what is under way.
 
 pub mod events;
+mod fetch;
 mod perform;
 pub mod push;
 mod turn;
 pub mod webhook;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 
 use crate::agent::pull::{Fetched, Room};
 use crate::agent::record::{Journal, Origin, Trigger};
 use crate::agent::state::StateDir;
 use crate::config::{Config, Source};
 use crate::pattern::Pattern;
-use crate::program;
 use crate::run::Pending;
 use crate::stop::{Stop, Stopper};
 use crate::wire::client::Client;
-use crate::wire::key::VerifyKey;
-use crate::wire::token::{self, Claims};
+use crate::wire::token::Claims;
 use events::System;
-use perform::{Ran, Wish};
+use perform::{RunOptions, RunResult};
 pub use turn::NoTurn;
-use turn::{Turn, Turns};
+use turn::Turns;
+use work::Work;
+
+/// Files of one Source that are read at once. A read that never returns, as on a dead mount, keeps its thread: so that
+/// not each pull costs one more.
+const MAX_READS: usize = 4;
 
 /// All Sources, and where their runs are recorded.
 pub struct Sources {
-    config: Config,
+    settings: watch::Sender<Settings>,
     journal: Journal,
     state: StateDir,
     stop: Stop,
     stopper: Stopper,
-    client: Client,
     /// What all pulls together may hold of what nothing is known of.
     pulls: Room,
-    states: BTreeMap<String, State>,
+    states: Mutex<BTreeMap<String, Arc<State>>>,
+    work: Work,
+}
+
+/// What a reload replaces.
+#[derive(Clone)]
+struct Settings {
+    config: Arc<Config>,
+    client: Arc<Client>,
+    /// Grows by one with each reload.
+    generation: u64,
 }
 
 /// What changes of one Source.
-#[derive(Default)]
 struct State {
     turns: Turns,
     current: Mutex<Current>,
     /// What came from each place the last time, by its position in `pullPaths`.
     fetched: Mutex<BTreeMap<usize, Fetched>>,
+    /// Files that may still be read.
+    reads: Arc<Semaphore>,
+    /// Events that may still wait for it.
+    events: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 struct Current {
+    /// The settings under which what was kept was looked for; 0 if it was not yet.
+    generation: u64,
     pattern: Option<Arc<Pattern>>,
     token: Option<Arc<Token>>,
     pending: Pending,
+}
+
+/// A Source as it is configured when a run begins, and what changes of it.
+#[derive(Clone)]
+struct Bound {
+    config: Arc<Config>,
+    client: Arc<Client>,
+    generation: u64,
+    name: String,
+    state: Arc<State>,
 }
 
 /// A verified token.
@@ -80,27 +113,60 @@ pub enum Outcome {
     Failed,
 }
 
-impl Sources {
-    /// The Sources of `config`, each with its static Commands or with the Pattern of its kept token. Nothing runs yet.
-    pub fn new(config: Config, journal: Journal, state: StateDir, stop: Stop, stopper: Stopper) -> Sources {
-        let states = config.sources.keys().map(|name| (name.clone(), State::default())).collect();
-        let client = Client::new(config.trust.clone());
-        let pulls = Room::new(config.max_token_bytes);
-        let sources = Sources { config, journal, state, stop, stopper, client, pulls, states };
-        for (name, source) in &sources.config.sources {
-            let Some(state) = sources.states.get(name) else { continue };
-            let mut current = lock(&state.current);
-            current.pattern = source.commands.clone().map(Arc::new);
-            if let Some((token, pattern)) = sources.restore(name, source) {
-                (current.token, current.pattern) = (Some(Arc::new(token)), Some(Arc::new(pattern)));
-            }
+impl State {
+    fn new() -> State {
+        State {
+            turns: Turns::new(),
+            current: Mutex::default(),
+            fetched: Mutex::default(),
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+            events: Arc::new(Semaphore::new(events::MAX_WAITING)),
         }
-        sources
+    }
+}
+
+impl Bound {
+    fn source(&self) -> &Source {
+        // It was found there when this was made, and a configuration is only replaced as a whole.
+        &self.config.sources[&self.name]
+    }
+}
+
+impl Sources {
+    /// The Sources of `config`. Nothing runs yet; what was kept of each is looked for by its first run.
+    pub fn new(
+        config: Config,
+        journal: Journal,
+        state: StateDir,
+        stop: Stop,
+        stopper: Stopper,
+    ) -> Arc<Sources> {
+        let client = Arc::new(Client::new(config.trust.clone()));
+        let pulls = Room::new(config.max_token_bytes);
+        let settings = watch::Sender::new(Settings { config: Arc::new(config), client, generation: 1 });
+        let (states, work) = (Mutex::default(), Work::default());
+        Arc::new(Sources { settings, journal, state, stop, stopper, pulls, states, work })
     }
 
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
+    /// The configuration, as it is now.
+    pub fn config(&self) -> Arc<Config> {
+        self.settings().config
+    }
+
+    /// Replaces the configuration. Each Source begins anew, as after a restart of the engine, with its next run; runs under
+    /// way go on as they began.
+    pub fn reload(&self, config: Config) {
+        let client = Arc::new(Client::new(config.trust.clone()));
+        self.settings.send_modify(|settings| {
+            let generation = settings.generation + 1;
+            *settings = Settings { config: Arc::new(config), client, generation };
+        });
+    }
+
+    /// Completes when the configuration is another one than `seen`.
+    pub async fn reloaded(&self, seen: &Arc<Config>) {
+        // It fails only without a sender, and here is one.
+        let _ = self.settings.subscribe().wait_for(|now| !Arc::ptr_eq(&now.config, seen)).await;
     }
 
     /// Where runs are recorded.
@@ -113,131 +179,124 @@ impl Sources {
         &self.stop
     }
 
-    /// Runs the Source `name` on the engine's own account, at its start or on its schedule, and then what its events
-    /// set off. A pull that fails is a failed run; at the start, what is there already runs all the same.
-    pub fn run(&self, name: &str, trigger: Trigger) -> Outcome {
-        let Some((source, state)) = self.source(name) else { return Outcome::Nothing };
+    /// Completes when no run is under way.
+    pub async fn idle(&self) {
+        self.work.idle().await;
+    }
+
+    /// Names of the runs under way, for the log.
+    pub fn under_way(&self) -> String {
+        self.work.names()
+    }
+
+    /// Runs the Source `name` on the engine's own account, at its start or on its schedule, and then sets off its events. A
+    /// pull that fails is a failed run; at the start, what is there already runs anyway.
+    pub async fn run(self: &Arc<Self>, name: &str, trigger: Trigger) -> Outcome {
+        let Some(bound) = self.bound(name) else { return Outcome::Nothing };
+        let Ok(turn) = bound.state.turns.take(bound.source().run_multi, None, &self.stop).await else {
+            return Outcome::Nothing;
+        };
+        let working = self.work.begin(name);
+        let pulled = tokio::select! {
+            biased;
+            () = self.stop.asked() => return Outcome::Nothing,
+            pulled = self.pull(&bound) => pulled,
+        };
+        let system = matches!(pulled, Ok(Some(_))).then_some(System::Pull);
+        let ran = self.blocking(move |sources| {
+            let ran = sources.run_own(&bound, trigger, pulled);
+            drop(turn);
+            (bound, ran)
+        });
+        let Some((bound, (origin, ran))) = ran.await else { return Outcome::Failed };
+        self.set_off(&bound, &origin, &ran, system);
+        drop(working);
+        ran.outcome
+    }
+
+    /// Runs in a thread that may wait, with what was pulled.
+    fn run_own(
+        &self,
+        bound: &Bound,
+        trigger: Trigger,
+        pulled: Result<Option<Token>, String>,
+    ) -> (Origin, RunResult) {
+        self.restore(bound);
         let origin = |key_id: &str| Origin {
-            source: name.to_owned(),
+            source: bound.name.clone(),
             trigger,
             public_key: key_id.to_owned(),
             remote_addr: String::new(),
         };
-        let turn = take_turn(source, state, None);
-        let pulled = match self.pull(name, source, state) {
+        let pulled = match pulled {
             Ok(pulled) => pulled,
             Err(why) => {
-                tracing::error!(source = name, "pull: {why}");
-                if trigger != Trigger::Init || lock(&state.current).pattern.is_none() {
-                    self.journal.source_failed(&origin(""));
-                    return Outcome::Failed;
+                tracing::error!(source = bound.name, "pull: {why}");
+                if trigger != Trigger::Init || lock(&bound.state.current).pattern.is_none() {
+                    let origin = origin("");
+                    self.journal.source_failed(&origin);
+                    return (origin, RunResult::without_outputs(Outcome::Failed));
                 }
                 None
             }
         };
-        let system = pulled.is_some().then_some(System::Pull);
-        let token = self.newest(source, state, pulled);
+        let token = bound.newest(pulled);
         let origin = origin(token.as_ref().map_or("", |token| &token.key_id));
-        let ran = self.run_pattern(source, state, &origin, token, Wish::default());
-        drop(turn);
-        self.set_off(source, &origin, &ran, system);
-        ran.outcome
+        let options = RunOptions { time: bound.source().run_timeout, ..RunOptions::default() };
+        let ran = self.run_pattern(bound, &origin, token, &options);
+        (origin, ran)
     }
 
     /// What a run sets off: events of its Commands, the engine's own, and the end of the engine if a Command asks for it.
-    fn set_off(&self, source: &Source, origin: &Origin, ran: &Ran, system: Option<System>) {
-        self.send(source, origin, &ran.outputs);
+    fn set_off(self: &Arc<Self>, bound: &Bound, origin: &Origin, ran: &RunResult, system: Option<System>) {
+        let mut deliveries = self.deliveries(bound, origin, &ran.outputs);
         if let Some(system) = system {
-            self.send_system(system, origin.into(), ran.failure.as_deref().unwrap_or_default());
+            let failure = ran.failure.as_deref().unwrap_or_default();
+            deliveries.extend(self.system_deliveries(system, origin.into(), failure));
         }
+        let delivered = self.deliver(deliveries);
         if ran.asks_for_exit() {
             tracing::info!(source = origin.source, "a command asks the engine to end");
-            self.stopper.ask();
+            let (stopper, patience) = (self.stopper.clone(), bound.config.timeout_stop);
+            tokio::spawn(async move {
+                // They are started before nothing may begin any more, but a slow one does not keep the engine.
+                let _ = tokio::time::timeout(patience, delivered).await;
+                stopper.ask();
+            });
         }
     }
 
-    fn source(&self, name: &str) -> Option<(&Source, &State)> {
-        Some((self.config.sources.get(name)?, self.states.get(name)?))
-    }
-
-    /// The token that is to run from now on: the pulled one, unless it says the same as the present one.
-    fn newest(&self, source: &Source, state: &State, pulled: Option<Token>) -> Option<Arc<Token>> {
-        let current = lock(&state.current).token.clone();
-        match (pulled, current) {
-            (Some(pulled), Some(current)) if says_the_same(&pulled.claims, &current.claims, source) => {
-                Some(current)
-            }
-            (Some(pulled), _) => Some(Arc::new(pulled)),
-            (None, current) => current,
-        }
-    }
-
-    /// The first token that can be fetched and trusted; nothing if the Source pulls none.
-    fn pull(&self, name: &str, source: &Source, state: &State) -> Result<Option<Token>, String> {
-        let keys = self.config.keys_of(source);
-        let mut problems = Vec::new();
-        for (index, place) in source.pull_paths.iter().enumerate() {
-            let before = lock(&state.fetched).get(&index).cloned();
-            let fetched = self.client.fetch(place, before.as_ref(), &self.pulls);
-            let token =
-                fetched.and_then(|fetched| verified(&fetched.text, &keys).map(|token| (fetched, token)));
-            match token {
-                Ok((fetched, token)) => {
-                    tracing::debug!(source = name, %place, key = token.key_id, "pulled");
-                    lock(&state.fetched).insert(index, fetched);
-                    return Ok(Some(token));
-                }
-                Err(why) => problems.push(format!("{place}: {why}")),
-            }
-        }
-        if problems.is_empty() { Ok(None) } else { Err(problems.join("; ")) }
-    }
-
-    /// The kept token of a Source, if it can still be trusted, and its Pattern.
-    fn restore(&self, name: &str, source: &Source) -> Option<(Token, Pattern)> {
-        if source.no_restore {
+    /// The Source `name` as it is configured now.
+    fn bound(&self, name: &str) -> Option<Bound> {
+        let Settings { config, client, generation } = self.settings();
+        if !config.sources.contains_key(name) {
             return None;
         }
-        let restored = (|| {
-            let Some(text) = self.state.token(name).map_err(|error| error.to_string())? else {
-                return Ok(None);
-            };
-            let token = verified(&text, &self.config.keys_of(source))?;
-            let pattern = program::of_claims(&self.config, name, &token.claims, &token.text);
-            pattern.map(|pattern| Some((token, pattern))).map_err(|error| error.to_string())
-        })();
-        restored.unwrap_or_else(|why: String| {
-            let path = self.state.token_path(name);
-            tracing::error!(source = name, "{}: not restored: {why}", path.display());
-            None
-        })
+        let state = {
+            let mut states = lock(&self.states);
+            Arc::clone(states.entry(name.to_owned()).or_insert_with(|| Arc::new(State::new())))
+        };
+        Some(Bound { config, client, generation, name: name.to_owned(), state })
     }
-}
 
-/// Waits for the turn of the Source, if its runs have to, for `longest` at most.
-fn take_turn<'a>(
-    source: &Source,
-    state: &'a State,
-    longest: Option<Duration>,
-) -> Result<Option<Turn<'a>>, NoTurn> {
-    if source.run_multi { Ok(None) } else { state.turns.take(longest).map(Some) }
+    fn settings(&self) -> Settings {
+        self.settings.borrow().clone()
+    }
+
+    /// Does `work` in a thread that may wait. Nothing if it panicked.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Sources) -> T + Send + 'static,
+    ) -> Option<T> {
+        let sources = Arc::clone(self);
+        let done = spawn_blocking(move || work(&sources)).await;
+        done.inspect_err(|error| tracing::error!("a run broke off: {error}")).ok()
+    }
 }
 
 /// A holder that panicked has left nothing half done: values are only replaced as a whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn verified(text: &str, keys: &[VerifyKey]) -> Result<Token, String> {
-    let verified = token::verify(text, keys, program::now()).map_err(|error| error.to_string())?;
-    Ok(Token { text: text.trim().to_owned(), claims: verified.claims, key_id: verified.key_id })
-}
-
-/// Whether a pulled token is nothing new. Its times and variables are not compared.
-fn says_the_same(one: &Claims, other: &Claims, source: &Source) -> bool {
-    one.build_manifest == other.build_manifest
-        && one.pattern == other.pattern
-        && (source.pull_ignore_version || one.version == other.version)
 }
 
 #[cfg(test)]

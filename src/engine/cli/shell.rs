@@ -38,7 +38,7 @@ impl Shell {
     /// # Errors
     ///
     /// It does not open, or ends by something else than its own end.
-    pub(super) fn open(&self, config: &Config) -> Result<ExitCode, Said> {
+    pub(super) async fn open(&self, config: &Config) -> Result<ExitCode, Said> {
         let target = self.target(config)?;
         let key = config.build.signing_key.as_ref().ok_or(
             "a shell needs a key that the other side verifies with; set `build_signingKey` \
@@ -58,7 +58,7 @@ impl Shell {
         let path = self.path.as_deref().unwrap_or(&target.path_shell);
         let path = format!("{}/{}", path.trim_end_matches('/'), segment(&self.source));
         let client = Client::new(config.trust.clone());
-        let status = shell(&Door { server, path: &path, key, client: &client });
+        let status = shell(&Door { server, path: &path, key, client: &client }).await;
         let status = status.map_err(|error| format!("{}:{}: {error}", server.host, server.port))?;
         // One that is no number of a byte was no success either.
         Ok(ExitCode::from(u8::try_from(status).unwrap_or(OWN_FAILURE)))

@@ -208,7 +208,7 @@ impl Running {
                 }
                 break self.child.wait();
             }
-            if cause.is_none() && limits.stop.is_asked() {
+            if cause.is_none() && limits.stop.is_over() {
                 (cause, until) = (Some(Ending::Stopped), Some(Instant::now() + TERM_GRACE));
                 self.signal(Signal::TERM);
             }

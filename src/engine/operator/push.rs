@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use regex::Regex;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -20,7 +20,6 @@ use crate::jsonnet::JsonnetError;
 use crate::operator::build::BuildError;
 use crate::operator::report;
 use crate::run::Step;
-use crate::stop::Stop;
 use crate::wire::client::Client;
 use crate::wire::push::PushResult;
 use plan::Planned;
@@ -61,8 +60,6 @@ pub enum PushError {
     Build(String, BuildError),
     /// Nobody reads what is said.
     Output(io::Error),
-    /// The system gives no thread or descriptor.
-    System(io::Error),
     /// The end was asked for.
     Stopped,
 }
@@ -77,7 +74,6 @@ impl fmt::Display for PushError {
             PushError::Read(error) => error.fmt(out),
             PushError::Build(target, error) => write!(out, "for target `{target}`: {error}"),
             PushError::Output(error) => write!(out, "output: {error}"),
-            PushError::System(error) => write!(out, "the operating system refuses: {error}"),
             PushError::Stopped => write!(out, "stopped; pushes under way go on at their targets"),
         }
     }
@@ -91,7 +87,7 @@ impl std::error::Error for PushError {}
 /// # Errors
 ///
 /// There is nothing to push, or nowhere; then nothing was pushed. Or the end was asked for.
-pub fn push(
+pub async fn push(
     config: &Config,
     push: &Push<'_>,
     limits: &Limits,
@@ -101,23 +97,15 @@ pub fn push(
         // Whether anybody reads it does not matter to the build.
         let _ = report::step(out, step, false);
     })?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(PushError::System)?;
-    let stopped = stopped(limits.stop.clone()).map_err(PushError::System)?;
     let workers = config.build.push_max_workers;
     let workers = workers.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
     // As long as the other side may wait and run, if it is set up as this one is.
     let patience = config.timeout_push * 2 + Duration::from_secs(60);
     let client = Arc::new(Client::new(config.trust.clone()));
-    let well = runtime.block_on(async {
-        tokio::select! {
-            well = push_all(planned, client, workers, patience, push.check, out) => well,
-            _ = stopped => Err(PushError::Stopped),
-        }
-    });
-    // A look-up of a name that hangs is not waited for.
-    runtime.shutdown_background();
-    well
+    tokio::select! {
+        well = push_all(planned, client, workers, patience, push.check, out) => well,
+        () = limits.stop.asked() => Err(PushError::Stopped),
+    }
 }
 
 async fn push_all(
@@ -145,17 +133,6 @@ async fn push_all(
         say(out, &name, &answered, check).and_then(|()| out.flush()).map_err(PushError::Output)?;
     }
     Ok(well)
-}
-
-/// Completes when the end is asked for.
-fn stopped(stop: Stop) -> io::Result<oneshot::Receiver<()>> {
-    let (send, receive) = oneshot::channel();
-    thread::Builder::new().name("stop".to_owned()).spawn(move || {
-        while !stop.wait(Duration::from_secs(3600)) {}
-        // Nobody waits any more if all has been said.
-        let _ = send.send(());
-    })?;
-    Ok(receive)
 }
 
 /// What a target answered, for a person: a line, and below it what each Command did and said.

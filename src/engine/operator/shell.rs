@@ -101,25 +101,18 @@ impl std::error::Error for ShellError {}
 /// # Errors
 ///
 /// It does not open, or ends by something else than its own end.
-pub fn shell(door: &Door<'_>) -> Result<i32, ShellError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(ShellError::Here)?;
-    let ended = runtime.block_on(async {
-        let mut ends = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(signal);
-        let stay = async {
-            let opened = Opened::open(door).await?;
-            // From here on, so that what goes wrong before is shown, and ended, in the usual way.
-            let _raw = Raw::enter().map_err(ShellError::Here)?;
-            opened.stay(door).await
-        };
-        tokio::select! {
-            ended = stay => ended,
-            () = any(&mut ends) => Err(ShellError::Interrupted),
-        }
-    });
-    // A thread may still be waiting for a key.
-    runtime.shutdown_background();
-    ended
+pub async fn shell(door: &Door<'_>) -> Result<i32, ShellError> {
+    let mut ends = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(signal);
+    let stay = async {
+        let opened = Opened::open(door).await?;
+        // From here on, so that what goes wrong before is shown, and ended, in the usual way.
+        let _raw = Raw::enter().map_err(ShellError::Here)?;
+        opened.stay(door).await
+    };
+    tokio::select! {
+        ended = stay => ended,
+        () = any(&mut ends) => Err(ShellError::Interrupted),
+    }
 }
 
 /// A shell that is open.

@@ -278,8 +278,17 @@ mod one_or_more {
 ///
 /// It cannot be read, is too long or is no UTF-8.
 pub fn read_token(path: &Path) -> io::Result<String> {
+    read_from(File::open(path)?)
+}
+
+/// The same of a file that is open.
+///
+/// # Errors
+///
+/// It cannot be read, is too long or is no UTF-8.
+pub fn read_from(file: File) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
     if text.len() > MAX_BYTES {
         return Err(io::Error::other("is longer than a token may be"));
     }

@@ -3,8 +3,7 @@
 //! # Layout
 //!
 //! * here: the listener as a part of the engine: opened, started, drained.
-//! * [`site`]: what all answers are made from, and who may have one; `gates`: how many requests a Source works on at
-//!   once; `bodies`: how much of what is sent is held.
+//! * [`site`]: what all answers are made from, and who may have one; `bodies`: how much of what is sent is held.
 //! * [`routes`]: which path gets what: `push`, `shell`, `webhook`.
 //! * [`answer`]: the answers themselves.
 //!
@@ -24,7 +23,6 @@
 
 pub mod answer;
 mod bodies;
-mod gates;
 mod push;
 pub mod routes;
 mod shell;
@@ -33,15 +31,11 @@ mod webhook;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
 
 use crate::agent::source::Sources;
 use crate::config::{Config, ServerConfig};
@@ -57,6 +51,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(60);
 /// Requests under way at once on one connection. With the limit on connections that bounds all requests, and since
 /// connections make room for newer ones no client can use them up for others.
 const STREAMS: u32 = 8;
+
+/// Beyond what scripts have after the end was asked for, until they are ended and their answer is written.
+const DRAIN_MARGIN: Duration = Duration::from_millis(2500);
 
 /// Beyond waiting and running, for answers to be taken.
 const ANSWER_MARGIN: Duration = Duration::from_secs(60);
@@ -87,23 +84,16 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
-/// A listener that is bound, but accepts nobody yet.
+/// A listener that is bound, but accepts nothing yet.
 pub struct Listener {
-    runtime: Runtime,
     listeners: Vec<TcpListener>,
     tls: Tls,
     own: Option<SelfSigned>,
     limits: Limits,
 }
 
-/// A listener at work.
-pub struct Listening {
-    thread: JoinHandle<()>,
-    end: oneshot::Sender<()>,
-}
-
 impl Listener {
-    /// Binds the address of `config`, if it has one. The state directory has to be there.
+    /// Binds the address of `config`, if it has one. The state directory has to be there. Needs a tokio runtime.
     ///
     /// # Errors
     ///
@@ -112,69 +102,39 @@ impl Listener {
         let Some(address) = &config.server.listen else { return Ok(None) };
         let own = config.server.tls.is_none().then(|| SelfSigned::new(&config.state_dir));
         let tls = certificate(&config.server, own.as_ref())?;
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(site::threads(config))
-            .thread_name("request")
-            .build()
-            .map_err(ListenError::System)?;
-        let listeners = runtime.block_on(async { listener::bind(address) }).map_err(ListenError::Bind)?;
+        let listeners = listener::bind(address).map_err(ListenError::Bind)?;
         let longest = config.timeout_push.max(config.timeout_webhook);
         // As long as a request may wait for its turn, and then run.
         let longest = (longest * 2).max(config.timeout_shell);
-        let limits = Limits { answer: longest + ANSWER_MARGIN, streams: STREAMS, ..Limits::default() };
-        Ok(Some(Listener { runtime, listeners, tls, own, limits }))
+        // Answers under way when the end is asked for have the time that scripts have.
+        let drain = config.timeout_stop + DRAIN_MARGIN;
+        let limits = Limits { answer: longest + ANSWER_MARGIN, drain, streams: STREAMS, ..Limits::default() };
+        Ok(Some(Listener { listeners, tls, own, limits }))
     }
 
-    /// Accepts and answers from now on, in a thread of its own.
-    ///
-    /// # Errors
-    ///
-    /// The system gives no thread.
-    pub fn start(self, sources: Arc<Sources>) -> io::Result<Listening> {
-        let addresses: Vec<SocketAddr> =
-            self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let (end, ended) = oneshot::channel();
-        let site = Arc::new(Site::new(sources));
-        let thread =
-            thread::Builder::new().name("listen".to_owned()).spawn(move || self.serve(&site, ended))?;
-        for address in addresses {
+    /// Accepts and answers until the engine stops. When it completes, no request is under way any more.
+    pub async fn serve(self, sources: Arc<Sources>) {
+        let Listener { listeners, tls, own, limits } = self;
+        for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
             tracing::info!(%address, "listening");
         }
-        Ok(Listening { thread, end })
-    }
-
-    /// When it returns, no request is under way any more: the runtime waits for threads that still work.
-    fn serve(self, site: &Arc<Site>, ended: oneshot::Receiver<()>) {
-        let Listener { runtime, listeners, tls, own, limits } = self;
-        let (site, shells) = (Arc::clone(site), &site.shells);
+        let stop = sources.stop().clone();
+        let site = Arc::new(Site::new(sources));
+        let shells = site.shells.clone();
         let service = service_fn(move |request| {
             let site = Arc::clone(&site);
             async move { Ok::<_, std::convert::Infallible>(routes::answer(site, request).await) }
         });
-        runtime.block_on(async {
-            let renewal = tokio::spawn(renew(tls.clone(), own));
-            // That whoever asks for the end is gone is the end, too.
-            let shutdown = async {
-                drop(ended.await);
-                // Their answers would never end by themselves.
-                shells.stop();
-            };
-            https::serve(listeners, tls, limits, Arc::new(Counters::default()), service, shutdown).await;
-            shells.ended().await;
-            renewal.abort();
-        });
-    }
-}
-
-impl Listening {
-    /// Accepts nobody any more, and waits until what is under way has ended. Scripts end by the engine's own wish.
-    pub fn end(self) {
-        // It may have ended by itself.
-        let _ = self.end.send(());
-        if self.thread.join().is_err() {
-            tracing::error!("the listener has ended early");
+        let shutdown = async {
+            stop.asked().await;
+            // Their answers would never end by themselves.
+            shells.stop();
+        };
+        tokio::select! {
+            () = https::serve(listeners, tls.clone(), limits, Arc::new(Counters::default()), service, shutdown) => {}
+            () = renew(tls, own) => {}
         }
+        shells.ended().await;
     }
 }
 

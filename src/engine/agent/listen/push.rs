@@ -7,7 +7,6 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
 use regex::Regex;
-use tokio::sync::oneshot;
 
 use super::Site;
 use super::answer::{self, Answer};
@@ -58,18 +57,13 @@ pub(super) async fn answer(
     let remote_addr = peer.map(|peer| peer.address().ip().to_string()).unwrap_or_default();
     tracing::info!(source = name, client = remote_addr, key = token.key_id(), check, "push");
     let push = Push { source: name.to_owned(), token, check, filter, remote_addr };
-    let through = match site.pass(name, site.sources.config().timeout_push).await {
-        Ok(through) => through,
-        Err(answer) => return answer,
-    };
-    let (send, receive) = oneshot::channel();
     let sources = Arc::clone(&site.sources);
-    tokio::task::spawn_blocking(move || {
-        let _held = (room, through);
-        // Whoever pushed may be gone.
-        sources.push(push, |result| drop(send.send(result)));
+    // A task of its own: a client that goes away ends nothing.
+    let pushed = tokio::spawn(async move {
+        let _held = room;
+        sources.push(push).await
     });
-    match receive.await {
+    match pushed.await {
         Ok(Ok(result)) => told(&result),
         Ok(Err(NoTurn)) => answer::busy(),
         Err(_) => broken(),

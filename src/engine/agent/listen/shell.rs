@@ -27,7 +27,7 @@ pub(super) async fn answer(site: &Arc<Site>, peer: Option<&Peer>, name: &str, bo
     let verified = site.verify(move |sources| {
         let _held = room;
         let text = String::from_utf8(bytes).map_err(|_| "the token is no text".to_owned())?;
-        Asked::verify(sources.config(), &source, &text)
+        Asked::verify(&sources.config(), &source, &text)
     });
     let asked = match verified.await {
         Ok(Ok(asked)) => asked,

@@ -13,6 +13,24 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, Stream
 
 use super::*;
 
+/// Fetches as a Source does.
+fn fetch(client: &Client, place: &Place, before: Option<&Fetched>) -> Result<Fetched, String> {
+    fetch_in(&room(), client, place, before)
+}
+
+fn fetch_in(
+    room: &Room,
+    client: &Client,
+    place: &Place,
+    before: Option<&Fetched>,
+) -> Result<Fetched, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let fetched = runtime.block_on(client.fetch(place, before, room, &Arc::new(Semaphore::new(1))));
+    // Where the look-up of a name hangs, nothing waits for it.
+    runtime.shutdown_background();
+    fetched
+}
+
 /// A server on loopback that gives `answers`, one for each connection, and passes on what it was asked.
 struct Stub {
     address: SocketAddr,
@@ -80,14 +98,10 @@ fn a_file_is_read_each_time() {
     let path = directory.path().join("a.jwt");
     std::fs::write(&path, "token").unwrap();
     for text in [path.display().to_string(), format!("file:{}", path.display())] {
-        assert_eq!(
-            Client::default().fetch(&Place::read(&text).unwrap(), None, &room()).unwrap().text,
-            "token"
-        );
+        assert_eq!(fetch(&Client::default(), &Place::read(&text).unwrap(), None).unwrap().text, "token");
     }
     assert!(
-        Client::default()
-            .fetch(&Place::File("/no/such".into()), None, &room())
+        fetch(&Client::default(), &Place::File("/no/such".into()), None)
             .unwrap_err()
             .contains("No such file")
     );
@@ -101,9 +115,9 @@ fn what_has_a_version_is_asked_for_once() {
     let server = Stub::start(&answers.each_ref().map(String::as_str), None);
     let (client, place) =
         (Client::default(), server.place("http", "/web.jwt?a=b#x-key: secret\r\nclientTimeout:20"));
-    let first = client.fetch(&place, None, &room()).unwrap();
-    let again = client.fetch(&place, Some(&first), &room()).unwrap();
-    let second = client.fetch(&place, Some(&again), &room()).unwrap();
+    let first = fetch(&client, &place, None).unwrap();
+    let again = fetch(&client, &place, Some(&first)).unwrap();
+    let second = fetch(&client, &place, Some(&again)).unwrap();
     assert_eq!([first.text, again.text, second.text], ["first", "first", "second"]);
     let asked: Vec<_> = server.asked.iter().take(2).map(|asked| asked.to_lowercase()).collect();
     assert!(
@@ -142,7 +156,7 @@ fn answers_that_are_none_say_why() {
     ];
     for (answer, expected) in cases {
         let server = Stub::start(&[answer], None);
-        let why = Client::default().fetch(&server.place("http", "/"), None, &room()).unwrap_err();
+        let why = fetch(&Client::default(), &server.place("http", "/"), None).unwrap_err();
         assert_eq!(why, expected);
     }
 }
@@ -153,7 +167,7 @@ fn fetches_side_by_side_share_their_room_and_none_is_lost() {
     let server = Stub::start(&[answer.as_str(); 12], None);
     let (room, place) = (room(), server.place("http", "/"));
     std::thread::scope(|scope| {
-        let fetch = || Client::default().fetch(&place, None, &room).map(|fetched| fetched.text.len());
+        let fetch = || fetch_in(&room, &Client::default(), &place, None).map(|fetched| fetched.text.len());
         let fetches: Vec<_> = (0..12).map(|_| scope.spawn(fetch)).collect();
         for fetch in fetches {
             assert_eq!(fetch.join().unwrap(), Ok(9_000));
@@ -166,7 +180,7 @@ fn a_silent_server_costs_its_time_and_no_more() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let place = Place::read(&format!("http://localhost:{port}/#clientTimeout:1")).unwrap();
-    assert_eq!(Client::default().fetch(&place, None, &room()).unwrap_err(), "no answer within 1 s");
+    assert_eq!(fetch(&Client::default(), &place, None).unwrap_err(), "no answer within 1 s");
 }
 
 #[test]
@@ -187,12 +201,9 @@ fn certificates_are_verified_unless_the_path_says_otherwise() {
     roots.add(certificate).unwrap();
     let client = Client::trusting(roots);
     let place = server.place("https", "/");
-    assert!(stranger.fetch(&place, None, &room()).unwrap_err().contains("UnknownIssuer"));
-    assert_eq!(client.fetch(&place, None, &room()).unwrap().text, "token");
-    assert_eq!(
-        stranger.fetch(&server.place("https", "/#skipVerify:true"), None, &room()).unwrap().text,
-        "token"
-    );
+    assert!(fetch(&stranger, &place, None).unwrap_err().contains("UnknownIssuer"));
+    assert_eq!(fetch(&client, &place, None).unwrap().text, "token");
+    assert_eq!(fetch(&stranger, &server.place("https", "/#skipVerify:true"), None).unwrap().text, "token");
 }
 
 #[test]
@@ -206,4 +217,18 @@ fn what_is_no_address_says_why_and_secrets_are_not_shown() {
         (place.to_string(), format!("{place:?}")),
         ("https://h:1/p".into(), "Remote(https://h:1/p)".into())
     );
+}
+
+#[test]
+fn a_pipe_is_not_waited_for_and_a_read_that_hangs_is_not_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    assert_eq!(fetch(&Client::default(), &Place::File(pipe), None).unwrap_err(), "not a regular file");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let reads = Arc::new(Semaphore::new(1));
+    let _busy = Arc::clone(&reads).try_acquire_owned().unwrap();
+    let file = Place::File(directory.path().join("a.jwt"));
+    let fetched = runtime.block_on(Client::default().fetch(&file, None, &room(), &reads));
+    assert!(fetched.unwrap_err().starts_with("earlier reads of it hang"));
 }

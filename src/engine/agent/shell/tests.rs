@@ -49,7 +49,7 @@ impl Host {
         let state = StateDir::open(directory.path()).unwrap();
         let (stopper, stop) = stop::pair().unwrap();
         let sources = Sources::new(config.unwrap(), journal, state, stop, stopper);
-        Host { directory, shells: Shells::new(Arc::new(sources)), ops, other }
+        Host { directory, shells: Shells::new(sources), ops, other }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -68,7 +68,8 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Refused> {
         let token = request.sign(key, program::now()).unwrap();
-        let asked = Asked::verify(self.shells.sources.config(), source, &token).map_err(Refused::NotFound)?;
+        let asked =
+            Asked::verify(&self.shells.sources.config(), source, &token).map_err(Refused::NotFound)?;
         self.shells.answer(asked, address).await
     }
 

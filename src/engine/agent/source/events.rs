@@ -1,5 +1,5 @@
-//! Events: those that Commands fire, and the engine's own. Whoever receives one runs what it has, with what happened in
-//! its variables; what it fires itself goes nowhere.
+//! Events: those that Commands fire, and the engine's own. A Source that receives one runs what it has, with what happened
+//! in its variables; what it fires itself goes nowhere. Neither the sender nor its push waits for it.
 //!
 //! # The engine's own events
 //!
@@ -9,11 +9,18 @@
 //! `eventsSend`: a Source cannot keep from others what was done to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::Sources;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+
+use super::{Bound, Sources};
 use crate::agent::record::{Origin, Trigger};
-use crate::config::Source;
 use crate::run::Output;
+
+/// Events that may wait for one Source. Each keeps the output that it carries; a Source that hangs must not fill the
+/// memory with them. Beyond that an event is a failed run.
+pub(super) const MAX_WAITING: usize = 256;
 
 /// An event of the engine itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +44,7 @@ impl System {
     }
 }
 
-/// Who is behind an event.
+/// What is behind an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Cause<'a> {
     /// Name of the Source that it comes from.
@@ -54,60 +61,118 @@ impl<'a> From<&'a Origin> for Cause<'a> {
     }
 }
 
+/// An event on its way to a Source.
+pub(super) struct Delivery {
+    origin: Origin,
+    event: String,
+    id: String,
+    output: String,
+}
+
 impl Sources {
-    /// Runs the Sources that receive `event`, one after the other, in this thread. `failure` says why what it tells of
-    /// failed, and is empty if it did not.
-    pub fn send_system(&self, event: System, cause: Cause<'_>, failure: &str) {
-        for name in self.receivers(cause.source, event.name()) {
-            self.receive(name, cause, event.name(), cause.source, failure);
-        }
+    /// Runs the Sources that receive `event`, and does not wait for them. `failure` says why what it is about failed, and
+    /// is empty if it did not.
+    pub fn send_system(self: &Arc<Self>, event: System, cause: Cause<'_>, failure: &str) {
+        drop(self.deliver(self.system_deliveries(event, cause, failure)));
     }
 
-    /// Runs the Sources that receive the events of `fired`, by event name, then by Source.
-    pub(super) fn send(&self, sender: &Source, origin: &Origin, fired: &[Output]) {
-        let Some(sends) = &sender.events_send else { return };
+    pub(super) fn system_deliveries(&self, event: System, cause: Cause<'_>, failure: &str) -> Vec<Delivery> {
+        let names = self.receivers(cause.source, event.name()).into_iter();
+        names.map(|name| Delivery::new(name, cause, event.name(), cause.source, failure)).collect()
+    }
+
+    /// The events of `fired`, by event name, then by Source that receives it.
+    pub(super) fn deliveries(&self, sender: &Bound, origin: &Origin, fired: &[Output]) -> Vec<Delivery> {
+        let Some(sends) = &sender.source().events_send else { return Vec::new() };
         let mut events: BTreeMap<&str, Vec<&Output>> = BTreeMap::new();
         for output in fired {
             for event in output.events.iter().filter(|event| sends.is_match(event)) {
                 events.entry(event).or_default().push(output);
             }
         }
+        let mut deliveries = Vec::new();
         for (event, outputs) in events {
             for name in self.receivers(&origin.source, event) {
                 for output in &outputs {
-                    self.receive(name, origin.into(), event, &output.id, &output.output);
+                    let name = name.clone();
+                    deliveries.push(Delivery::new(name, origin.into(), event, &output.id, &output.output));
                 }
             }
         }
+        deliveries
+    }
+
+    /// Runs the receivers side by side, each its events in order. What is returned completes when all of that is done;
+    /// dropped, it goes on.
+    pub(super) fn deliver(
+        self: &Arc<Self>,
+        deliveries: Vec<Delivery>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let mut by_source: BTreeMap<String, Vec<(Delivery, OwnedSemaphorePermit)>> = BTreeMap::new();
+        for delivery in deliveries {
+            let name = delivery.origin.source.clone();
+            let Some(bound) = self.bound(&name) else { continue };
+            match Arc::clone(&bound.state.events).try_acquire_owned() {
+                Ok(place) => by_source.entry(name).or_default().push((delivery, place)),
+                Err(_) => {
+                    let event = delivery.event;
+                    tracing::error!(source = name, event, "event: {MAX_WAITING} wait already; it is lost");
+                    self.journal.source_failed(&delivery.origin);
+                }
+            }
+        }
+        let mut under_way = JoinSet::new();
+        for (name, deliveries) in by_source {
+            let (sources, working) = (Arc::clone(self), self.work.begin(&name));
+            under_way.spawn(async move {
+                for (delivery, place) in deliveries {
+                    sources.receive(&name, delivery).await;
+                    drop(place);
+                }
+                drop(working);
+            });
+        }
+        // A set that is dropped would end its tasks.
+        let all = tokio::spawn(async move { while under_way.join_next().await.is_some() {} });
+        async move { drop(all.await) }
     }
 
     /// Names of the Sources that receive `event`, but for the one that it comes from.
-    fn receivers(&self, sender: &str, event: &str) -> impl Iterator<Item = &str> {
-        let receives = move |(name, source): &(&String, &Source)| {
+    fn receivers(&self, sender: &str, event: &str) -> Vec<String> {
+        let config = self.config();
+        let receives = config.sources.iter().filter(|(name, source)| {
             *name != sender && source.events_receive.iter().any(|wanted| wanted == event)
-        };
-        self.config.sources.iter().filter(receives).map(|(name, _)| name.as_str())
+        });
+        receives.map(|(name, _)| name.clone()).collect()
     }
 
-    fn receive(&self, name: &str, cause: Cause<'_>, event: &str, id: &str, output: &str) {
+    async fn receive(self: &Arc<Self>, name: &str, delivery: Delivery) {
+        let Delivery { origin, event, id, output } = delivery;
+        let variables = vec![
+            ("ETCHA_EVENT_ID", id),
+            ("ETCHA_EVENT_NAME", event.clone()),
+            ("ETCHA_EVENT_OUTPUT", output),
+            ("ETCHA_EVENT_PUBLIC_KEY", origin.public_key.clone()),
+            ("ETCHA_EVENT_SRC", origin.remote_addr.clone()),
+            ("ETCHA_SOURCE_NAME", name.to_owned()),
+            ("ETCHA_SOURCE_TRIGGER", "event".to_owned()),
+        ];
+        match self.run_current(name, origin, variables, None).await {
+            Ok(Some(_)) => {}
+            Ok(None) => tracing::warn!(source = name, event, "event: there is no pattern to run yet"),
+            Err(_) => tracing::warn!(source = name, event, "event: the engine stops; it is lost"),
+        }
+    }
+}
+
+impl Delivery {
+    fn new(name: String, cause: Cause<'_>, event: &str, id: &str, output: &str) -> Delivery {
         let origin = Origin {
-            source: name.to_owned(),
+            source: name,
             trigger: Trigger::Event,
             public_key: cause.public_key.to_owned(),
             remote_addr: cause.remote_addr.to_owned(),
         };
-        let variables = [
-            ("ETCHA_EVENT_ID", id),
-            ("ETCHA_EVENT_NAME", event),
-            ("ETCHA_EVENT_OUTPUT", output),
-            ("ETCHA_EVENT_PUBLIC_KEY", cause.public_key),
-            ("ETCHA_EVENT_SRC", cause.remote_addr),
-            ("ETCHA_SOURCE_NAME", name),
-            ("ETCHA_SOURCE_TRIGGER", "event"),
-        ];
-        // Without a limit there always comes a turn.
-        if let Ok(None) = self.run_current(name, &origin, &variables, None) {
-            tracing::warn!(source = name, event, "event: there is no pattern to run yet");
-        }
+        Delivery { origin, event: event.to_owned(), id: id.to_owned(), output: output.to_owned() }
     }
 }

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 
-use super::{NoTurn, Outcome, Sources, State, Token, lock, take_turn};
+use super::{Bound, NoTurn, Outcome, Sources, Token, lock};
 use crate::agent::record::Origin;
-use crate::config::Source;
 use crate::exec::process::Limits;
 use crate::pattern::Pattern;
 use crate::pattern::command::Command;
@@ -21,19 +20,19 @@ use crate::run::{Output, Pending, Phase, Setting, Step, Summary, run};
 const EXIT: &str = "exit";
 
 /// What a run is asked for beside what its Source says.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wish<'a> {
+#[derive(Clone, Debug, Default)]
+pub(super) struct RunOptions {
     /// Ask, but do not act, and leave everything as it is.
     pub(super) check_only: bool,
     /// Only Commands whose parents this matches.
-    pub(super) filter: Option<&'a Regex>,
-    /// How long it may run; without it, for ever.
-    pub(super) time: Option<Duration>,
+    pub(super) filter: Option<Regex>,
+    /// How long it may run.
+    pub(super) time: Duration,
 }
 
 /// What came of a run.
 #[derive(Debug)]
-pub(super) struct Ran {
+pub(super) struct RunResult {
     pub(super) outcome: Outcome,
     /// Commands that had to act.
     pub(super) outputs: Vec<Output>,
@@ -41,9 +40,9 @@ pub(super) struct Ran {
     pub(super) failure: Option<String>,
 }
 
-impl Ran {
-    fn without_outputs(outcome: Outcome) -> Ran {
-        Ran { outcome, outputs: Vec::new(), failure: None }
+impl RunResult {
+    pub(super) fn without_outputs(outcome: Outcome) -> RunResult {
+        RunResult { outcome, outputs: Vec::new(), failure: None }
     }
 
     /// Whether a Command wants the engine to end.
@@ -54,7 +53,7 @@ impl Ran {
 
 /// What is run, and for whom.
 struct Work<'a> {
-    source: &'a Source,
+    bound: &'a Bound,
     origin: &'a Origin,
     pattern: &'a Pattern,
     variables: &'a BTreeMap<String, String>,
@@ -64,12 +63,12 @@ impl Sources {
     /// Runs what `token` renders to, or without one what is there. In case of success that is what is there next.
     pub(super) fn run_pattern(
         &self,
-        source: &Source,
-        state: &State,
+        bound: &Bound,
         origin: &Origin,
         token: Option<Arc<Token>>,
-        wish: Wish<'_>,
-    ) -> Ran {
+        wish: &RunOptions,
+    ) -> RunResult {
+        let (source, state) = (bound.source(), &bound.state);
         let (old, pending) = {
             let mut current = lock(&state.current);
             (current.pattern.clone(), mem::take(&mut current.pending))
@@ -77,24 +76,24 @@ impl Sources {
         let new = match &token {
             None => old.clone(),
             Some(token) => {
-                match program::of_claims(&self.config, &origin.source, &token.claims, &token.text) {
+                match program::of_claims(&bound.config, &origin.source, &token.claims, &token.text) {
                     Ok(pattern) => Some(Arc::new(pattern)),
                     Err(error) => {
                         tracing::error!(source = origin.source, "pattern: {error}");
                         lock(&state.current).pending.merge(pending);
                         self.journal.source_failed(origin);
                         let failure = Some(format!("pattern: {error}"));
-                        return Ran { failure, ..Ran::without_outputs(Outcome::Failed) };
+                        return RunResult { failure, ..RunResult::without_outputs(Outcome::Failed) };
                     }
                 }
             }
         };
-        let Some(new) = new else { return Ran::without_outputs(Outcome::Nothing) };
+        let Some(new) = new else { return RunResult::without_outputs(Outcome::Nothing) };
         if source.trigger_only && !wish.check_only {
             if token.is_some() {
                 self.journal.source_stored(origin);
             }
-            return Ran::without_outputs(self.keep(source, state, origin, &new, token, pending));
+            return RunResult::without_outputs(self.keep(bound, origin, &new, token, pending));
         }
         // The numbers of another Pattern mean nothing in this one.
         let same = token.is_none() || old.as_ref().is_some_and(|old| old.rendered == new.rendered);
@@ -106,8 +105,8 @@ impl Sources {
             (Phase::Change, new.run.as_slice()),
             (Phase::Remove, removals.after.as_slice()),
         ];
-        let work = Work { source, origin, pattern: &new, variables: &BTreeMap::new() };
-        let asked = Wish { check_only: wish.check_only || source.check_only, ..wish };
+        let work = Work { bound, origin, pattern: &new, variables: &BTreeMap::new() };
+        let asked = RunOptions { check_only: wish.check_only || source.check_only, ..wish.clone() };
         let mut summary = self.stages(&work, &stages, asked, &mut pending);
         let outputs = mem::take(&mut summary.outputs);
         let failure = summary.failure.map(|failure| failure.to_string());
@@ -118,50 +117,69 @@ impl Sources {
             // What is there stays, and with it what was left to do of it.
             lock(&state.current).pending.merge(others.unwrap_or(pending));
             let outcome = if failure.is_some() { Outcome::Failed } else { Outcome::Done };
-            return Ran { outcome, outputs, failure };
+            return RunResult { outcome, outputs, failure };
         }
-        let outcome = self.keep(source, state, origin, &new, token, pending);
-        Ran { outcome, outputs, failure }
+        let outcome = self.keep(bound, origin, &new, token, pending);
+        RunResult { outcome, outputs, failure }
     }
 
-    /// Runs what is there of the Source `name`, because somebody outside asks for it. Nothing if there is nothing. It may wait
-    /// as long as it may run.
-    pub(super) fn run_current(
-        &self,
+    /// Runs what is there of the Source `name`, because a request or an event asks for it. Nothing if there is nothing. It
+    /// may wait as long as `patience`, for ever without it.
+    pub(super) async fn run_current(
+        self: &Arc<Self>,
         name: &str,
-        origin: &Origin,
-        variables: &[(&str, &str)],
-        time: Option<Duration>,
+        origin: Origin,
+        variables: Vec<(&'static str, String)>,
+        patience: Option<Duration>,
     ) -> Result<Option<Summary>, NoTurn> {
-        let Some((source, state)) = self.source(name) else { return Ok(None) };
-        let _turn = take_turn(source, state, time)?;
+        let Some(bound) = self.bound(name) else { return Ok(None) };
+        let turn = bound.state.turns.take(bound.source().run_multi, patience, &self.stop).await?;
+        let _working = self.work.begin(name);
+        let ran = self.blocking(move |sources| {
+            let limit = bound.source().run_timeout;
+            let time = patience.map_or(limit, |patience| patience.min(limit));
+            let summary = sources.run_stored(&bound, &origin, variables, time);
+            drop(turn);
+            summary
+        });
+        Ok(ran.await.flatten())
+    }
+
+    fn run_stored(
+        &self,
+        bound: &Bound,
+        origin: &Origin,
+        variables: Vec<(&'static str, String)>,
+        time: Duration,
+    ) -> Option<Summary> {
+        self.restore(bound);
         let (pattern, mut pending) = {
-            let mut current = lock(&state.current);
-            let Some(pattern) = current.pattern.clone() else { return Ok(None) };
+            let mut current = lock(&bound.state.current);
+            let pattern = current.pattern.clone()?;
             (pattern, mem::take(&mut current.pending))
         };
-        let variables =
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let work = Work { source, origin, pattern: &pattern, variables: &variables };
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let work = Work { bound, origin, pattern: &pattern, variables: &variables };
         let stages = [(Phase::Change, pattern.run.as_slice())];
-        let summary = self.stages(&work, &stages, Wish { time, ..Wish::default() }, &mut pending);
-        lock(&state.current).pending.merge(pending);
+        let options = RunOptions { time, ..RunOptions::default() };
+        let summary = self.stages(&work, &stages, options, &mut pending);
+        lock(&bound.state.current).pending.merge(pending);
         if let Some(failure) = &summary.failure {
-            tracing::error!(source = name, "{failure}");
+            tracing::error!(source = bound.name, "{failure}");
         }
-        Ok(Some(summary))
+        Some(summary)
     }
 
     /// Makes `new` what is there, and keeps its token for the next start.
     fn keep(
         &self,
-        source: &Source,
-        state: &State,
+        bound: &Bound,
         origin: &Origin,
         new: &Arc<Pattern>,
         token: Option<Arc<Token>>,
         pending: Pending,
     ) -> Outcome {
+        let (source, state) = (bound.source(), &bound.state);
         let mut current = lock(&state.current);
         let is_new = match (&token, &current.token) {
             (Some(token), Some(present)) => !Arc::ptr_eq(token, present),
@@ -187,14 +205,15 @@ impl Sources {
         &self,
         work: &Work<'_>,
         stages: &[(Phase, &[Command])],
-        wish: Wish<'_>,
+        wish: RunOptions,
         pending: &mut Pending,
     ) -> Summary {
-        let Work { source, origin, pattern, variables } = work;
-        let exec = self.config.exec.with(&source.exec).with(&pattern.run_exec);
-        let deadline = wish.time.and_then(|time| Instant::now().checked_add(time));
+        let Work { bound, origin, pattern, variables } = work;
+        let exec = bound.config.exec.with(&bound.source().exec).with(&pattern.run_exec);
+        let deadline = Instant::now().checked_add(wish.time);
         let limits = Limits { deadline, stop: self.stop.clone() };
-        let Wish { check_only, filter, .. } = wish;
+        let RunOptions { check_only, filter, .. } = wish;
+        let filter = filter.as_ref();
         let setting = Setting { source: &origin.source, exec: &exec, filter, check_only, limits: &limits };
         let summary = run(setting, stages, variables, pending, &mut |step: &Step<'_>| {
             self.journal.command(origin, step);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::events::System;
-use super::perform::{Ran, Wish};
-use super::{NoTurn, Outcome, Sources, Token, take_turn};
+use super::perform::{RunOptions, RunResult};
+use super::{NoTurn, Outcome, Sources, Token};
 use crate::agent::record::{Origin, Trigger};
 use crate::program;
 use crate::run::{Output, Phase};
@@ -59,33 +59,47 @@ impl Sources {
     ///
     /// It may not.
     pub fn verify_push(&self, name: &str, text: &str) -> Result<Token, Refused> {
-        let source = self.config.sources.get(name).ok_or(Refused::Unknown)?;
+        let config = self.config();
+        let source = config.sources.get(name).ok_or(Refused::Unknown)?;
         if !source.allow_push {
             return Err(Refused::NotAllowed);
         }
-        let keys = self.config.keys_of(source);
+        let keys = config.keys_of(source);
         let verified = token::verify(text, &keys, program::now()).map_err(Refused::Token)?;
         Ok(Token { text: text.trim().to_owned(), claims: verified.claims, key_id: verified.key_id })
     }
 
-    /// Runs what was pushed, if its turn comes within the time that it may run, and calls `answer` before what its events
-    /// set off: that is not for whoever pushed to wait for.
-    pub fn push(&self, push: Push, answer: impl FnOnce(Result<PushResult, NoTurn>)) {
+    /// Runs what was pushed, if its turn comes within the time that it may run. What its events set off goes on
+    /// afterwards: no push waits for that.
+    ///
+    /// # Errors
+    ///
+    /// Its turn did not come in time.
+    pub async fn push(self: &Arc<Self>, push: Push) -> Result<PushResult, NoTurn> {
         let Push { source: name, token, check, filter, remote_addr } = push;
-        let Some((source, state)) = self.source(&name) else { return };
+        let Some(bound) = self.bound(&name) else { return Err(NoTurn) };
         let public_key = token.key_id.clone();
         let origin = Origin { source: name, trigger: Trigger::Push, public_key, remote_addr };
-        let wish = Wish { check_only: check, filter: filter.as_ref(), time: Some(self.config.timeout_push) };
-        let turn = match take_turn(source, state, wish.time) {
-            Ok(turn) => turn,
-            Err(no_turn) => return answer(Err(no_turn)),
+        let patience = bound.config.timeout_push;
+        let turn = bound.state.turns.take(bound.source().run_multi, Some(patience), &self.stop).await?;
+        let working = self.work.begin(&bound.name);
+        let ran = self.blocking(move |sources| {
+            sources.restore(&bound);
+            let time = patience.min(bound.source().run_timeout);
+            let options = RunOptions { check_only: check, filter, time };
+            let ran = sources.run_pattern(&bound, &origin, Some(Arc::new(token)), &options);
+            drop(turn);
+            (bound, origin, ran)
+        });
+        let Some((bound, origin, ran)) = ran.await else {
+            return Ok(PushResult { err: "the run broke off".to_owned(), ..PushResult::default() });
         };
-        let ran = self.run_pattern(source, state, &origin, Some(Arc::new(token)), wish);
-        drop(turn);
-        answer(Ok(result_of(&ran, check)));
+        let result = result_of(&ran, check);
         if !check {
-            self.set_off(source, &origin, &ran, Some(System::Push));
+            self.set_off(&bound, &origin, &ran, Some(System::Push));
         }
+        drop(working);
+        Ok(result)
     }
 }
 
@@ -97,7 +111,7 @@ impl Token {
 }
 
 /// What whoever pushed is told.
-fn result_of(ran: &Ran, check: bool) -> PushResult {
+fn result_of(ran: &RunResult, check: bool) -> PushResult {
     let of = |phase: Phase| {
         let counts = move |output: &&Output| {
             output.phase == phase && if check { output.needed } else { output.changed || output.removed }

@@ -3,13 +3,54 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use super::*;
 use crate::jsonnet::Imports;
 use crate::stop::{self, Stopper};
 use crate::wire::key::{Algorithm, SigningKey, generate};
+use crate::wire::push::PushResult;
+use crate::wire::token;
+
+/// Longer than anything takes on a loaded machine.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Sources that are asked from outside of their tasks.
+struct Engine {
+    runtime: Runtime,
+    sources: Arc<Sources>,
+}
+
+impl Engine {
+    /// What came of a run, when all that it set off is done.
+    fn run(&self, name: &str, trigger: Trigger) -> Outcome {
+        let outcome = self.runtime.block_on(self.sources.run(name, trigger));
+        self.settle();
+        outcome
+    }
+
+    /// Waits until nothing is under way.
+    fn settle(&self) {
+        self.runtime.block_on(async { timeout(SOON, self.sources.idle()).await }).unwrap();
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.runtime.block_on(async { timeout(SOON, self.sources.stop.asked()).await }).is_ok()
+    }
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Arc<Sources>;
+
+    fn deref(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+}
 
 /// A host with a directory of its own.
 struct Host {
@@ -25,7 +66,7 @@ impl Host {
     }
 
     /// Starts an engine, as after a restart.
-    fn start(&self, sources: &Value) -> (Sources, Stopper) {
+    fn start(&self, sources: &Value) -> (Engine, Stopper) {
         let directory = self.directory.path();
         let config = Config::read(json!({
             "exec": {"workDir": directory},
@@ -36,7 +77,9 @@ impl Host {
         let journal = Journal::new(directory.join("journal.jsonl"), journal_schema::Options::default());
         let (stopper, stop) = stop::pair().unwrap();
         let state = StateDir::open(&directory.join("state")).unwrap();
-        (Sources::new(config, journal, state, stop, stopper.clone()), stopper)
+        let sources = Sources::new(config, journal, state, stop, stopper.clone());
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        (Engine { runtime, sources }, stopper)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -246,7 +289,7 @@ fn a_command_ends_the_engine_after_those_who_receive_its_events() {
         "b": {"eventsReceive": "last", "triggerOnly": true, "commands": [{"id": "r", "always": true, "change": "touch last"}]}
     }));
     assert_eq!(sources.run("a", Trigger::Pull), Outcome::Done);
-    assert!(host.path("last").exists() && sources.stop.is_asked());
+    assert!(host.path("last").exists() && sources.is_stopping());
 }
 
 #[test]
@@ -279,25 +322,29 @@ fn runs_of_a_source_wait_for_each_other_unless_it_says_run_multi() {
         let host = Host::new();
         let commands = json!([{"id": "a", "always": true, "change": script}]);
         let (sources, _stopper) = host.start(&json!({"web": {"runMulti": multi, "commands": commands}}));
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| sources.run("web", Trigger::Pull));
-            }
+        let runs = (0..4).map(|_| {
+            let sources = Arc::clone(&sources);
+            async move { sources.run("web", Trigger::Pull).await }
         });
+        let runs: Vec<_> = runs.map(|run| sources.runtime.spawn(run)).collect();
+        for run in runs {
+            assert_eq!(sources.runtime.block_on(run).unwrap(), Outcome::Done);
+        }
         assert_eq!(host.path("together").exists(), multi, "runMulti {multi}");
         assert_eq!(host.runs().len(), 4);
     }
 }
 
-/// Pushes a program, from an address of somebody.
-fn push(host: &Host, sources: &Sources, check: bool, program: &str) -> crate::wire::push::PushResult {
-    let token = host.token(program);
-    let token = sources.verify_push("web", &token).unwrap();
-    let remote_addr = "192.0.2.7".to_owned();
-    let mut answered = None;
-    let push = push::Push { source: "web".to_owned(), token, check, filter: None, remote_addr };
-    sources.push(push, |result| answered = Some(result.unwrap()));
-    answered.unwrap()
+/// Pushes a program, from an address. All that it set off is done.
+fn push(host: &Host, sources: &Engine, check: bool, program: &str) -> PushResult {
+    let pushed = sources.runtime.block_on(sources.push(to_push(host, sources, check, program))).unwrap();
+    sources.settle();
+    pushed
+}
+
+fn to_push(host: &Host, sources: &Engine, check: bool, program: &str) -> push::Push {
+    let token = sources.verify_push("web", &host.token(program)).unwrap();
+    push::Push { source: "web".to_owned(), token, check, filter: None, remote_addr: "192.0.2.7".to_owned() }
 }
 
 /// A Source that notes in `heard` each event that it receives.
@@ -323,7 +370,8 @@ fn the_engines_own_events_tell_what_was_done_to_which_source_and_why_it_failed()
     push(&host, &sources, false, "{run: [{id: 'b', always: true, change: 'echo no; exit 3'}]}");
     push(&host, &sources, true, "{run: [{id: 'c', always: true, change: 'true'}]}");
     let cause = events::Cause { source: "web", public_key: "k2", remote_addr: "2001:db8::1" };
-    sources.send_system(System::Shell, cause, "");
+    sources.runtime.block_on(async { sources.send_system(System::Shell, cause, "") });
+    sources.settle();
     assert_eq!(
         host.read("heard"),
         "pull:web::k1: push:web:changing web > b: exit status 3: no:k1:192.0.2.7 shell:web::k2:2001:db8::1"
@@ -336,23 +384,22 @@ fn the_engines_own_events_tell_what_was_done_to_which_source_and_why_it_failed()
 }
 
 #[test]
-fn events_of_a_push_arrive_after_its_answer_and_with_its_origin() {
+fn no_push_waits_for_those_who_receive_its_events() {
     let host = Host::new();
-    let (sources, _stopper) = host.start(&json!({
-        "web": {"allowPush": true, "eventsSend": "."},
-        "other": listener(&["made"])
-    }));
-    let token = host.token(
-        "{run: [{id: 'a', always: true, change: 'echo out', onChange: ['etcha:made', 'etcha:exit']}]}",
-    );
-    let token = sources.verify_push("web", &token).unwrap();
-    let remote_addr = "192.0.2.7".to_owned();
-    let push = push::Push { source: "web".to_owned(), token, check: false, filter: None, remote_addr };
-    sources.push(push, |result| {
-        assert!(result.unwrap().exit && !host.path("heard").exists() && !sources.stop.is_asked());
-    });
+    let wait = "until test -e go; do sleep 0.01; done; ";
+    let mut other = listener(&["made"]);
+    let note = other["commands"][0]["change"].as_str().unwrap().to_owned();
+    other["commands"][0]["change"] = json!(format!("{wait}{note}"));
+    let (sources, _stopper) =
+        host.start(&json!({"web": {"allowPush": true, "eventsSend": "."}, "other": other}));
+    let program =
+        "{run: [{id: 'a', always: true, change: 'echo out', onChange: ['etcha:made', 'etcha:exit']}]}";
+    let push = to_push(&host, &sources, false, program);
+    let pushed = sources.runtime.block_on(async { timeout(SOON, sources.push(push)).await }).unwrap();
+    assert!(pushed.unwrap().exit && !host.path("heard").exists() && !sources.stop.is_asked());
+    fs::write(host.path("go"), "").unwrap();
+    assert!(sources.is_stopping());
     assert_eq!(host.read("heard"), "made:a:out:k1:192.0.2.7");
-    assert!(sources.stop.is_asked());
 }
 
 #[test]
@@ -382,9 +429,10 @@ fn a_push_to_a_source_that_only_events_run_is_stored() {
         "web": {"allowPush": true, "triggerOnly": true, "webhookPaths": "/hook"}
     }));
     let program = "{run: [{id: 'a', always: true, change: 'echo hi', onChange: 'etcha:webhookBody'}]}";
-    assert_eq!(push(&host, &sources, false, program), crate::wire::push::PushResult::default());
+    assert_eq!(push(&host, &sources, false, program), PushResult::default());
     assert!(host.path("state/web.jwt").exists());
-    let answer = sources.webhook("web", &webhook::Hook::default()).unwrap().unwrap();
+    let answer = sources.runtime.block_on(sources.webhook("web", &webhook::Hook::default()));
+    let answer = answer.unwrap().unwrap();
     assert_eq!((answer.body.as_str(), answer.content_type), ("hi", None));
     assert_eq!(host.runs(), ["web push false - - k1", "web webhook false 1 0 -"]);
 }
@@ -419,12 +467,14 @@ fn a_push_that_waits_compares_with_what_the_one_before_it_left() {
             "{{run: [{{id: '{id}', check: 'test -e {id}', change: 'sleep 0.1; touch {id}', remove: 'rm {id}'}}]}}"
         )
     };
-    std::thread::scope(|scope| {
-        for id in ["a", "b", "c", "d"] {
-            let (host, sources, program) = (&host, &sources, undo(id));
-            scope.spawn(move || push(host, sources, false, &program));
-        }
+    let pushes = ["a", "b", "c", "d"].map(|id| {
+        let (push, sources) = (to_push(&host, &sources, false, &undo(id)), Arc::clone(&sources));
+        async move { sources.push(push).await.unwrap() }
     });
+    let pushes = pushes.map(|push| sources.runtime.spawn(push));
+    for push in pushes {
+        assert_eq!(sources.runtime.block_on(push).unwrap().err, "");
+    }
     // Each removed the one before it, so the last one is alone.
     let left = ["a", "b", "c", "d"].iter().filter(|id| host.path(id).exists()).count();
     assert_eq!(left, 1);

@@ -1,51 +1,55 @@
-//! The turn of a Source: one run has it, others wait, for as long as they like.
+//! The turn of a Source: one run has it, others wait in the order in which they came.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::stop::Stop;
+
+/// Runs at once where a Source says `runMulti`. Each takes a thread.
+const MULTI: u32 = 32;
+
 /// Whose turn it is.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    taken: Mutex<bool>,
-    free: Condvar,
-}
+#[derive(Debug)]
+pub(super) struct Turns(Arc<Semaphore>);
 
 /// Given back when dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a>(&'a Turns);
+pub(super) struct Turn(#[expect(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
 
-/// The turn did not come in time.
+/// The turn did not come in time, or the engine stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoTurn;
 
 impl Turns {
-    /// Waits for the turn, for `longest` at most.
-    pub(super) fn take(&self, longest: Option<Duration>) -> Result<Turn<'_>, NoTurn> {
-        let taken = self.lock();
-        let mut taken = match longest {
-            None => self.free.wait_while(taken, |taken| *taken).unwrap_or_else(PoisonError::into_inner),
-            Some(longest) => {
-                let waited = self.free.wait_timeout_while(taken, longest, |taken| *taken);
-                waited.unwrap_or_else(PoisonError::into_inner).0
+    pub(super) fn new() -> Turns {
+        Turns(Arc::new(Semaphore::new(MULTI as usize)))
+    }
+
+    /// Waits for the turn, for `longest` at most and not beyond the stop. With `multi` others may have theirs, too.
+    pub(super) async fn take(
+        &self,
+        multi: bool,
+        longest: Option<Duration>,
+        stop: &Stop,
+    ) -> Result<Turn, NoTurn> {
+        let turn = Arc::clone(&self.0).acquire_many_owned(if multi { 1 } else { MULTI });
+        let in_time = async {
+            match longest {
+                None => Ok(turn.await),
+                Some(longest) => timeout(longest, turn).await,
             }
         };
-        if *taken {
-            return Err(NoTurn);
+        tokio::select! {
+            biased;
+            () = stop.asked() => Err(NoTurn),
+            turn = in_time => match turn {
+                Ok(Ok(turn)) => Ok(Turn(turn)),
+                _ => Err(NoTurn),
+            },
         }
-        *taken = true;
-        Ok(Turn(self))
-    }
-
-    /// Nothing can be half done behind this lock.
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.0.lock() = false;
-        self.0.free.notify_one();
     }
 }
 
@@ -54,17 +58,27 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::stop;
 
-    #[test]
-    fn a_turn_is_had_by_one_and_waited_for_no_longer_than_asked() {
-        let turns = Turns::default();
-        let turn = turns.take(None).unwrap();
-        assert_eq!(turns.take(Some(Duration::from_millis(1))).err(), Some(NoTurn));
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| turns.take(Some(Duration::from_secs(60))).is_ok());
-            drop(turn);
-            assert!(waiting.join().unwrap());
-        });
-        assert!(turns.take(Some(Duration::ZERO)).is_ok());
+    #[tokio::test]
+    async fn a_turn_is_had_by_one_and_waited_for_no_longer_than_asked() {
+        let (_stopper, stop) = stop::pair().unwrap();
+        let turns = Turns::new();
+        let turn = turns.take(false, None, &stop).await.unwrap();
+        assert_eq!(turns.take(true, Some(Duration::from_millis(1)), &stop).await.err(), Some(NoTurn));
+        let waiting = turns.take(false, Some(Duration::from_secs(60)), &stop);
+        let give_back = async { drop(turn) };
+        assert!(tokio::join!(waiting, give_back).0.is_ok());
+        let (one, other) = (turns.take(true, None, &stop).await, turns.take(true, None, &stop).await);
+        assert!(one.is_ok() && other.is_ok());
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_turn_ends_with_the_stop() {
+        let (stopper, stop) = stop::pair().unwrap();
+        let turns = Turns::new();
+        let _turn = turns.take(false, None, &stop).await.unwrap();
+        let ask = async { stopper.ask() };
+        assert_eq!(tokio::join!(turns.take(false, None, &stop), ask).0.err(), Some(NoTurn));
     }
 }

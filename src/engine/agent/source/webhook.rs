@@ -1,5 +1,7 @@
 //! A request to a webhook path: what the Source's Commands see of it, and what they answer.
 
+use std::sync::Arc;
+
 use super::{NoTurn, Sources};
 use crate::agent::record::{Origin, Trigger};
 
@@ -38,23 +40,24 @@ impl Sources {
     /// # Errors
     ///
     /// Its turn did not come within the time that it may run.
-    pub fn webhook(&self, name: &str, hook: &Hook) -> Result<Option<HookAnswer>, NoTurn> {
+    pub async fn webhook(self: &Arc<Self>, name: &str, hook: &Hook) -> Result<Option<HookAnswer>, NoTurn> {
         let origin = Origin {
             source: name.to_owned(),
             trigger: Trigger::Webhook,
             public_key: String::new(),
             remote_addr: String::new(),
         };
-        let variables = [
-            ("ETCHA_SOURCE_NAME", name),
-            ("ETCHA_SOURCE_TRIGGER", "webhook"),
-            ("ETCHA_WEBHOOK_BODY", &hook.body),
-            ("ETCHA_WEBHOOK_HEADERS", &hook.headers),
-            ("ETCHA_WEBHOOK_METHOD", &hook.method),
-            ("ETCHA_WEBHOOK_PATH", &hook.path),
-            ("ETCHA_WEBHOOK_QUERY", &hook.query),
+        let variables = vec![
+            ("ETCHA_SOURCE_NAME", name.to_owned()),
+            ("ETCHA_SOURCE_TRIGGER", "webhook".to_owned()),
+            ("ETCHA_WEBHOOK_BODY", hook.body.clone()),
+            ("ETCHA_WEBHOOK_HEADERS", hook.headers.clone()),
+            ("ETCHA_WEBHOOK_METHOD", hook.method.clone()),
+            ("ETCHA_WEBHOOK_PATH", hook.path.clone()),
+            ("ETCHA_WEBHOOK_QUERY", hook.query.clone()),
         ];
-        let ran = self.run_current(name, &origin, &variables, Some(self.config.timeout_webhook))?;
+        let patience = self.config().timeout_webhook;
+        let ran = self.run_current(name, origin, variables, Some(patience)).await?;
         let Some(summary) = ran.filter(|summary| summary.failure.is_none()) else { return Ok(None) };
         let first = |event: &str| {
             let fired =

@@ -1,0 +1,116 @@
+//! Tokens of Sources: those that are pulled, and those that were kept.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::{Bound, Sources, Token, lock};
+use crate::agent::pull::{Fetched, Room};
+use crate::config::Source;
+use crate::config::place::Place;
+use crate::pattern::Pattern;
+use crate::program;
+use crate::wire::key::VerifyKey;
+use crate::wire::token::{self, Claims};
+
+impl Sources {
+    /// The first token that can be fetched and trusted; nothing if the Source pulls none.
+    pub(super) async fn pull(&self, bound: &Bound) -> Result<Option<Token>, String> {
+        let keys = Arc::new(bound.config.keys_of(bound.source()));
+        let mut problems = Vec::new();
+        for (index, place) in bound.source().pull_paths.iter().enumerate() {
+            match bound.pull_from(index, place, &keys, &self.pulls).await {
+                Ok((fetched, token)) => {
+                    tracing::debug!(source = bound.name, %place, key = token.key_id, "pulled");
+                    lock(&bound.state.fetched).insert(index, fetched);
+                    return Ok(Some(token));
+                }
+                Err(why) => problems.push(format!("{place}: {why}")),
+            }
+        }
+        if problems.is_empty() { Ok(None) } else { Err(problems.join("; ")) }
+    }
+
+    /// Once for each configuration, takes up what the Source has from the beginning: its static Commands, or the Pattern of
+    /// the token that was kept, if that can still be trusted.
+    pub(super) fn restore(&self, bound: &Bound) {
+        // Held meanwhile: a run of the same Source would not know what was there.
+        let mut current = lock(&bound.state.current);
+        if current.generation >= bound.generation {
+            return;
+        }
+        if current.generation > 0 {
+            lock(&bound.state.fetched).clear();
+        }
+        current.generation = bound.generation;
+        (current.token, current.pattern) = (None, bound.source().commands.clone().map(Arc::new));
+        if bound.source().no_restore {
+            return;
+        }
+        match self.kept(bound) {
+            Ok(None) => {}
+            Ok(Some((token, pattern))) => {
+                (current.token, current.pattern) = (Some(Arc::new(token)), Some(Arc::new(pattern)));
+            }
+            Err(why) => {
+                let path = self.state.token_path(&bound.name);
+                tracing::error!(source = bound.name, "{}: not restored: {why}", path.display());
+            }
+        }
+    }
+
+    fn kept(&self, bound: &Bound) -> Result<Option<(Token, Pattern)>, String> {
+        let Some(text) = self.state.token(&bound.name).map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        let token = verified(&text, &bound.config.keys_of(bound.source()))?;
+        let pattern = program::of_claims(&bound.config, &bound.name, &token.claims, &token.text);
+        pattern.map(|pattern| Some((token, pattern))).map_err(|error| error.to_string())
+    }
+}
+
+impl Bound {
+    /// Fetches and verifies. Verifying takes a processor for a while, so a thread does that.
+    async fn pull_from(
+        &self,
+        index: usize,
+        place: &Place,
+        keys: &Arc<Vec<VerifyKey>>,
+        room: &Room,
+    ) -> Result<(Fetched, Token), String> {
+        let before = lock(&self.state.fetched).get(&index).cloned();
+        let fetched = self.client.fetch(place, before.as_ref(), room, &self.state.reads).await?;
+        let keys = Arc::clone(keys);
+        let verified = spawn_blocking(move || {
+            let token = verified(&fetched.text, &keys)?;
+            Ok((fetched, token))
+        });
+        verified.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// The token that is to run from now on: the pulled one, unless it says the same as the present one.
+    pub(super) fn newest(&self, pulled: Option<Token>) -> Option<Arc<Token>> {
+        let current = lock(&self.state.current).token.clone();
+        match (pulled, current) {
+            (Some(pulled), Some(current))
+                if says_the_same(&pulled.claims, &current.claims, self.source()) =>
+            {
+                Some(current)
+            }
+            (Some(pulled), _) => Some(Arc::new(pulled)),
+            (None, current) => current,
+        }
+    }
+}
+
+fn verified(text: &str, keys: &[VerifyKey]) -> Result<Token, String> {
+    let verified = token::verify(text, keys, program::now()).map_err(|error| error.to_string())?;
+    Ok(Token { text: text.trim().to_owned(), claims: verified.claims, key_id: verified.key_id })
+}
+
+/// Whether a pulled token is nothing new. Its times and variables are not compared.
+fn says_the_same(one: &Claims, other: &Claims, source: &Source) -> bool {
+    one.build_manifest == other.build_manifest
+        && one.pattern == other.pattern
+        && (source.pull_ignore_version || one.version == other.version)
+}

@@ -1,0 +1,247 @@
+//! An engine that goes on and comes to its end whatever its Sources do: scripts that hang, pulls that never answer, receivers of
+//! events that are slow, signals.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{CWD, Mode, mkfifoat},
+    process::Signal,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Home,
+    peer::{Engine, Keys, json},
+};
+use crate::harness::wait::{SOON, wait_until};
+
+/// From SIGTERM to the end, whatever runs.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// What hangs until it is ended, and says when it has begun.
+fn hanging(name: &str) -> Value {
+    json!([{"id": "hang", "always": true, "change": format!("echo $$ > {name}; exec sleep 10000")}])
+}
+
+/// Notes each run in a file.
+fn ticking() -> Value {
+    json!([{"id": "tick", "always": true, "change": "echo t >> ticks; echo ok", "onChange": "etcha:webhookBody"}])
+}
+
+fn count(home: &Home, name: &str) -> usize {
+    fs::read_to_string(home.path(name)).unwrap_or_default().lines().count()
+}
+
+fn wait_for_file(home: &Home, name: &str) {
+    wait_until(SOON, name, || count(home, name) > 0);
+}
+
+fn is_alive(home: &Home, name: &str) -> bool {
+    let pid = fs::read_to_string(home.path(name)).unwrap();
+    home.path("/proc").join(pid.trim()).exists()
+}
+
+/// Runs in the journal: name, trigger, error.
+fn runs(home: &Home) -> Vec<String> {
+    let lines = home.lines().into_iter().filter(|line| line["event"] == "source");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    lines
+        .map(|line| format!("{} {} {}", text(&line["name"]), text(&line["trigger"]), line["error"]))
+        .collect()
+}
+
+/// SIGTERM, and how long it took to end.
+fn stop(engine: &mut Engine) -> Duration {
+    let begin = Instant::now();
+    assert!(engine.process.terminate().success());
+    begin.elapsed()
+}
+
+#[test]
+fn a_source_that_hangs_at_the_start_holds_up_no_other_and_not_the_end() {
+    let (home, keys) = (Home::new(), Keys::new("ops"));
+    let mut engine = home.listen(&json!({
+        "journal": {"path": "journal.jsonl"},
+        "run": {"verifyKeys": keys.public, "timeoutStop": "1s"},
+        "sources": {
+            "a": {"runFrequency": "1s", "commands": hanging("hung")},
+            "z": {"allowPush": true, "runFrequency": "100ms", "webhookPaths": "/hook", "commands": ticking()}
+        }
+    }));
+    wait_for_file(&home, "hung");
+    wait_until(SOON, "three runs of the other source", || count(&home, "ticks") > 3);
+    let answer = engine.send("GET", "/hook", "");
+    assert_eq!((answer.status, answer.body.as_slice()), (200, b"ok".as_slice()));
+    let pushed = engine.push("z", &keys.sign("{run: [{id: 'x', check: 'true'}]}"));
+    assert_eq!(pushed.status, 200, "{pushed:?}");
+    assert!(stop(&mut engine) < STOP_LIMIT);
+    assert!(!is_alive(&home, "hung"));
+    let lines = home.lines();
+    assert_eq!(lines[lines.len() - 1]["state"], "stopped");
+    assert!(runs(&home).contains(&"a init true".to_owned()));
+}
+
+#[test]
+fn a_run_that_takes_longer_than_its_source_allows_is_ended_whatever_set_it_off() {
+    let home = Home::new();
+    let _engine = home.listen(&json!({
+        "journal": {"path": "journal.jsonl"},
+        "sources": {
+            "first": {"runTimeout": "300ms", "commands": hanging("a")},
+            "heard": {"runTimeout": "300ms", "eventsReceive": "go", "triggerOnly": true, "commands": hanging("b")},
+            "send": {"eventsSend": "go", "commands": [
+                {"id": "s", "always": true, "change": "true", "onChange": "etcha:go"}
+            ]}
+        }
+    }));
+    wait_until(SOON, "both runs to be ended", || {
+        let runs = runs(&home);
+        runs.contains(&"first init true".to_owned()) && runs.contains(&"heard event true".to_owned())
+    });
+    assert!(!is_alive(&home, "a") && !is_alive(&home, "b"));
+}
+
+#[test]
+fn the_script_under_way_finishes_within_its_time_and_nothing_new_begins() {
+    let home = Home::new();
+    let script = "echo $$ > begun; trap '' TERM; until test -e go; do sleep 0.05; done; echo done > finished";
+    let mut engine = home.listen(&json!({
+        "journal": {"path": "journal.jsonl"},
+        "run": {"timeoutStop": "30s"},
+        "sources": {"a": {"commands": [
+            {"id": "upgrade", "always": true, "change": script},
+            {"id": "next", "always": true, "change": "touch next"}
+        ]}}
+    }));
+    wait_for_file(&home, "begun");
+    engine.process.signal(Signal::TERM);
+    engine.process.wait_for_log("that it stops", |line| line.contains("stopping").then_some(()));
+    fs::write(home.path("go"), "").unwrap();
+    assert!(engine.process.wait().success());
+    assert!(home.path("finished").exists() && !home.path("next").exists());
+    let lines = home.lines();
+    let changed = lines.iter().find(|line| line["mode"] == "changed").unwrap();
+    assert_eq!((&changed["id"], &changed["error"]), (&json!("upgrade"), &json!(false)));
+    assert_eq!(lines[lines.len() - 1]["state"], "stopped");
+}
+
+#[test]
+fn a_script_that_ignores_the_end_is_killed_and_a_second_signal_does_not_wait_for_it() {
+    let home = Home::new();
+    let script = "echo $$ > begun; trap '' TERM; while true; do sleep 0.1; done";
+    let mut engine = home.listen(&json!({
+        "run": {"timeoutStop": "10m"},
+        "sources": {"a": {"commands": [{"id": "deaf", "always": true, "change": script}]}}
+    }));
+    wait_for_file(&home, "begun");
+    engine.process.signal(Signal::TERM);
+    engine.process.wait_for_log("that it stops", |line| line.contains("stopping").then_some(()));
+    assert!(stop(&mut engine) < STOP_LIMIT);
+    assert!(!is_alive(&home, "begun"));
+}
+
+#[test]
+fn a_pull_path_that_never_answers_holds_up_neither_others_nor_the_end() {
+    let (home, keys) = (Home::new(), Keys::new("ops"));
+    mkfifoat(CWD, home.path("web.jwt"), Mode::RUSR | Mode::WUSR).unwrap();
+    // Accepts and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/web.jwt", silent.local_addr().unwrap());
+    let mut engine = home.listen(&json!({
+        "journal": {"path": "journal.jsonl"},
+        "run": {"verifyKeys": keys.public},
+        "sources": {
+            "pipe": {"runFrequency": "100ms", "pullPaths": ["web.jwt"]},
+            "silent": {"runFrequency": "100ms", "pullPaths": [format!("{address}#clientTimeout:1000")]},
+            "z": {"runFrequency": "100ms", "commands": ticking()}
+        }
+    }));
+    wait_until(SOON, "runs of the other source", || count(&home, "ticks") > 3);
+    wait_until(SOON, "failed pulls", || runs(&home).contains(&"pipe pull true".to_owned()));
+    assert!(stop(&mut engine) < STOP_LIMIT);
+    // Nobody knows what came of the other pull, so it did not fail.
+    assert!(!runs(&home).iter().any(|run| run.starts_with("silent")));
+}
+
+#[test]
+fn a_receiver_that_hangs_holds_up_neither_the_push_nor_the_schedule_that_set_it_off() {
+    let (home, keys) = (Home::new(), Keys::new("ops"));
+    let engine = home.listen(&json!({
+        "journal": {"path": "journal.jsonl"},
+        "run": {"verifyKeys": keys.public, "timeoutPush": "20s"},
+        "sources": {
+            "web": {"allowPush": true},
+            "sched": {"runFrequency": "100ms", "eventsSend": ".", "commands": [
+                {"id": "s", "always": true, "change": "echo t >> ticks", "onChange": "etcha:tick"}
+            ]},
+            "audit": {"eventsReceive": ["push"], "triggerOnly": true, "commands": hanging("audit")},
+            "rec": {"eventsReceive": ["tick"], "triggerOnly": true, "commands": hanging("rec")}
+        }
+    }));
+    wait_for_file(&home, "rec");
+    for number in 0..4 {
+        let program = format!("{{run: [{{id: 'p', always: true, change: 'echo {number}'}}]}}");
+        let pushed = engine.push("web", &keys.sign(&program));
+        assert_eq!((pushed.status, &json(&pushed)["changedIDs"]), (200, &json!(["p"])), "{pushed:?}");
+    }
+    wait_for_file(&home, "audit");
+    let before = count(&home, "ticks");
+    wait_until(SOON, "the schedule to go on", || count(&home, "ticks") > before + 3);
+    assert!(is_alive(&home, "rec") && is_alive(&home, "audit"));
+}
+
+#[test]
+fn a_reload_takes_up_what_is_right_refuses_what_is_wrong_and_cuts_nothing_off() {
+    let home = Home::new();
+    let config = |sources: Value| json!({"journal": {"path": "journal.jsonl"}, "sources": sources});
+    let slow = "echo $$ > begun; until test -e go; do sleep 0.05; done; echo done > finished";
+    let first = json!({
+        "slow": {"commands": [{"id": "s", "always": true, "change": slow}]},
+        "old": {"runFrequency": "100ms", "commands": ticking()}
+    });
+    let mut engine = home.listen(&config(first));
+    wait_for_file(&home, "begun");
+    home.write("etcha.jsonnet", "{sources: {old: {runFrequenzy: '1s'}}}");
+    engine.process.signal(Signal::HUP);
+    engine.process.wait_for_log("the refusal", |line| {
+        (line.contains("not reloaded") && line.contains("runFrequenzy")).then_some(())
+    });
+    let before = count(&home, "ticks");
+    wait_until(SOON, "the old schedule to go on", || count(&home, "ticks") > before + 1);
+    let second = json!({
+        "slow": {"commands": [{"id": "t", "always": true, "change": "touch again"}]},
+        "new": {"webhookPaths": "/new", "commands": [
+            {"id": "n", "always": true, "change": "echo new", "onChange": "etcha:webhookBody"}
+        ]}
+    });
+    home.write("etcha.jsonnet", &config(second).to_string());
+    engine.process.signal(Signal::HUP);
+    engine
+        .process
+        .wait_for_log("the reload", |line| line.contains("reloaded the configuration").then_some(()));
+    assert_eq!(engine.send("GET", "/new", "").body, b"new");
+    // The one under way goes on as it began, and the next one is the new one.
+    assert!(!home.path("again").exists());
+    fs::write(home.path("go"), "").unwrap();
+    wait_until(SOON, "the run of the new commands", || home.path("again").exists());
+    assert!(home.path("finished").exists());
+    let runs = |name: &str| runs(&home).iter().filter(|run| run.starts_with(name)).count();
+    let old = runs("old");
+    assert!(stop(&mut engine) < STOP_LIMIT);
+    assert!(runs("old") <= old + 1 && runs("new") >= 2);
+}
+
+#[test]
+fn a_configuration_is_checked_without_running_anything() {
+    let home = Home::new();
+    home.write("etcha.jsonnet", "{sources: {a: {commands: [{id: 'x', always: true, change: 'touch ran'}]}}}");
+    assert_eq!(home.says(&["run", "--check-config"]), "the configuration is valid: 1 sources\n");
+    assert!(!home.path("ran").exists());
+    home.write("etcha.jsonnet", "{sources: {a: {commandz: []}}}");
+    let output = home.run(&["run", "--check-config"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("commandz"));
+}
