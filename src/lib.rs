@@ -10,6 +10,7 @@
 //! * `journal-schema/`: the contract between agent and exporter: events, line codec, writer, reader. Knows no async, no
 //!   HTTP, no Prometheus and no command line.
 //! * `src/terminal/`: the edge between a program and a person. Knows no program.
+//! * `src/settings/`: settings of a program, each defined once: flag, variable, key, default, help. Knows no program.
 //! * `src/https/`: TLS listener, certificates, connection limits. Knows no program.
 //! * `src/journal/`: the tool `etcha-journal`.
 //! * `src/exporter/`: follows the journal, counts, serves.

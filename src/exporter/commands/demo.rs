@@ -96,6 +96,7 @@ fn configuration(directory: &Path, key: &str, listen: ListenAddress, log: Log) -
         log,
         warnings: Vec::new(),
         files: Vec::new(),
+        rows: Vec::new(),
         reread: None,
     }
 }

@@ -5,15 +5,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::problem::Problem;
-use super::text;
+use settings::Problem;
+
+use super::{Surroundings, text};
 use crate::serve::Keys;
 
 /// Variable that holds a key.
 pub(super) const KEY_VARIABLE: &str = "ETCHA_EXPORTER_METRICS_KEY";
 
 /// Name of the credential in systemd's directory of credentials.
-pub(super) const CREDENTIAL: &str = "metrics-key";
+const CREDENTIAL: &str = "metrics-key";
 
 /// Longest file of keys in bytes.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -75,16 +76,23 @@ impl Gathered {
         }
     }
 
-    /// Adds the key in the directory of credentials, if it is there.
-    pub(super) fn credential(&mut self, directory: &Path) {
-        let path = directory.join(CREDENTIAL);
-        if path.exists() {
-            self.file("systemd credential", &path);
+    /// Adds the key in the variable, and the one in systemd's directory of credentials, if they are there.
+    pub(super) fn environment(&mut self, around: &Surroundings) {
+        match around.metrics_key.as_deref().map(|key| key.to_str()) {
+            Some(Some(key)) => self.text(KEY_VARIABLE, key),
+            Some(None) => self.unusable(KEY_VARIABLE, "not UTF-8"),
+            None => {}
+        }
+        if let Some(directory) = &around.credentials_directory {
+            let path = directory.join(CREDENTIAL);
+            if path.exists() {
+                self.file("systemd credential", &path);
+            }
         }
     }
 
     /// Notes a source whose text cannot be had at all.
-    pub(super) fn unusable(&mut self, source: &str, what: impl Into<String>) {
+    fn unusable(&mut self, source: &str, what: impl Into<String>) {
         self.source(source);
         self.problems.push(Problem::new(source, what));
     }

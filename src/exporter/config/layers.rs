@@ -1,86 +1,237 @@
-//! Flags and variables over the file, the file over the defaults: for each value, the strongest layer that names it
-//! decides. Flags and variables arrive as one layer, in which clap has put the flags first.
+//! Flags and variables over the file, the file over the defaults: what the settings mean together.
 
-use std::fs::File;
+use std::fs::File as OpenFile;
 use std::path::{Path, PathBuf};
 
-use super::args::{LimitArgs, LogArgs, ServeArgs, StateArgs};
-use super::file::Written;
+use clap::ArgMatches;
+use settings::layers::Layer;
+use settings::value::{Parsed, Word};
+use settings::{File, Found, Layers, Problem, Reread, Setting, Value as _};
+
+use super::args::VARIABLE_PREFIX;
+use super::explain::explain;
 use super::keys::{self, Gathered};
-use super::web;
+use super::settings as known;
 use super::{
-    Bounds, ClientAuth, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_JOURNAL, DEFAULT_LISTEN,
-    DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES, DEFAULT_POLL_INTERVAL, Invocation, Limits, ListenAddress,
-    Log, Problem, Reread, Surroundings, Task, TlsFiles, TlsVersion,
+    Bounds, ClientAuth, Config, Connections, DEFAULT_LISTEN, Limits, ListenAddress, Log, Surroundings,
+    TlsFiles, TlsVersion, reread, text, web,
 };
-use crate::log;
+use crate::log::Format;
 use crate::serve::{Access, Users};
 
-/// The configuration for following and serving, or everything that is wrong with it.
+/// Longest configuration file in bytes: thousands of times what its keys take.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// The configuration for following and serving.
+///
+/// # Errors
+///
+/// Everything that is wrong: with single values, else with what they mean together.
 pub(super) fn serve(
-    args: ServeArgs,
-    log: &LogArgs,
-    key_files_typed: bool,
+    matches: &ArgMatches,
     around: &Surroundings,
-    reread: Reread,
-) -> Result<Invocation, Vec<Problem>> {
-    let written = args.config.as_deref().map(Written::read).transpose()?.unwrap_or_default();
-    let gathered = gather(&args, key_files_typed, &written, around);
-    let mut problems = gathered.problems;
-    // An address that was typed says enough against a file.
-    let listens = match (args.no_listener, args.listen_address.is_empty()) {
-        (Some(no_listener), _) => !no_listener,
-        (None, true) => !written.no_listener.unwrap_or(false),
-        (None, false) => true,
-    };
-    if !listens && !args.listen_address.is_empty() {
-        problems.push(Problem::new("--no-listener", "contradicts --listen-address; leave one of them out"));
-    }
-    let textfile = args.textfile.clone().or_else(|| written.textfile.clone());
-    if !listens && textfile.is_none() {
-        problems
-            .push(Problem::new("--no-listener", "needs --textfile: otherwise nobody could read the metrics"));
-    }
-    let Secured { tls, client_auth, least_tls, users, mut files } = secured(&args, &written, &mut problems);
+    reread: reread::Reread,
+) -> Result<Config, Vec<Problem>> {
+    let path = Layers::new(matches, VARIABLE_PREFIX, None).get(&known::CONFIG);
+    let (file, open_to_all) = path.as_deref().map(file).transpose()?.unzip();
+    let mut layers = Layers::new(matches, VARIABLE_PREFIX, file);
+    let journal = layers.get(&known::JOURNAL);
+    let state_dir = state_dir_of(&mut layers, around);
+    let listening = Listening::read(&mut layers);
+    let written = KeySettings::read(&mut layers);
+    let certificate = Certificate::read(&mut layers);
+    let textfile = layers.get(&known::TEXTFILE);
+    let poll_interval = layers.get(&known::POLL_INTERVAL);
+    let checkpoint_interval = layers.get(&known::CHECKPOINT_INTERVAL);
+    let (limits, line_bytes) = limits_of(&mut layers);
+    let writers = layers.get(&known::MAX_WRITERS);
+    let segments = layers.get(&known::MAX_SEGMENTS);
+    let connections = connections_of(&mut layers);
+    let log = log_of(&mut layers, around);
+    let refuse_query_keys = layers.get(&known::REFUSE_QUERY_KEYS);
+    let rows = layers.end()?;
+
+    let mut problems = Vec::new();
+    let listens = listening.check(textfile.as_deref(), &mut problems);
+    let gathered = written.gather(path.as_deref().filter(|_| open_to_all == Some(true)), around);
+    problems.extend(gathered.problems);
+    let Secured { tls, client_auth, least_tls, users, mut files } = certificate.check(&mut problems);
     if listens && gathered.sources.is_empty() && users.is_empty() {
         problems.push(Problem::new("", keys::HOW_TO_SET_ONE));
     }
     if !problems.is_empty() {
         return Err(problems);
     }
-    files.extend(args.config.iter().cloned().chain(gathered.files));
-    let log = log_of(log, &written, around);
-    let config = Box::new(Config {
-        listen: if listens { listen_of(&args, &written) } else { Vec::new() },
-        access: Access {
-            keys: gathered.keys,
-            users,
-            refuse_query_keys: args.refuse_query_keys.or(written.refuse_query_keys).unwrap_or(false),
-        },
+    files.extend(path.into_iter().chain(gathered.files));
+    Ok(Config {
+        journal,
+        state_dir,
+        listen: if listens { listening.addresses } else { Vec::new() },
+        access: Access { keys: gathered.keys, users, refuse_query_keys },
         key_sources: gathered.sources,
         tls,
         client_auth,
         least_tls,
         textfile,
-        connections: connections_of(&args, &written),
-        poll_interval: args.poll_interval.or(written.poll_interval).unwrap_or(DEFAULT_POLL_INTERVAL),
-        checkpoint_interval: args
-            .checkpoint_interval
-            .or(written.checkpoint_interval)
-            .unwrap_or(DEFAULT_CHECKPOINT_INTERVAL),
-        limits: limits_of(&args.limits, &written),
-        bounds: bounds_of(&args, &written),
+        connections,
+        poll_interval,
+        checkpoint_interval,
+        limits,
+        bounds: Bounds { line_bytes, writers, segments },
         log,
         warnings: gathered.warnings,
-        journal: args.journal.or(written.journal).unwrap_or_else(|| DEFAULT_JOURNAL.into()),
-        state_dir: state_dir_of(args.state, written.state_dir, around),
         files,
+        rows,
         reread: Some(reread),
-    });
-    Ok(Invocation {
-        log,
-        task: if args.check_config { Task::CheckConfig(config) } else { Task::Serve(config) },
     })
+}
+
+/// The configuration file, and whether everybody on this host can read it.
+fn file(path: &Path) -> Result<(File, bool), Vec<Problem>> {
+    let text::Text { text, open_to_all } = text::read(path, MAX_FILE_BYTES)
+        .map_err(|what| vec![Problem::new(path.display().to_string(), what)])?;
+    Ok((File::new(path, &text, &known::SETTINGS, explain), open_to_all))
+}
+
+pub(super) fn state_dir_of(layers: &mut Layers<'_>, around: &Surroundings) -> PathBuf {
+    let found = layers.found(&known::STATE_DIR).and_then(|found| found.value);
+    let state_dir = found.unwrap_or_else(|| around.state_dir());
+    layers.show(known::STATE_DIR.about.label, state_dir.show(), Reread::Restart);
+    state_dir
+}
+
+/// Limits on what is counted, and the bytes of a line.
+pub(super) fn limits_of(layers: &mut Layers<'_>) -> (Limits, usize) {
+    let limits = Limits {
+        max_series: layers.get(&known::MAX_SERIES),
+        max_label_bytes: layers.get(&known::MAX_LABEL_BYTES),
+    };
+    (limits, layers.get(&known::MAX_LINE_BYTES))
+}
+
+pub(super) fn log_of(layers: &mut Layers<'_>, around: &Surroundings) -> Log {
+    let format = layers.get(&known::LOG_FORMAT);
+    let Word(level) = layers.get(&known::LOG_LEVEL);
+    Log { format: format.map_or_else(|| Format::suited(around.terminal), |Word(format)| format), level }
+}
+
+fn connections_of(layers: &mut Layers<'_>) -> Connections {
+    let connections = Connections {
+        max: layers.get(&known::MAX_CONNECTIONS),
+        max_per_client: layers.get(&known::MAX_CONNECTIONS_PER_CLIENT),
+    };
+    let Connections { max, max_per_client } = connections;
+    layers.show("connections", format!("{max}, {max_per_client} of one client"), Reread::Restart);
+    connections
+}
+
+/// Where to listen, if anywhere.
+struct Listening {
+    addresses: Vec<ListenAddress>,
+    typed: bool,
+    no_listener: Option<Found<bool>>,
+}
+
+impl Listening {
+    fn read(layers: &mut Layers<'_>) -> Self {
+        let found = layers.all(&known::LISTEN_ADDRESS);
+        let typed = found.iter().any(|found| found.layer != Layer::File);
+        let mut addresses: Vec<_> =
+            found.into_iter().map(|Found { value: Parsed(address), .. }| address).collect();
+        if addresses.is_empty() {
+            addresses.push(DEFAULT_LISTEN);
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        let listening = Self { addresses, typed, no_listener: layers.found(&known::NO_LISTENER) };
+        let shown: Vec<_> = if listening.listens() {
+            listening.addresses.iter().map(ToString::to_string).collect()
+        } else {
+            vec!["nothing".to_owned()]
+        };
+        for address in shown {
+            layers.show("listens on", address, Reread::Restart);
+        }
+        listening
+    }
+
+    /// An address that was typed says enough against a file.
+    fn listens(&self) -> bool {
+        match &self.no_listener {
+            Some(found) if found.layer == Layer::File && self.typed => true,
+            Some(found) => !found.value,
+            None => true,
+        }
+    }
+
+    fn check(&self, textfile: Option<&Path>, problems: &mut Vec<Problem>) -> bool {
+        let listens = self.listens();
+        if !listens && self.typed {
+            problems
+                .push(Problem::new("--no-listener", "contradicts --listen-address; leave one of them out"));
+        }
+        if !listens && textfile.is_none() {
+            let what = "needs --textfile: otherwise nobody could read the metrics";
+            problems.push(Problem::new("--no-listener", what));
+        }
+        listens
+    }
+}
+
+/// What names keys, outside of the environment.
+struct KeySettings {
+    /// From flags, the variable, or the file.
+    files: Vec<Found<PathBuf>>,
+    /// Keys in the file, each with its setting.
+    written: Vec<(String, String)>,
+}
+
+impl KeySettings {
+    fn read(layers: &mut Layers<'_>) -> Self {
+        let files = layers.all(&known::METRICS_KEY_FILE).into_iter();
+        let files =
+            files.filter_map(|Found { value, name, layer }| Some(Found { value: value?, name, layer }));
+        let mut written = Vec::new();
+        for setting in [&known::SYSTEM_METRICS_KEY, &known::SYSTEM_METRICS_SECRET] {
+            let keys = layers.all(setting).into_iter();
+            written.extend(keys.filter_map(|found| Some((found.name, found.value?.0))));
+        }
+        Self { files: files.collect(), written }
+    }
+
+    /// The keys of the strongest layer that names any. `exposed` is the configuration file if everybody can read it.
+    fn gather(&self, exposed: Option<&Path>, around: &Surroundings) -> Gathered {
+        let mut gathered = Gathered::default();
+        let files = |gathered: &mut Gathered, layer| {
+            for found in self.files.iter().filter(|found| found.layer == layer) {
+                gathered.file(&found.name, &found.value);
+            }
+        };
+        files(&mut gathered, Layer::Flag);
+        if !gathered.sources.is_empty() {
+            return gathered;
+        }
+        files(&mut gathered, Layer::Variable);
+        gathered.environment(around);
+        if gathered.sources.is_empty() {
+            for (name, key) in &self.written {
+                gathered.text(name, key);
+            }
+            if let Some(path) = exposed.filter(|_| !self.written.is_empty()) {
+                gathered.warnings.push(format!("{}: {}", path.display(), keys::OPEN_TO_ALL));
+            }
+            files(&mut gathered, Layer::File);
+        }
+        gathered
+    }
+}
+
+/// What names the listener's certificate and those of clients.
+struct Certificate {
+    /// Certificate and key: both from flags, or both from the file, so that no pair is mixed.
+    pair: Option<(Found<PathBuf>, Found<PathBuf>)>,
+    client_ca: Option<Found<PathBuf>>,
+    web: Option<Found<PathBuf>>,
 }
 
 /// Who the listener is and whom it lets in, beside the keys.
@@ -92,157 +243,68 @@ struct Secured {
     files: Vec<PathBuf>,
 }
 
-fn secured(args: &ServeArgs, written: &Written, problems: &mut Vec<Problem>) -> Secured {
-    let web = match (&args.web_config_file, &written.web_config_file) {
-        (Some(path), _) => Some(("--web-config-file", path)),
-        (None, Some(path)) => Some(("exporter.webConfigFile", path)),
-        (None, None) => None,
-    };
-    let mut files: Vec<_> = web.iter().map(|(_, path)| (*path).clone()).collect();
-    let web = web.map(|(setting, path)| web::read(setting, path)).transpose();
-    let web = web.unwrap_or_else(|wrong| {
-        problems.extend(wrong);
-        None
-    });
-    let mut tls = tls_of(args, written);
-    let mut client_auth = args
-        .tls_client_ca
-        .clone()
-        .map(|path| ("--tls-client-ca", path))
-        .or_else(|| written.tls_client_ca.clone().map(|path| ("exporter.tlsClientCAPath", path)))
-        .map(|(name, authorities)| (name, ClientAuth { authorities, required: true }));
-    let (mut least_tls, mut users) = (TlsVersion::default(), Users::default());
-    if let Some(web) = web {
-        if web.tls.is_some() && (tls.is_some() || client_auth.is_some()) {
-            problems.push(Problem::new(
-                "web configuration file",
-                "names a certificate, and so does another setting; leave one of them out",
-            ));
+impl Certificate {
+    fn read(layers: &mut Layers<'_>) -> Self {
+        let mut found = |setting: &Setting<Option<PathBuf>>| {
+            let Found { value, name, layer } = layers.found(setting)?;
+            value.map(|value| Found { value, name, layer })
+        };
+        let (certificate, key) = (found(&known::TLS_CERTIFICATE), found(&known::TLS_KEY));
+        let (client_ca, web) = (found(&known::TLS_CLIENT_CA), found(&known::WEB_CONFIG_FILE));
+        if let Some(file) = layers.file() {
+            let keys = [known::TLS_CERTIFICATE.about.key, known::TLS_KEY.about.key];
+            for (present, absent) in [(keys[0], keys[1]), (keys[1], keys[0])] {
+                if file.has(present) && !file.has(absent) {
+                    file.missing(absent, "needed as well: certificate and key come as a pair");
+                }
+            }
         }
-        let name = "web configuration file:";
-        tls = web.tls.map(|tls| ([name, name], tls)).or(tls);
-        client_auth = web.client_auth.map(|auth| (name, auth)).or(client_auth);
-        (least_tls, users) = (web.least_version, web.users);
+        Self { pair: certificate.zip(key), client_ca, web }
     }
-    if let Some((names, tls)) = &tls {
-        readable(names[0], &tls.certificate, problems, &mut files);
-        readable(names[1], &tls.key, problems, &mut files);
-    }
-    if let Some((name, auth)) = &client_auth {
-        readable(name, &auth.authorities, problems, &mut files);
-    }
-    Secured {
-        tls: tls.map(|(_, tls)| tls),
-        client_auth: client_auth.map(|(_, auth)| auth),
-        least_tls,
-        users,
-        files,
+
+    fn check(self, problems: &mut Vec<Problem>) -> Secured {
+        let mut files: Vec<_> = self.web.iter().map(|found| found.value.clone()).collect();
+        let web = self.web.map(|found| web::read(&found.name, &found.value)).transpose();
+        let web = web.unwrap_or_else(|wrong| {
+            problems.extend(wrong);
+            None
+        });
+        let mut tls = self.pair.map(|(certificate, key)| {
+            let names = [certificate.name, key.name];
+            (names, TlsFiles { certificate: certificate.value, key: key.value })
+        });
+        let mut client_auth =
+            self.client_ca.map(|found| (found.name, ClientAuth { authorities: found.value, required: true }));
+        let (mut least_tls, mut users) = (TlsVersion::default(), Users::default());
+        if let Some(web) = web {
+            if web.tls.is_some() && (tls.is_some() || client_auth.is_some()) {
+                problems.push(Problem::new(
+                    "web configuration file",
+                    "names a certificate, and so does another setting; leave one of them out",
+                ));
+            }
+            let name = || "web configuration file:".to_owned();
+            tls = web.tls.map(|tls| ([name(), name()], tls)).or(tls);
+            client_auth = web.client_auth.map(|auth| (name(), auth)).or(client_auth);
+            (least_tls, users) = (web.least_version, web.users);
+        }
+        if let Some((names, tls)) = &tls {
+            readable(&names[0], &tls.certificate, problems, &mut files);
+            readable(&names[1], &tls.key, problems, &mut files);
+        }
+        if let Some((name, auth)) = &client_auth {
+            readable(name, &auth.authorities, problems, &mut files);
+        }
+        let (tls, client_auth) = (tls.map(|(_, tls)| tls), client_auth.map(|(_, auth)| auth));
+        Secured { tls, client_auth, least_tls, users, files }
     }
 }
 
 /// Whether a file that `name` names can be read.
 fn readable(name: &str, path: &Path, problems: &mut Vec<Problem>, files: &mut Vec<PathBuf>) {
     files.push(path.to_owned());
-    if let Err(error) = File::open(path) {
+    if let Err(error) = OpenFile::open(path) {
         let place = format!("{name} {}", path.display());
         problems.push(Problem::new(place, format!("cannot be read: {error}")));
-    }
-}
-
-/// The keys of the strongest layer that names any.
-fn gather(args: &ServeArgs, key_files_typed: bool, written: &Written, around: &Surroundings) -> Gathered {
-    let mut gathered = Gathered::default();
-    if key_files_typed {
-        for path in &args.metrics_key_file {
-            gathered.file("--metrics-key-file", path);
-        }
-        return gathered;
-    }
-    for path in &args.metrics_key_file {
-        gathered.file("ETCHA_EXPORTER_METRICS_KEY_FILE", path);
-    }
-    if let Some(key) = &around.metrics_key {
-        match key.to_str() {
-            Some(key) => gathered.text(keys::KEY_VARIABLE, key),
-            None => gathered.unusable(keys::KEY_VARIABLE, "not UTF-8"),
-        }
-    }
-    if let Some(directory) = &around.credentials_directory {
-        gathered.credential(directory);
-    }
-    if gathered.sources.is_empty() {
-        for (name, key) in &written.keys {
-            gathered.text(name, key);
-        }
-        if let Some(path) = args.config.as_deref().filter(|_| written.open_to_all && !written.keys.is_empty())
-        {
-            gathered.warnings.push(format!("{}: {}", path.display(), keys::OPEN_TO_ALL));
-        }
-        for path in &written.metrics_key_files {
-            gathered.file("exporter.metricsKeyFile", path);
-        }
-    }
-    gathered
-}
-
-fn listen_of(args: &ServeArgs, written: &Written) -> Vec<ListenAddress> {
-    let named =
-        if args.listen_address.is_empty() { written.listen.as_deref() } else { Some(&*args.listen_address) };
-    let mut listen = named.unwrap_or(&[DEFAULT_LISTEN]).to_vec();
-    listen.sort_unstable();
-    listen.dedup();
-    listen
-}
-
-/// The certificate's files, with the names of their settings: both from the flags, or both from the file, so that no
-/// pair is mixed.
-fn tls_of(args: &ServeArgs, written: &Written) -> Option<([&'static str; 2], TlsFiles)> {
-    let files = |(certificate, key)| TlsFiles { certificate, key };
-    if let Some(pair) = args.tls_certificate.clone().zip(args.tls_key.clone()) {
-        return Some((["--tls-certificate", "--tls-key"], files(pair)));
-    }
-    let pair = written.tls_certificate.clone().zip(written.tls_key.clone())?;
-    Some((["httpServer.tlsCertificatePath", "httpServer.tlsKeyPath"], files(pair)))
-}
-
-fn connections_of(args: &ServeArgs, written: &Written) -> Connections {
-    let default = Connections::default();
-    Connections {
-        max: args.max_connections.or(written.max_connections).unwrap_or(default.max),
-        max_per_client: args
-            .max_connections_per_client
-            .or(written.max_connections_per_client)
-            .unwrap_or(default.max_per_client),
-    }
-}
-
-fn bounds_of(args: &ServeArgs, written: &Written) -> Bounds {
-    let default = Bounds::default();
-    Bounds {
-        line_bytes: line_bytes_of(&args.limits, written),
-        writers: args.max_writers.or(written.max_writers).unwrap_or(default.writers),
-        segments: args.max_segments.or(written.max_segments).unwrap_or(default.segments),
-    }
-}
-
-pub(super) fn state_dir_of(args: StateArgs, written: Option<PathBuf>, around: &Surroundings) -> PathBuf {
-    args.state_dir.or(written).unwrap_or_else(|| around.state_dir())
-}
-
-pub(super) fn limits_of(args: &LimitArgs, written: &Written) -> Limits {
-    Limits {
-        max_series: args.max_series.or(written.max_series).unwrap_or(DEFAULT_MAX_SERIES),
-        max_label_bytes: args.max_label_bytes.or(written.max_label_bytes).unwrap_or(DEFAULT_MAX_LABEL_BYTES),
-    }
-}
-
-pub(super) fn line_bytes_of(args: &LimitArgs, written: &Written) -> usize {
-    args.max_line_bytes.or(written.max_line_bytes).unwrap_or(Bounds::default().line_bytes)
-}
-
-pub(super) fn log_of(args: &LogArgs, written: &Written, around: &Surroundings) -> Log {
-    Log {
-        format: args.log_format.or(written.log_format).unwrap_or(log::Format::suited(around.terminal)),
-        level: args.log_level.or(written.log_level).unwrap_or_default(),
     }
 }

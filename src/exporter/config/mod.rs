@@ -5,28 +5,25 @@
 //!
 //! # Layout
 //!
-//! * `args`: command line and variables, what was typed.
-//! * `file`: the configuration file, what was written; `json` reads it member by member.
+//! * `settings`: each setting, defined once. The crate [`settings`] says what comes out of that.
+//! * `args`: the command line: subcommands, and which settings each has.
+//! * `layers`: what the settings mean together.
+//! * `explain`: keys in the file that are not the exporter's.
 //! * `keys`: where the keys to the metrics come from.
-//! * `layers`: the strongest layer that names a value decides.
 //! * `text`: a small file, read whole.
 //! * `web`: the web configuration file that Prometheus' exporters share.
 //! * `reread`: the same configuration once more, while the process runs.
-//! * `address`, `value`: single values, read the same way wherever they stand.
-//! * `problem`: what is wrong, all of it at once.
 //! * `summary`: what it all means, for `--check-config`.
 
 mod address;
 mod args;
-mod file;
-mod json;
+mod explain;
 mod keys;
 mod layers;
-mod problem;
 mod reread;
+mod settings;
 mod summary;
 mod text;
-mod value;
 mod web;
 
 use std::ffi::OsString;
@@ -36,27 +33,29 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::FromArgMatches as _;
-use clap::parser::ValueSource;
+use ::settings::value::Parsed;
+use ::settings::{Layers, Row};
+use clap::ArgMatches;
 
-use self::args::{CheckpointCommand, Cli, Command};
-use self::file::Written;
-use self::layers::{limits_of, line_bytes_of, log_of, serve, state_dir_of};
+use self::args::VARIABLE_PREFIX;
+use self::layers::{limits_of, log_of, serve, state_dir_of};
 use super::log;
 use super::serve::Access;
 use https;
 
 pub use self::address::{DEFAULT_LISTEN, DEMO_LISTEN, ListenAddress};
-pub use self::problem::Problem;
 pub use self::reread::Reread;
-pub use self::value::DEFAULT_POLL_INTERVAL;
 pub use super::metrics::DEFAULT_MAX_SERIES;
 pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
 pub use crate::checkpoint::writer::DEFAULT_CHECKPOINT_INTERVAL;
+pub use ::settings::Problem;
 pub use https::certificate::Version as TlsVersion;
 
 /// The journal that is followed unless told otherwise.
 pub const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
+
+/// Pause between two looks at the journal. A notification from the file system cuts it short.
+pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where state is kept unless told otherwise, by us or by systemd.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/etcha-exporter";
@@ -159,6 +158,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Files that it came from or that it names: when one changes, it is to be read again.
     pub files: Vec<PathBuf>,
+    /// Its settings and their values, for people and to see what a restart is needed for.
+    pub rows: Vec<Row>,
     /// How to read it again; `None` if it was not read from anywhere.
     pub reread: Option<Reread>,
 }
@@ -286,28 +287,53 @@ where
     let reread = Reread::new(args.clone(), around.clone());
     let usage = |error| Error::Usage(Box::new(error));
     let matches = args::command().try_get_matches_from(args).map_err(usage)?;
-    let cli = Cli::from_arg_matches(&matches).map_err(usage)?;
-    let key_files_typed = matches.value_source("metrics_key_file") == Some(ValueSource::CommandLine);
-    let log = log_of(&cli.log, &Written::default(), around);
-    let task = match cli.command {
-        None => return serve(cli.serve, &cli.log, key_files_typed, around, reread).map_err(Error::Config),
-        Some(Command::Render(args)) => {
-            let limits = limits_of(&args.limits, &Written::default());
-            let line_bytes = line_bytes_of(&args.limits, &Written::default());
-            Task::Render { files: args.files, limits, bounds: Bounds { line_bytes, ..Bounds::default() } }
+    match matches.subcommand() {
+        None => {
+            let config = Box::new(serve(&matches, around, reread).map_err(Error::Config)?);
+            let checks = matches.get_flag(settings::CHECK_CONFIG.about.flag);
+            let log = config.log;
+            Ok(Invocation { log, task: if checks { Task::CheckConfig(config) } else { Task::Serve(config) } })
         }
-        Some(Command::Demo(args)) => Task::Demo { listen: args.listen_address },
-        Some(Command::Checkpoint(CheckpointCommand::Show(args))) => {
-            Task::ShowCheckpoint { state_dir: state_dir_of(args, None, around) }
-        }
-        Some(Command::Checkpoint(CheckpointCommand::Reset(args))) => {
-            Task::ResetCheckpoint { state_dir: state_dir_of(args, None, around) }
-        }
-        Some(Command::Documents(args)) => {
-            Task::Documents { command: Box::new(args::command()), directory: args.directory }
-        }
+        Some((name, of_it)) => subcommand(name, of_it, around).map_err(Error::Config),
+    }
+}
+
+/// What a subcommand asks for. clap has made sure that it is one of these, and that what it needs is there.
+fn subcommand(name: &str, matches: &ArgMatches, around: &Surroundings) -> Result<Invocation, Vec<Problem>> {
+    let (name, matches) = match matches.subcommand() {
+        Some((nested, of_it)) => (nested, of_it),
+        None => (name, matches),
     };
+    let mut layers = Layers::new(matches, VARIABLE_PREFIX, None);
+    let log = log_of(&mut layers, around);
+    let paths = |id: &str| matches.get_many::<PathBuf>(id).into_iter().flatten().cloned();
+    let task = match name {
+        "render" => {
+            let (limits, line_bytes) = limits_of(&mut layers);
+            Task::Render {
+                files: paths("files").collect(),
+                limits,
+                bounds: Bounds { line_bytes, ..Bounds::default() },
+            }
+        }
+        "demo" => {
+            let Parsed(listen) = layers.get(&settings::DEMO_ADDRESS);
+            Task::Demo { listen }
+        }
+        "show" => Task::ShowCheckpoint { state_dir: state_dir_of(&mut layers, around) },
+        "reset" => Task::ResetCheckpoint { state_dir: state_dir_of(&mut layers, around) },
+        _ => Task::Documents {
+            command: Box::new(args::command()),
+            directory: paths("directory").next().unwrap_or_default(),
+        },
+    };
+    layers.end()?;
     Ok(Invocation { log, task })
+}
+
+/// The table of settings for the documentation, in Markdown.
+pub fn table() -> String {
+    ::settings::table::table(settings::SETTINGS)
 }
 
 #[cfg(test)]

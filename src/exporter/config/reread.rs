@@ -4,6 +4,8 @@
 use std::ffi::OsString;
 use std::fmt;
 
+use settings::layers::needs_restart;
+
 use super::{Config, Error, Problem, Surroundings, Task, read};
 
 /// How to read the configuration again. Holds a key: shows nothing.
@@ -41,20 +43,8 @@ impl fmt::Debug for Reread {
 }
 
 impl Config {
-    /// What differs in `other` and takes a restart, by names for people.
+    /// What differs in `other` and takes a restart, by the names that `--check-config` shows.
     pub fn needs_restart(&self, other: &Config) -> Vec<&'static str> {
-        let differs = [
-            ("journal", self.journal != other.journal),
-            ("state directory", self.state_dir != other.state_dir),
-            ("listen addresses", self.listen != other.listen),
-            ("oldest TLS version", self.least_tls != other.least_tls),
-            ("textfile", self.textfile != other.textfile),
-            ("poll interval", self.poll_interval != other.poll_interval),
-            ("checkpoint interval", self.checkpoint_interval != other.checkpoint_interval),
-            ("limits", self.limits != other.limits || self.bounds != other.bounds),
-            ("limits on connections", self.connections != other.connections),
-            ("log format", self.log.format != other.log.format),
-        ];
-        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+        needs_restart(&self.rows, &other.rows)
     }
 }

@@ -2,28 +2,28 @@
 
 use std::fmt;
 
-use clap::ValueEnum;
+use settings::Row;
+use settings::value::{Value as _, Word};
 
-use super::value::show;
-use super::{ClientAuth, Config, Connections, ListenAddress, TlsVersion};
+use super::{ClientAuth, Config, TlsVersion};
 
 /// Width of the names, in columns.
 const NAMES: usize = 20;
 
+/// Settings that are shown before the certificate and who may read.
+const FIRST: [&str; 3] = ["journal", "state directory", "listens on"];
+
+/// Settings that share the last line.
+const LAST: [&str; 2] = ["log format", "log level"];
+
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: &dyn fmt::Display| writeln!(f, "{name:NAMES$}  {value}");
-        row("journal", &self.journal.display())?;
-        row("state directory", &self.state_dir.display())?;
-        for address in &self.listen {
-            let every = matches!(address, ListenAddress::Every(_));
-            row(
-                "listens on",
-                &format!("{address}{}", if every { " (every address of this host)" } else { "" }),
-            )?;
-        }
-        if self.listen.is_empty() {
-            row("listens on", &"nothing")?;
+        let (first, others): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| FIRST.contains(&row.label));
+        for Row { label, value, .. } in first {
+            // The rows hold text, so that they can be compared; what it stands for is said here.
+            let every = *label == "listens on" && value.starts_with(':');
+            row(label, &format!("{value}{}", if every { " (every address of this host)" } else { "" }))?;
         }
         match &self.tls {
             Some(tls) => {
@@ -52,27 +52,15 @@ impl fmt::Display for Config {
         if self.access.refuse_query_keys {
             row("keys in the query", &"refused")?;
         }
-        if let Some(textfile) = &self.textfile {
-            row("textfile", &textfile.display())?;
+        for Row { label, value, .. } in others {
+            if !(value.is_empty() || LAST.contains(label)) {
+                row(label, value)?;
+            }
         }
-        row("poll interval", &show(self.poll_interval))?;
-        row("checkpoint interval", &show(self.checkpoint_interval))?;
-        row("series per family", &self.limits.max_series)?;
-        row("bytes of a label", &self.limits.max_label_bytes)?;
-        row("bytes of a line", &self.bounds.line_bytes)?;
-        row("writers remembered", &self.bounds.writers)?;
-        row("segments remembered", &self.bounds.segments)?;
-        let Connections { max, max_per_client } = self.connections;
-        row("connections", &format!("{max}, {max_per_client} of one client"))?;
-        row("log", &format!("{}, {}", word(&self.log.format), word(&self.log.level)))?;
+        row("log", &format!("{}, {}", Word(self.log.format).show(), Word(self.log.level).show()))?;
         for warning in &self.warnings {
             row("warning", warning)?;
         }
         Ok(())
     }
-}
-
-/// The word that stands for a choice in flags and files.
-fn word(choice: &impl ValueEnum) -> String {
-    choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

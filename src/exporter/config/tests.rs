@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use ::settings::Value as _;
+
 use super::*;
 
 /// A key that is in many of the files; must never be shown.
@@ -285,8 +287,8 @@ fn the_help_fits_a_terminal_and_tells_defaults() {
         assert!(help.contains(default), "{default}");
     }
     for (flag, default) in [
-        ("--poll-interval", value::show(DEFAULT_POLL_INTERVAL)),
-        ("--checkpoint-interval", value::show(DEFAULT_CHECKPOINT_INTERVAL)),
+        ("--poll-interval", DEFAULT_POLL_INTERVAL.show()),
+        ("--checkpoint-interval", DEFAULT_CHECKPOINT_INTERVAL.show()),
         ("--max-series", DEFAULT_MAX_SERIES.to_string()),
         ("--max-label-bytes", DEFAULT_MAX_LABEL_BYTES.to_string()),
         ("--max-line-bytes", Bounds::default().line_bytes.to_string()),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::problem::Problem;
+use settings::Problem;
+
 use super::{ClientAuth, TlsFiles, TlsVersion, text};
 use crate::serve::Users;
 

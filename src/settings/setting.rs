@@ -1,0 +1,107 @@
+//! A setting: everything about it in one value, with its type; and what is said about it without its type.
+
+use super::value::{Shape, Value};
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reread {
+    /// Without a restart.
+    Running,
+    /// With the next start.
+    Restart,
+}
+
+/// Whether a setting takes several values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Many {
+    /// One.
+    No,
+    /// The flag may be given again.
+    Repeated,
+    /// The flag may be given again, and commas separate several values in one.
+    Commas,
+}
+
+/// One setting of the type `T`. Written as a `static`; what is not said has [`About::NONE`].
+pub struct Setting<T: Value + 'static> {
+    /// What is said about it whatever its type.
+    pub about: About,
+    /// What limits its value.
+    pub bounds: T::Bounds,
+    /// Its value where no layer names it.
+    pub default: fn() -> T,
+}
+
+/// What is said about a setting whatever its type.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// The long flag without its dashes; empty if it has none. Also the name of its variable.
+    pub flag: &'static str,
+    /// Other accepted spellings of the flag.
+    pub aliases: &'static [&'static str],
+    /// The key in the file, as in `run.stateDir`; empty if it has none.
+    pub key: &'static str,
+    /// What stands for the value in the help; empty for a flag that takes none.
+    pub value: &'static str,
+    /// The heading in the help.
+    pub group: &'static str,
+    /// Its name where the configuration is shown; empty if it is not shown by itself.
+    pub label: &'static str,
+    /// Whether it takes several values.
+    pub many: Many,
+    /// When a change takes effect.
+    pub reread: Reread,
+    /// The default for a person, where the value itself does not say it.
+    pub default: &'static str,
+    /// One line, without a full stop: in the short help and in the table.
+    pub help: &'static str,
+    /// Full sentences, in the long help alone.
+    pub more: &'static str,
+}
+
+impl About {
+    /// Nothing said.
+    pub const NONE: Self = Self {
+        flag: "",
+        aliases: &[],
+        key: "",
+        value: "",
+        group: "",
+        label: "",
+        many: Many::No,
+        reread: Reread::Restart,
+        default: "",
+        help: "",
+        more: "",
+    };
+}
+
+/// A setting without its type, for tables of them.
+pub trait Defined: Sync {
+    /// What is said about it.
+    fn about(&self) -> &About;
+    /// Which kind of JSON it is.
+    fn shape(&self) -> Shape;
+    /// Its default for a person; empty if there is none.
+    fn default(&self) -> String;
+    /// Its bounds for a person; empty if there are none.
+    fn bounds(&self) -> String;
+}
+
+impl<T: Value> Defined for Setting<T> {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn shape(&self) -> Shape {
+        T::SHAPE
+    }
+
+    fn default(&self) -> String {
+        if self.about.default.is_empty() { (self.default)().show() } else { self.about.default.to_owned() }
+    }
+
+    fn bounds(&self) -> String {
+        T::show_bounds(&self.bounds)
+    }
+}
