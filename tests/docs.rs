@@ -143,6 +143,23 @@ fn the_table_of_flags_and_the_help_name_the_same_flags() {
 }
 
 #[test]
+fn the_documented_table_of_settings_is_made_out_of_their_definitions() {
+    const BEGIN: &str = "<!-- settings: made out of their definitions -->\n";
+    const END: &str = "<!-- settings: end -->";
+    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let fresh = format!("{before}{BEGIN}{}{END}{after}", exporter::config::table());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("configuration.md");
+    fs::write(&path, &fresh).unwrap();
+    assert!(
+        fresh == page,
+        "docs/configuration.md is stale; refresh it from the top of the repository with\n  cp {} docs/",
+        path.display()
+    );
+}
+
+#[test]
 fn the_documented_configuration_file_is_accepted() {
     let home = Home::new();
     let directory = home.journal().parent().unwrap().to_owned();

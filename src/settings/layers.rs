@@ -172,22 +172,18 @@ pub fn needs_restart<'r>(one: &'r [Row], other: &'r [Row]) -> Vec<&'static str> 
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::path::PathBuf;
+
     use clap::Command;
 
     use super::super::flags;
     use super::super::setting::Defined;
     use super::*;
 
-    static COUNT: Setting<usize> = Setting {
-        about: About { flag: "count", key: "a.count", value: "N", label: "count", ..About::NONE },
-        bounds: 1..=9,
-        default: || 5,
-    };
-    static NAMES: Setting<Option<std::path::PathBuf>> = Setting {
-        about: About { flag: "names", key: "a.names", value: "P", many: Many::Commas, ..About::NONE },
-        bounds: None,
-        default: || None,
-    };
+    static COUNT: Setting<usize> =
+        Setting::new(About::flag("count", "N", "").key("a.count").label("count"), 1..=9, || 5);
+    static NAMES: Setting<Option<PathBuf>> =
+        Setting::new(About::flag("names", "P", "").key("a.names").commas(), None, || None);
     static ALL: [&dyn Defined; 2] = [&COUNT, &NAMES];
 
     /// What the words and the file give: the count, the names; or all problems.

@@ -22,7 +22,7 @@ pub enum Many {
     Commas,
 }
 
-/// One setting of the type `T`. Written as a `static`; what is not said has [`About::NONE`].
+/// One setting of the type `T`, written as a `static`.
 pub struct Setting<T: Value + 'static> {
     /// What is said about it whatever its type.
     pub about: About,
@@ -30,6 +30,13 @@ pub struct Setting<T: Value + 'static> {
     pub bounds: T::Bounds,
     /// Its value where no layer names it.
     pub default: fn() -> T,
+}
+
+impl<T: Value> Setting<T> {
+    /// A setting with its bounds and its default.
+    pub const fn new(about: About, bounds: T::Bounds, default: fn() -> T) -> Self {
+        Self { about, bounds, default }
+    }
 }
 
 /// What is said about a setting whatever its type.
@@ -74,6 +81,51 @@ impl About {
         help: "",
         more: "",
     };
+
+    /// A flag with what stands for its value and its heading in the help.
+    pub const fn flag(flag: &'static str, value: &'static str, group: &'static str) -> Self {
+        Self { flag, value, group, ..Self::NONE }
+    }
+
+    /// Other spellings of the flag are also accepted.
+    pub const fn aliases(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
+    }
+
+    /// It has this key in the file.
+    pub const fn key(self, key: &'static str) -> Self {
+        Self { key, ..self }
+    }
+
+    /// It is shown by this name.
+    pub const fn label(self, label: &'static str) -> Self {
+        Self { label, ..self }
+    }
+
+    /// It takes several values, a flag for each.
+    pub const fn repeated(self) -> Self {
+        Self { many: Many::Repeated, ..self }
+    }
+
+    /// It takes several values, a flag for each or separated by commas.
+    pub const fn commas(self) -> Self {
+        Self { many: Many::Commas, ..self }
+    }
+
+    /// A change takes effect without a restart.
+    pub const fn running(self) -> Self {
+        Self { reread: Reread::Running, ..self }
+    }
+
+    /// Its default in words.
+    pub const fn default(self, default: &'static str) -> Self {
+        Self { default, ..self }
+    }
+
+    /// What it is, in one line, and more about it in full sentences.
+    pub const fn help(self, help: &'static str, more: &'static str) -> Self {
+        Self { help, more, ..self }
+    }
 }
 
 /// A setting without its type, for tables of them.
