@@ -6,7 +6,8 @@ use super::setting::{Defined, Reread};
 
 /// A table in Markdown, a row for each setting.
 pub fn table<'a>(settings: impl IntoIterator<Item = &'a dyn Defined>) -> String {
-    let mut text = "| flag | in the file | default | takes effect | what it is |\n|---|---|---|---|---|\n".to_owned();
+    let mut text =
+        "| flag | in the file | default | takes effect | what it is |\n|---|---|---|---|---|\n".to_owned();
     for setting in settings {
         let about = setting.about();
         let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };

@@ -237,12 +237,12 @@ mod tests {
 
     use super::*;
 
-    fn read<T: Value>(text: &str, bounds: T::Bounds) -> Result<T, String> {
-        T::read(OsStr::new(text), &bounds, Path::new("/home")).map_err(|invalid| invalid.to_string())
+    fn read<T: Value>(text: &str, bounds: &T::Bounds) -> Result<T, String> {
+        T::read(OsStr::new(text), bounds, Path::new("/home")).map_err(|invalid| invalid.to_string())
     }
 
     fn interval(text: &str) -> Result<Duration, String> {
-        read(text, Duration::from_millis(10)..=Duration::from_secs(3600))
+        read(text, &(Duration::from_millis(10)..=Duration::from_secs(3600)))
     }
 
     #[test]
@@ -268,21 +268,21 @@ mod tests {
 
     #[test]
     fn counts_keep_their_bounds() {
-        assert_eq!(read::<usize>("100000", 1..=4_000_000_000).unwrap(), 100_000);
+        assert_eq!(read::<usize>("100000", &(1..=4_000_000_000)).unwrap(), 100_000);
         for bad in ["", "0", "-1", "1.5", "1e3", "4000000001", "99999999999999999999"] {
-            assert!(read::<usize>(bad, 1..=4_000_000_000).is_err(), "{bad}");
+            assert!(read::<usize>(bad, &(1..=4_000_000_000)).is_err(), "{bad}");
         }
         assert_eq!(
-            read::<usize>("63", 64..=1_000_000_000).unwrap_err(),
+            read::<usize>("63", &(64..=1_000_000_000)).unwrap_err(),
             "not a whole number between 64 and 1000000000"
         );
     }
 
     #[test]
     fn relative_paths_start_at_the_files_directory() {
-        assert_eq!(read::<PathBuf>("a/b", None).unwrap(), Path::new("/home/a/b"));
-        assert_eq!(read::<Option<PathBuf>>("/a", None).unwrap().as_deref(), Some(Path::new("/a")));
+        assert_eq!(read::<PathBuf>("a/b", &None).unwrap(), Path::new("/home/a/b"));
+        assert_eq!(read::<Option<PathBuf>>("/a", &None).unwrap().as_deref(), Some(Path::new("/a")));
         let ending = Ending { extension: "prom", wrong: "wrong ending" };
-        assert_eq!(read::<PathBuf>("a.txt", Some(ending)).unwrap_err(), "wrong ending");
+        assert_eq!(read::<PathBuf>("a.txt", &Some(ending)).unwrap_err(), "wrong ending");
     }
 }
