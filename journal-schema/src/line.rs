@@ -120,20 +120,30 @@ pub fn decode(bytes: &[u8]) -> Result<Line<'_>, Rejected<'_>> {
     }
 }
 
-/// Decodes an event that has no envelope yet, the way a program hands it to a writer.
+/// Decodes an event that has no envelope yet, the way a program hands it to a writer; and when it happened, if a `time`
+/// says so, in any form of RFC 3339.
 ///
 /// # Errors
 ///
-/// Says why it cannot be used. An envelope's field is a reason, too: the writer fills those in, and dropping one that
-/// was given would hide a mistake.
-pub fn decode_event(bytes: &[u8]) -> Result<Event<'_>, Rejected<'_>> {
+/// Says why it cannot be used. Another field of the envelope is a reason, too: the writer fills those in, and dropping
+/// one that was given would hide a mistake.
+pub fn decode_event(bytes: &[u8]) -> Result<(Event<'_>, Option<Timestamp>), Rejected<'_>> {
     let reject = |(reason, detail)| Rejected { reason, envelope: None, detail };
     let (text, fields) = object(bytes).map_err(reject)?;
-    if fields.v.or(fields.writer).or(fields.seq).or(fields.time).is_some() {
-        let detail = "v, writer, seq and time are the writer's; give `event` and its own fields";
+    if fields.v.or(fields.writer).or(fields.seq).is_some() {
+        let detail = "v, writer and seq are the writer's; give `event` and its own fields";
         return Err(reject((Reason::Invalid, detail.to_owned())));
     }
-    event(&fields, text).map_err(reject)
+    let time = match fields.time {
+        None => None,
+        Some(_) => {
+            let text = string("time", fields.time).map_err(|detail| reject((Reason::Invalid, detail)))?;
+            let wrong =
+                || reject((Reason::Invalid, "time is RFC 3339, such as 2026-01-31T09:30:00Z".to_owned()));
+            Some(text.parse().map_err(|_| wrong())?)
+        }
+    };
+    Ok((event(&fields, text).map_err(reject)?, time))
 }
 
 /// Appends one line to `out`, its LF included. A measurement that no reader would take (not finite, below 0, above

@@ -5,19 +5,18 @@
 mod given;
 mod lines;
 
-use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use journal_schema::limits::{DEFAULT_KEEP, DEFAULT_MAX_BYTES};
+use jiff::{SignedDuration, Timestamp};
 use journal_schema::{Event, Options, Sync, Writer, decode_event};
 
 use crate::Failure;
 use crate::environment::Environment;
-use given::{Given, ip};
+use given::{Given, remote_addr};
+pub(crate) use given::{address, word};
 use lines::Lines;
 
 const EXAMPLES: &str = "\
@@ -26,40 +25,52 @@ Examples:
   etcha-journal append source --name web --trigger pull --error
   etcha-journal append shell --name web --session \"$$\" --state opened --public-key ops
 
-  As the Command of an Etcha Source that receives events:
-    etcha-journal append --from-env source --changed 1
+  As the Command of an Etcha Source that receives the events pull, push and shell of the Source web:
+    etcha-journal append --from-env --source web
 
-  Many events, one JSON object per line, without v, writer, seq and time:
-    printf '%s\\n' '{\"event\":\"engine\",\"state\":\"started\"}' | etcha-journal append --stdin";
+  What happened yesterday and is recorded now:
+    etcha-journal append --time 2026-01-31T09:30:00Z source --name web --trigger push --error=false
+
+  Many events, one JSON object per line, without v, writer and seq:
+    printf '%s\\n' '{\"event\":\"engine\",\"state\":\"started\"}' | etcha-journal append --stdin
+
+Each call continues the numbers of the one before, kept in .journal.jsonl.append beside the journal, so that a line that is
+lost shows as a gap. The journal is never rotated here, and no segment removed, unless --max-bytes and --keep say so.";
 
 /// Append events to the journal
 ///
-/// Adds the envelope (version, writer, number, time), makes the journal if there is none, and rotates it by size. Several processes may
-/// append at once. Prints nothing when all is well.
+/// Adds the envelope (version, writer, number, time), and makes the journal if there is none. Several processes may
+/// append at the same time. Prints nothing when all is well.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES, subcommand_value_name = "EVENT", subcommand_help_heading = "Events")]
 pub(crate) struct Arguments {
     /// The journal to append to
     #[arg(long, global = true, help_heading = "Journal options", env = "ETCHA_JOURNAL", default_value = crate::input::JOURNAL, value_name = "PATH")]
     journal: PathBuf,
-    /// Read events from standard input, one JSON object per line without envelope. Fields that the contract does not know
-    /// are left out. Bad lines are told with their numbers, good ones are appended all the same
+    /// Read events from standard input, one JSON object per line without envelope, except for a `time`. Fields that the
+    /// contract does not know are left out. Bad lines are reported with their numbers, good ones are appended
     #[arg(long)]
     stdin: bool,
-    /// Take what no flag gives from the variables that Etcha sets for Commands: ETCHA_EVENT_ID, ETCHA_EVENT_NAME,
-    /// ETCHA_EVENT_PUBLIC_KEY, ETCHA_EVENT_SRC, ETCHA_SOURCE_NAME, ETCHA_SOURCE_TRIGGER
+    /// The Source that the event is about, with --from-env and no event on the command line
+    #[arg(long, allow_hyphen_values = true, value_name = "NAME", requires = "from_env")]
+    source: Option<String>,
+    /// Take what no flag gives from the variables that Etcha sets for Commands that handle events: ETCHA_EVENT_ID,
+    /// ETCHA_EVENT_NAME, ETCHA_EVENT_PUBLIC_KEY, ETCHA_EVENT_SRC. What they do not say is not guessed
     #[arg(long, global = true, help_heading = "Journal options")]
     from_env: bool,
+    /// When it happened, if not now: a time such as 2026-01-31T09:30:00Z, or how long ago, such as 90m or 2d
+    #[arg(long, global = true, help_heading = "Journal options", value_name = "WHEN", value_parser = past)]
+    time: Option<Timestamp>,
     /// When lines are synced to the disk: `never`, `always`, or an interval. `shell` and `engine` events wait for no
     /// interval
     #[arg(long, global = true, help_heading = "Journal options", default_value = "1s", value_name = "WHEN", value_parser = sync)]
     sync: Sync,
-    /// Size in bytes above which the journal is rotated; 0 leaves that to somebody else
-    #[arg(long, global = true, help_heading = "Journal options", default_value_t = DEFAULT_MAX_BYTES, value_name = "BYTES")]
+    /// Size in bytes above which the journal is rotated; 0 leaves that to the agent or to logrotate
+    #[arg(long, global = true, help_heading = "Journal options", default_value_t = 0, value_name = "BYTES")]
     max_bytes: u64,
-    /// Rotated segments to keep, at least 1
-    #[arg(long, global = true, help_heading = "Journal options", default_value_t = DEFAULT_KEEP, value_name = "N")]
-    keep: usize,
+    /// Rotated segments to keep, at least 1, when --max-bytes rotates [default: all]
+    #[arg(long, global = true, help_heading = "Journal options", value_name = "N")]
+    keep: Option<usize>,
     /// Say what was appended
     #[arg(short, long, global = true, help_heading = "Journal options")]
     verbose: bool,
@@ -67,33 +78,33 @@ pub(crate) struct Arguments {
     event: Option<Given>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
     let environment = if arguments.from_env { Environment::of_etcha()? } else { Environment::default() };
-    let event = match (&arguments.event, arguments.stdin) {
-        (Some(given), false) => Some(given.event(&environment)?),
+    let given = match (arguments.event.take(), arguments.stdin) {
+        (Some(_), _) if arguments.source.is_some() => {
+            return Err(Failure::usage("--source belongs behind the event, or alone with --from-env"));
+        }
+        (Some(given), false) => Some(given),
         (None, true) => None,
-        (Some(_), true) => return Err(Failure::Told("--stdin takes no event on the command line".into(), 2)),
+        (Some(_), true) => return Err(Failure::usage("--stdin takes no event on the command line")),
+        (None, false) if arguments.from_env => Some(Given::of(&environment, arguments.source.take())?),
         (None, false) => {
-            let message = "say which event (command, source, shell, engine) or give --stdin; see --help";
-            return Err(Failure::Told(message.into(), 2));
+            let message =
+                "say which event (command, source, shell, engine), or give --from-env or --stdin; see --help";
+            return Err(Failure::usage(message));
         }
     };
-    let options = Options {
-        max_bytes: arguments.max_bytes,
-        keep: arguments.keep,
-        sync: arguments.sync,
-        ..Options::default()
-    };
-    let mut appender = Appender {
-        writer: Writer::open(&arguments.journal, options).map_err(Failure::new)?,
-        verbose: arguments.verbose,
-    };
-    let good = match event {
-        Some(event) => {
-            appender.append(&event)?;
+    // Everything is checked before the journal is opened.
+    let events = given.as_ref().map(|given| given.events(&environment)).transpose()?;
+    let mut appender = Appender::open(&arguments)?;
+    let good = match events {
+        Some(events) => {
+            for event in &events {
+                appender.append(event, arguments.time)?;
+            }
             true
         }
-        None => appender.append_lines(io::stdin().lock())?,
+        None => appender.append_lines(io::stdin().lock(), arguments.time)?,
     };
     appender.writer.close().map_err(Failure::new)?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -105,11 +116,31 @@ struct Appender {
 }
 
 impl Appender {
-    fn append(&mut self, event: &Event<'_>) -> Result<(), Failure> {
-        let result = self.writer.append(event);
+    fn open(arguments: &Arguments) -> Result<Appender, Failure> {
+        let options = Options {
+            max_bytes: arguments.max_bytes,
+            keep: arguments.keep.unwrap_or(usize::MAX),
+            sync: arguments.sync,
+            ..Options::default()
+        };
+        let writer = Writer::open_continued(&arguments.journal, options).map_err(Failure::new)?;
+        let mut appender = Appender { writer, verbose: arguments.verbose };
+        appender.warn();
+        Ok(appender)
+    }
+
+    fn warn(&mut self) {
         if let Some(warning) = self.writer.take_warning() {
             anstream::eprintln!("etcha-journal: {warning}");
         }
+    }
+
+    fn append(&mut self, event: &Event<'_>, time: Option<Timestamp>) -> Result<(), Failure> {
+        let result = match time {
+            Some(time) => self.writer.append_at(event, time),
+            None => self.writer.append(event),
+        };
+        self.warn();
         let seq = result.map_err(Failure::new)?;
         if self.verbose {
             anstream::println!(
@@ -121,8 +152,9 @@ impl Appender {
         Ok(())
     }
 
-    /// Whether every line was good. A line that could not be written is told like a bad one, and the next one is tried.
-    fn append_lines(&mut self, mut input: impl Read) -> Result<bool, Failure> {
+    /// Whether every line was good. A line that could not be written is reported like a bad one, and the next one is
+    /// tried.
+    fn append_lines(&mut self, mut input: impl Read, time: Option<Timestamp>) -> Result<bool, Failure> {
         let mut lines = Lines::default();
         let mut good = true;
         loop {
@@ -130,7 +162,7 @@ impl Appender {
                 .fill(&mut input)
                 .map_err(|error| Failure::unreadable(format_args!("standard input: {error}")))?;
             while let Some(line) = lines.next() {
-                if let Err(message) = self.append_line(&line) {
+                if let Err(message) = self.append_line(&line, time) {
                     good = false;
                     anstream::eprintln!("-:{}: {message}", lines.number);
                 }
@@ -141,23 +173,33 @@ impl Appender {
         }
     }
 
-    fn append_line(&mut self, line: &Result<Vec<u8>, &'static str>) -> Result<(), String> {
+    fn append_line(
+        &mut self,
+        line: &Result<Vec<u8>, &'static str>,
+        time: Option<Timestamp>,
+    ) -> Result<(), String> {
         let line = line.as_ref().map_err(|damage| (*damage).to_owned())?;
-        let mut event = decode_event(line).map_err(|rejected| rejected.to_string())?;
+        let (mut event, own_time) = decode_event(line).map_err(|rejected| rejected.to_string())?;
         let address = match &mut event {
             Event::Command(command) => Some(&mut command.remote_addr),
             Event::Source(source) => Some(&mut source.remote_addr),
             Event::Shell(shell) => Some(&mut shell.remote_addr),
             Event::Engine(_) => None,
         };
-        if let Some(address) = address.filter(|address| !address.is_empty()) {
-            *address = Cow::Owned(ip("remote_addr", address)?);
+        if let Some(address) = address {
+            *address = remote_addr("remote_addr", address);
         }
-        self.append(&event).map_err(|failure| match failure {
-            Failure::Told(message, _) => message,
-            Failure::BrokenPipe => "nobody reads the output".to_owned(),
-        })
+        if own_time.is_some_and(|time| time > Timestamp::now()) {
+            return Err("time has not come yet".to_owned());
+        }
+        self.append(&event, own_time.or(time)).map_err(|failure| failure.text().to_owned())
     }
+}
+
+/// A time that has come already: one of the future would be the last event for a long time.
+fn past(text: &str) -> Result<Timestamp, String> {
+    let time = crate::time::when(text)?;
+    if time > Timestamp::now() { Err("a time that has come already".to_owned()) } else { Ok(time) }
 }
 
 fn sync(text: &str) -> Result<Sync, String> {

@@ -1,27 +1,41 @@
-//! Values that an Etcha agent hands to the Commands it runs, for `append --from-env`.
+//! What an Etcha agent says in the variables of the Commands that handle its events, for `append --from-env`.
 //!
-//! An event handler runs with `ETCHA_EVENT_*` and `ETCHA_SOURCE_*` in its environment. They speak of the event and of
-//! the Source that *handles* it; the one that sent it has no variable, so `--name` or `--source` often has to say more.
+//! They speak of the event, and `ETCHA_SOURCE_NAME` is the Source that *handles* it. Which Source was pulled, pushed to
+//! or opened has no variable, nor has the outcome. Events of your own may say both in their names. What is not said is
+//! not guessed: it has to come from a flag, or it is unknown.
 
 use std::env;
+
+use journal_schema::{Mode, Trigger};
 
 use crate::Failure;
 
 /// What Etcha's variables say, or nothing without `--from-env`.
 #[derive(Default)]
 pub(crate) struct Environment {
+    /// Whether the variables were asked for.
+    pub(crate) is_asked: bool,
     pub(crate) event_id: Option<String>,
     pub(crate) event_name: Option<String>,
     pub(crate) public_key: Option<String>,
     pub(crate) remote_addr: Option<String>,
-    pub(crate) source_name: Option<String>,
-    pub(crate) source_trigger: Option<String>,
+    source_name: Option<String>,
+    source_trigger: Option<String>,
+}
+
+/// What the name of an event says that a Command sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Step<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) failed: bool,
+    pub(crate) source: &'a str,
 }
 
 impl Environment {
     /// The environment of this process.
     pub(crate) fn of_etcha() -> Result<Environment, Failure> {
         Ok(Environment {
+            is_asked: true,
             event_id: variable("ETCHA_EVENT_ID")?,
             event_name: variable("ETCHA_EVENT_NAME")?,
             public_key: variable("ETCHA_EVENT_PUBLIC_KEY")?,
@@ -31,18 +45,35 @@ impl Environment {
         })
     }
 
-    /// What set the run off that the event tells of: the events `pull` and `push` are named after it, and for others
-    /// it is what set off this handler.
-    pub(crate) fn trigger(&self) -> Option<&str> {
+    /// What set the run off that the event tells of: the events `pull` and `push` are named after it.
+    pub(crate) fn trigger(&self) -> Option<Trigger> {
         match self.event_name.as_deref() {
-            Some(name @ ("pull" | "push")) => Some(name),
-            _ => self.source_trigger.as_deref(),
+            Some("pull") => Some(Trigger::Pull),
+            Some("push") => Some(Trigger::Push),
+            _ => self.webhook_source().map(|_| Trigger::Webhook),
         }
     }
 
-    /// The event `shell` is sent when one is opened, and none when it is closed.
-    pub(crate) fn shell_state(&self) -> Option<&str> {
-        (self.event_name.as_deref() == Some("shell")).then_some("opened")
+    /// The Source whose Commands run for a webhook: there is no event then, and `ETCHA_SOURCE_NAME` is the Source
+    /// itself.
+    pub(crate) fn webhook_source(&self) -> Option<&str> {
+        let is_webhook = self.event_name.is_none() && self.source_trigger.as_deref() == Some("webhook");
+        self.source_name.as_deref().filter(|_| is_webhook)
+    }
+
+    /// What the event's name says where it has the form `VERB_SOURCE` or `VERB_SOURCE_ID`, with the verb `changed`,
+    /// `failed` or `removed`, and with the id of the Command that sent it.
+    pub(crate) fn step(&self) -> Option<Step<'_>> {
+        let (verb, rest) = self.event_name.as_deref()?.split_once('_')?;
+        let (mode, failed) = match verb {
+            "changed" => (Mode::Changed, false),
+            "failed" => (Mode::Changed, true),
+            "removed" => (Mode::Remove, false),
+            _ => return None,
+        };
+        let id = self.event_id.as_deref()?;
+        let source = rest.strip_suffix(id).and_then(|rest| rest.strip_suffix('_')).unwrap_or(rest);
+        (!source.is_empty()).then_some(Step { mode, failed, source })
     }
 }
 
@@ -53,5 +84,45 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
         Ok(value) => Ok(Some(value)),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(Failure::new(format_args!("{name} is not UTF-8"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_an_event_says_what_happened_to_which_command_or_nothing() {
+        let step = |name: &str| {
+            let (event_name, event_id) = (Some(name.to_owned()), Some("nginx".to_owned()));
+            let environment = Environment { event_name, event_id, ..Environment::default() };
+            environment.step().map(|step| (step.mode, step.failed, step.source.to_owned()))
+        };
+        let web = |mode, failed| Some((mode, failed, "web".to_owned()));
+        assert_eq!(step("changed_web_nginx"), web(Mode::Changed, false));
+        assert_eq!(step("changed_web"), web(Mode::Changed, false));
+        assert_eq!(step("failed_web"), web(Mode::Changed, true));
+        assert_eq!(step("removed_web"), web(Mode::Remove, false));
+        assert_eq!(step("changed_a_b_nginx"), Some((Mode::Changed, false, "a_b".to_owned())));
+        for other in ["push", "pull", "shell", "restart_web", "changed", "changed_", "web_changed"] {
+            assert_eq!(step(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_source_that_handles_an_event_is_not_taken_for_the_one_that_sent_it() {
+        let handler = Environment {
+            event_name: Some("push".to_owned()),
+            source_name: Some("audit".to_owned()),
+            source_trigger: Some("event".to_owned()),
+            ..Environment::default()
+        };
+        assert_eq!((handler.webhook_source(), handler.trigger()), (None, Some(Trigger::Push)));
+        let webhook = Environment {
+            source_name: Some("hook".to_owned()),
+            source_trigger: Some("webhook".to_owned()),
+            ..Environment::default()
+        };
+        assert_eq!((webhook.webhook_source(), webhook.trigger()), (Some("hook"), Some(Trigger::Webhook)));
     }
 }

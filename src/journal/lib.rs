@@ -1,20 +1,25 @@
-//! `etcha-journal`: appends to a journal, checks it, shows it, and sums it up.
+//! `etcha-journal`: appends to a journal, records runs and shells, checks a journal, shows it, and sums it up.
 //!
 //! The contract itself is the library's; here are a command line and views for people. Each subcommand has a file.
 
 mod append;
 mod check;
+mod command;
 mod documents;
 mod environment;
+mod guard;
 mod input;
 mod quantity;
 mod report;
+mod run;
 mod schema;
 mod sequence;
+mod shell;
 mod stats;
 mod summary;
 mod table;
 mod tail;
+mod time;
 mod view;
 
 use std::fmt;
@@ -25,8 +30,11 @@ use clap::{Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
-  Tell that a run of the Source web, pushed by 192.0.2.7, changed three Commands:
+  Record that a run of the Source web, pushed by 192.0.2.7, changed three Commands:
     etcha-journal append source --name web --trigger push --remote-addr 192.0.2.7 --changed 3
+
+  Record how a cron job ended and how long it took:
+    etcha-journal run --source backup -- /usr/local/bin/backup
 
   Watch what happens:
     etcha-journal tail -f
@@ -37,7 +45,7 @@ Examples:
   What fails, what is slow, who had a shell?
     etcha-journal stats --since 7d /var/lib/etcha/journal.jsonl*";
 
-/// Append to, check, show and sum up the journal of an Etcha-compatible agent.
+/// Append to, check, show and sum up the journal of an Etcha-compatible agent, and record runs and shells in it.
 #[derive(Parser)]
 #[command(name = "etcha-journal", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Arguments {
@@ -48,11 +56,14 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Append(append::Arguments),
+    Run(run::Arguments),
+    Shell(shell::Arguments),
     Check(check::Arguments),
     Tail(tail::Arguments),
     Stats(stats::Arguments),
     Schema(schema::Arguments),
     Documents(documents::Arguments),
+    Guard(guard::Arguments),
 }
 
 /// Why a subcommand ended early.
@@ -67,6 +78,19 @@ impl Failure {
     /// The usual failure.
     fn new(message: impl fmt::Display) -> Failure {
         Failure::Told(message.to_string(), 1)
+    }
+
+    /// A command line that asks for what cannot be.
+    fn usage(message: impl fmt::Display) -> Failure {
+        Failure::Told(message.to_string(), 2)
+    }
+
+    /// What to say of it.
+    fn text(&self) -> &str {
+        match self {
+            Failure::BrokenPipe => "nobody reads the output",
+            Failure::Told(message, _) => message,
+        }
     }
 
     /// A failure to read what was to be read.
@@ -88,12 +112,15 @@ impl From<io::Error> for Failure {
 /// Reads the arguments of the process and does what they ask for.
 pub fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Append(arguments) => append::run(&arguments),
+        Command::Append(arguments) => append::run(arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Shell(arguments) => shell::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Documents(arguments) => documents::run(&arguments),
+        Command::Guard(arguments) => guard::run(&arguments),
     };
     match result {
         Ok(code) => code,

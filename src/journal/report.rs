@@ -36,6 +36,8 @@ pub(crate) struct SourceReport {
     pub(crate) trigger: &'static str,
     pub(crate) runs: u64,
     pub(crate) failed: u64,
+    /// Runs of which nothing says how they ended.
+    pub(crate) unknown: u64,
     pub(crate) changed: u64,
     pub(crate) removed: u64,
     pub(crate) last: Timestamp,

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 use terminal::printable::{line as label, short};
 
 use crate::Failure;
@@ -45,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     /// Count only what happened since: a time such as 2026-01-31T09:30:00Z, or how long ago, such as 90m, 24h or 7d
-    #[arg(long, value_name = "WHEN", value_parser = since)]
+    #[arg(long, value_name = "WHEN", value_parser = crate::time::when)]
     since: Option<Timestamp>,
     /// Commands in each list, and shells
     #[arg(long, default_value_t = 10, value_name = "N")]
@@ -97,19 +96,6 @@ fn in_order(files: &[PathBuf]) -> Result<Vec<&Path>, Failure> {
     }
     timed.sort();
     Ok(timed.into_iter().map(|(_, _, path)| path).collect())
-}
-
-fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let ago = text.parse::<Span>().ok().and_then(|span| {
-        let now = Timestamp::now().to_zoned(TimeZone::UTC);
-        now.checked_sub(span.abs()).ok()
-    });
-    ago.map(|time| time.timestamp()).ok_or_else(|| {
-        "a time such as 2026-01-31T09:30:00Z, or how long ago, such as 90m, 24h or 7d".to_owned()
-    })
 }
 
 /// Where a report is written.

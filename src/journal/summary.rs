@@ -36,6 +36,7 @@ pub(crate) struct Summary {
 struct Runs {
     runs: u64,
     failed: u64,
+    unknown: u64,
     changed: u64,
     removed: u64,
     last: Timestamp,
@@ -102,7 +103,8 @@ impl Summary {
     fn source(&mut self, source: &Source<'_>, time: Timestamp) {
         let runs = self.runs.entry((source.name.to_string(), source.trigger.as_str())).or_default();
         runs.runs += 1;
-        runs.failed += u64::from(source.error);
+        runs.failed += u64::from(source.failed());
+        runs.unknown += u64::from(source.outcome.is_some());
         runs.changed = runs.changed.saturating_add(source.changed.unwrap_or(0));
         runs.removed = runs.removed.saturating_add(source.removed.unwrap_or(0));
         runs.last = runs.last.max(time);
@@ -166,6 +168,7 @@ impl Summary {
             trigger,
             runs: runs.runs,
             failed: runs.failed,
+            unknown: runs.unknown,
             changed: runs.changed,
             removed: runs.removed,
             last: runs.last,

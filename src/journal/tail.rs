@@ -108,7 +108,7 @@ impl Arguments {
                 let failed = command.error && command.mode != Mode::Check;
                 (Some(&*command.source), Some(&*command.id), failed)
             }
-            Event::Source(source) => (Some(&*source.name), None, source.error),
+            Event::Source(source) => (Some(&*source.name), None, source.failed()),
             Event::Shell(shell) => (Some(&*shell.name), None, false),
             Event::Engine(_) => (None, None, false),
         };

@@ -81,7 +81,11 @@ impl View {
     }
 
     fn source(&mut self, out: &mut String, source: &Source<'_>) {
-        let result = if source.error { ("FAILED", BAD) } else { ("ok", GOOD) };
+        let result = match (source.failed(), source.succeeded()) {
+            (true, _) => ("FAILED", BAD),
+            (_, true) => ("ok", GOOD),
+            _ => ("unknown", NEEDED),
+        };
         let (event, what) = (("source", PLAIN.bold()), source.trigger.as_str());
         self.columns(out, &Columns { event, what, result, source: &source.name });
         match (source.changed, source.removed) {
@@ -128,7 +132,7 @@ impl View {
         self.source_width = self.source_width.max(source.chars().count());
         let width = self.source_width;
         let _ = write!(out, "{event_style}{event:7}{event_style:#}  {what:7}  ");
-        let _ = write!(out, "{result_style}{result:6}{result_style:#}  {source:width$}  ");
+        let _ = write!(out, "{result_style}{result:7}{result_style:#}  {source:width$}  ");
     }
 }
 
@@ -164,19 +168,19 @@ mod tests {
         for (event, expected) in [
             (
                 r#""command","id":"nginx","mode":"check","error":true,"parent_id":"web","source":"web""#,
-                "2026-01-31 09:30:00.125  command  check    needed  web       nginx  in web",
+                "2026-01-31 09:30:00.125  command  check    needed   web       nginx  in web",
             ),
             (
                 r#""source","name":"web","trigger":"push","error":true,"public_key":"ops","remote_addr":"::1","changed":2"#,
-                "2026-01-31 09:30:00.125  source   push     FAILED  web       2 changed, 0 removed  key ops  from ::1",
+                "2026-01-31 09:30:00.125  source   push     FAILED   web       2 changed, 0 removed  key ops  from ::1",
             ),
             (
                 r#""shell","name":"web","session":"s1","state":"closed","reason":"exit""#,
-                "2026-01-31 09:30:00.125  shell    closed           web       session s1  exit",
+                "2026-01-31 09:30:00.125  shell    closed            web       session s1  exit",
             ),
             (
                 r#""engine","state":"started","version":"1.0","pid":7"#,
-                "2026-01-31 09:30:00.125  engine   started                    1.0  pid 7",
+                "2026-01-31 09:30:00.125  engine   started                     1.0  pid 7",
             ),
         ] {
             assert_eq!(view(event), expected);
@@ -187,6 +191,6 @@ mod tests {
     fn a_label_cannot_write_to_the_terminal() {
         let shown =
             view(r#""command","id":"\u001b]0;x\u0007\n","mode":"check","error":false,"source":"\u009b2J""#);
-        assert!(shown.ends_with(r"ok      \u{9b}2J  \u{1b}]0;x\u{7}\n"), "{shown}");
+        assert!(shown.ends_with(r"ok       \u{9b}2J  \u{1b}]0;x\u{7}\n"), "{shown}");
     }
 }

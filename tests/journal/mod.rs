@@ -1,6 +1,7 @@
 //! The program as its users meet it: command lines in, a journal, text and exit codes out.
 
 mod program;
+mod wrapping;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,8 +60,8 @@ fn every_event_can_be_appended_with_flags_and_nothing_is_said() {
 fn wrong_values_are_refused_and_nothing_is_written() {
     let place = Place::new();
     for (flags, says) in [
-        ("source --name web --trigger push --remote-addr 192.0.2.7:4000", "without port"),
-        ("source --name web --trigger push --remote-addr [::1]", "without port and brackets"),
+        ("--time 2100-01-01T00:00:00Z engine --state started", "has come already"),
+        ("--source web engine --state started", "--from-env"),
         ("source --name web --trigger cron", "unknown variant `cron`"),
         ("source --name web", "--trigger is missing"),
         ("source --trigger push", "--name is missing"),
@@ -78,29 +79,166 @@ fn wrong_values_are_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn missing_values_come_from_etchas_variables_when_asked_for() {
+fn an_address_is_recorded_alone_and_an_event_is_never_lost_for_it() {
     let place = Place::new();
+    for (given, recorded) in [
+        ("192.0.2.7:4000", "192.0.2.7"),
+        ("[2001:DB8::7]:4000", "2001:db8::7"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+    ] {
+        let ended = place.append(&["source", "--name", "web", "--trigger", "push", "--remote-addr", given]);
+        assert_eq!(ended, Ended::quietly(), "{given}");
+        assert!(
+            place.journal().ends_with(&format!("\"remote_addr\":\"{recorded}\"}}\n")),
+            "{}",
+            place.journal()
+        );
+        let input = format!(
+            r#"{{"event":"source","name":"web","trigger":"push","error":false,"remote_addr":"{given}"}}"#
+        );
+        assert_eq!(place.append_stdin(&input), Ended::quietly(), "{given}");
+        assert!(
+            place.journal().ends_with(&format!("\"remote_addr\":\"{recorded}\"}}\n")),
+            "{}",
+            place.journal()
+        );
+    }
+    let ended =
+        place.append(&["source", "--name", "web", "--trigger", "push", "--remote-addr", "\u{1b}[2Jhost"]);
+    assert!(ended.code == 0 && ended.err.contains("`\\u{1b}[2Jhost` is no IP address"), "{ended:?}");
+    assert!(place.journal().ends_with("\"trigger\":\"push\",\"error\":false}\n"));
+}
+
+/// Runs `append --from-env` as a Command that handles an event does.
+fn handle(place: &Place, event: &str, arguments: &[&str]) -> Ended {
     let variables = [
-        ("ETCHA_EVENT_ID", "fix"),
-        ("ETCHA_EVENT_NAME", "push"),
+        ("ETCHA_EVENT_ID", "nginx"),
+        ("ETCHA_EVENT_NAME", event),
         ("ETCHA_EVENT_PUBLIC_KEY", "ops"),
-        ("ETCHA_EVENT_SRC", "192.0.2.7"),
+        ("ETCHA_EVENT_SRC", "[2001:db8::7]:51234"),
         ("ETCHA_SOURCE_NAME", "audit"),
         ("ETCHA_SOURCE_TRIGGER", "event"),
     ];
-    let run = |arguments: &[&str]| {
-        let mut command = place.command(&["append"]);
-        program::run(command.args(arguments).envs(variables))
-    };
-    assert_eq!(run(&["source", "--from-env", "--name", "web"]), Ended::quietly());
-    assert!(place.journal().ends_with(
-        "\"event\":\"source\",\"name\":\"web\",\"trigger\":\"push\",\"error\":false,\"public_key\":\"ops\",\"remote_addr\":\"192.0.2.7\"}\n"
-    ));
-    assert_eq!(run(&["--from-env", "command", "--mode", "changed"]), Ended::quietly());
+    program::run(place.command(&["append", "--from-env"]).args(arguments).envs(variables))
+}
+
+#[test]
+fn one_audit_source_records_pulls_pushes_and_shells_and_claims_no_outcome() {
+    let place = Place::new();
+    let origin = r#","public_key":"ops","remote_addr":"2001:db8::7""#;
+    for event in ["pull", "push"] {
+        assert_eq!(handle(&place, event, &["--source", "web"]), Ended::quietly());
+        let unknown =
+            format!(r#""name":"web","trigger":"{event}","error":true,"outcome":"unknown"{origin}}}"#);
+        assert!(place.journal().ends_with(&format!("{unknown}\n")), "{}", place.journal());
+    }
+    assert_eq!(handle(&place, "shell", &["--source", "web"]), Ended::quietly());
+    let journal = place.journal();
+    let lines: Vec<_> = journal.lines().skip(2).collect();
+    assert!(lines[0].contains(&format!(r#""state":"opened"{origin}"#)), "{}", lines[0]);
     assert!(
-        place.journal().contains("\"id\":\"fix\",\"mode\":\"changed\",\"error\":false,\"source\":\"audit\"")
+        lines[1].contains(&format!(r#""state":"closed"{origin},"reason":"end not seen""#)),
+        "{}",
+        lines[1]
     );
-    assert!(run(&["command", "--mode", "changed"]).err.contains("--id is missing"));
+    assert_eq!(lines.len(), 2);
+    // What was said elsewhere is recorded.
+    assert_eq!(handle(&place, "push", &["source", "--name", "web", "--error"]), Ended::quietly());
+    assert!(place.journal().trim_end().ends_with(&format!(r#""trigger":"push","error":true{origin}}}"#)));
+    assert_eq!(handle(&place, "push", &["source", "--name", "web", "--error=false"]), Ended::quietly());
+    assert!(place.journal().trim_end().ends_with(&format!(r#""trigger":"push","error":false{origin}}}"#)));
+    let tail = program::run(&mut place.command(&["tail", "-n", "9"]));
+    assert!(tail.out.contains("source   push     unknown  web"), "{}", tail.out);
+    let stats: serde_json::Value =
+        serde_json::from_str(&program::run(&mut place.command(&["stats", "--json"])).out).unwrap();
+    let push = &stats["sources"][1];
+    assert_eq!(
+        (&push["runs"], &push["failed"], &push["unknown"]),
+        (&3.into(), &1.into(), &1.into()),
+        "{push}"
+    );
+}
+
+#[test]
+fn what_etchas_variables_do_not_say_is_an_error_and_not_a_guess() {
+    let place = Place::new();
+    for (event, arguments, says) in [
+        ("push", &[][..], "do not say which Source"),
+        ("push", &["source"], "do not say which Source"),
+        ("shell", &[], "do not say which Source"),
+        ("restart", &["--source", "web"], "`restart`"),
+        ("", &["--source", "web"], "not set"),
+        ("restart", &["source", "--name", "web"], "--trigger is missing"),
+        ("push", &["command", "--source", "web", "--id", "a", "--mode", "changed"], "--error"),
+        ("push", &["command", "--source", "web", "--error", "--mode", "changed"], "--id is missing"),
+    ] {
+        let ended = handle(&place, event, arguments);
+        assert!(ended.code == 2 && ended.err.contains(says), "{event} {arguments:?}: {ended:?}");
+    }
+    assert!(!place.path().exists());
+}
+
+#[test]
+fn an_event_of_a_command_says_by_its_name_what_happened() {
+    let place = Place::new();
+    for (event, said) in [
+        ("changed_web_nginx", r#""id":"nginx","mode":"changed","error":false,"source":"web""#),
+        ("failed_web", r#""id":"nginx","mode":"changed","error":true,"source":"web""#),
+        ("removed_web_nginx", r#""id":"nginx","mode":"remove","error":false,"source":"web""#),
+    ] {
+        assert_eq!(handle(&place, event, &[]), Ended::quietly());
+        assert!(place.journal().lines().last().unwrap().contains(said), "{event}: {}", place.journal());
+    }
+    assert_eq!(handle(&place, "changed_web_nginx", &["command", "--parent-id", "web > g"]), Ended::quietly());
+    assert!(place.journal().contains(r#""parent_id":"web > g","source":"web""#));
+}
+
+#[test]
+fn calls_are_one_writer_and_neither_rotate_nor_remove_what_others_keep() {
+    let place = Place::new();
+    let line = r#"{"v":1,"writer":"w","seq":1,"time":"2026-11-01T00:00:00.000Z","event":"source","name":"n","trigger":"pull","error":false}"#;
+    // More than a writer's own limit, and more segments than it keeps.
+    fs::write(place.path(), format!("{line}\n").repeat(66 * 1024 * 1024 / line.len())).unwrap();
+    let segments: Vec<_> =
+        (0..12).map(|number| format!("journal.jsonl.202601{number:02}T000000.000000000Z")).collect();
+    for segment in &segments {
+        fs::write(place.path().with_file_name(segment), "").unwrap();
+    }
+    for _ in 0..3 {
+        assert_eq!(place.append(&["source", "--name", "backup", "--trigger", "pull"]), Ended::quietly());
+    }
+    assert_eq!(place.segments().len(), 13);
+    let journal = place.journal();
+    let seqs: Vec<_> =
+        journal.lines().rev().take(3).map(|line| line.split("\"seq\":").nth(1).unwrap()).collect();
+    assert!(seqs[0].starts_with("3,") && seqs[1].starts_with("2,") && seqs[2].starts_with("1,"), "{seqs:?}");
+    // Told to rotate, it rotates, and told nothing of how many to keep, it keeps all.
+    assert_eq!(place.append(&["--max-bytes", "1000", "engine", "--state", "started"]), Ended::quietly());
+    assert_eq!(place.segments().len(), 14);
+    assert_eq!(
+        place.append(&["--max-bytes", "1", "--keep", "2", "engine", "--state", "stopped"]),
+        Ended::quietly()
+    );
+    assert_eq!(place.segments().len(), 3);
+}
+
+#[test]
+fn what_is_recorded_late_has_the_time_at_which_it_happened() {
+    let place = Place::new();
+    let engine = ["engine", "--state", "started"];
+    for (when, time) in [
+        ("2026-01-31T09:30:00Z", "2026-01-31T09:30:00.000000Z"),
+        ("2026-01-31T10:30:00+01:00", "2026-01-31T09:30:00.000000Z"),
+    ] {
+        assert_eq!(place.append(&[&["--time", when][..], &engine].concat()), Ended::quietly());
+        assert!(place.journal().lines().last().unwrap().contains(time));
+    }
+    let input = r#"{"event":"engine","state":"stopped","time":"2025-12-31T23:59:59.5Z"}"#;
+    assert_eq!(place.append_stdin(input), Ended::quietly());
+    assert!(place.journal().contains("\"time\":\"2025-12-31T23:59:59.500000Z\""));
+    let future = place.append_stdin(&input.replace("2025", "2925"));
+    assert!(future.code == 1 && future.err.contains("-:1: time has not come yet"), "{future:?}");
 }
 
 #[test]
@@ -116,9 +254,9 @@ fn standard_input_is_appended_line_by_line_and_bad_lines_are_told() {
     assert_eq!(ended.code, 1);
     let told: Vec<_> =
         ended.err.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(told, ["-:5: malformed:", "-:7: invalid:", "-:8: remote_addr"], "{}", ended.err);
-    assert_eq!(place.journal().lines().count(), 5);
-    assert!(place.journal().contains("\"seq\":5,"));
+    assert_eq!(told, ["-:5: malformed:", "-:7: invalid:"], "{}", ended.err);
+    assert_eq!(place.journal().lines().count(), 6);
+    assert!(place.journal().contains("\"seq\":6,"));
     assert_eq!(place.check().code, 0);
 }
 
@@ -147,7 +285,7 @@ fn a_full_disk_tears_one_line_and_the_next_writer_goes_on() {
     place.append(&["engine", "--state", "stopped"]);
     let checked = place.check();
     assert!(checked.out.contains("1 bad: 1 torn"), "{checked:?}");
-    assert!(checked.out.contains("2 writers"), "{checked:?}");
+    assert!(checked.out.contains("1 writer, "), "{checked:?}");
 }
 
 #[test]
@@ -199,7 +337,7 @@ fn many_processes_append_and_rotate_at_once() {
     assert_eq!(ended.code, 0, "{ended:?}");
     let lines = PROCESSES * ROUNDS * 4;
     assert!(ended.out.starts_with(&format!("good: {lines} lines")), "{}", ended.out);
-    assert!(ended.out.contains("6 writers, 0 lines missing, 0 lines twice"), "{}", ended.out);
+    assert!(ended.out.contains("1 writer, 0 lines missing, 0 lines twice"), "{}", ended.out);
     assert!(!ended.out.contains("began before"), "{}", ended.out);
 }
 
@@ -282,7 +420,7 @@ fn tail_shows_the_last_lines_and_filters() {
     assert_eq!(all.lines().count(), 4);
     assert!(!all.contains('\u{1b}'), "no colours where there is no terminal");
     assert!(tail(&["-n", "1"]).contains("shell    opened"));
-    assert!(tail(&["--errors", "-n", "1"]).contains("source   push     FAILED  web"));
+    assert!(tail(&["--errors", "-n", "1"]).contains("source   push     FAILED   web"));
     assert_eq!(tail(&["--errors"]).lines().count(), 2);
     assert_eq!(tail(&["--errors", "--shells"]).lines().count(), 3);
     assert!(tail(&["--id", "a"]).contains("took 500 ms"));

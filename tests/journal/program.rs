@@ -72,9 +72,13 @@ impl Place {
         fs::read_to_string(&self.path).unwrap()
     }
 
-    /// Every file of the directory.
+    /// Every file of the directory but those of writers.
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
-        fs::read_dir(self.directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
+        let entries = fs::read_dir(self.directory.path()).unwrap().map(|entry| entry.unwrap());
+        entries
+            .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+            .map(|entry| entry.path())
+            .collect()
     }
 
     /// The program, told of the journal by its variable.

@@ -272,7 +272,11 @@ fn details_say_which_field_and_where() {
 
 #[test]
 fn an_event_without_envelope_is_decoded_and_one_with_is_refused() {
-    let event = decode_event(br#"{"event":"engine","state":"stopped"}"#).unwrap();
+    let (event, time) = decode_event(br#"{"event":"engine","state":"stopped"}"#).unwrap();
+    assert_eq!(time, None);
+    let late = br#"{"event":"engine","state":"stopped","time":"2026-01-31T10:30:00+01:00"}"#;
+    assert_eq!(decode_event(late).unwrap().1, Some("2026-01-31T09:30:00Z".parse().unwrap()));
+    assert!(decode_event(br#"{"event":"engine","state":"stopped","time":7}"#).is_err());
     assert_eq!(event, Event::Engine(Engine { state: EngineState::Stopped, version: "".into(), pid: None }));
     let rejected = decode_event(br#"{"event":"engine","state":"stopped","seq":4}"#).unwrap_err();
     assert_eq!(rejected.reason, Reason::Invalid);

@@ -1,15 +1,19 @@
 //! An event as flags and Etcha's variables give it.
 //!
-//! Whatever comes out of here is right: addresses are addresses, numbers are in their range, nothing required is missing.
+//! Whatever comes out of here is right: addresses are addresses, numbers are in their range, nothing required is missing,
+//! and nothing is guessed: see [`Environment`] for what Etcha's variables say and what they do not.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use clap::Subcommand;
+use journal_schema::address::ip;
 use journal_schema::limits::MAX_COUNT;
-use journal_schema::{Command, Engine, EngineState, Event, Mode, Shell, ShellState, Source, Trigger};
+use journal_schema::{
+    Command, Engine, EngineState, Event, Mode, Outcome, Shell, ShellState, Source, Trigger,
+};
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error, StrDeserializer};
+use terminal::printable;
 
 use crate::Failure;
 use crate::environment::Environment;
@@ -19,17 +23,18 @@ use crate::environment::Environment;
 pub(super) enum Given {
     /// One step of a Command ran: its check, its change or its remove script
     Command {
-        /// Id of the Command [with --from-env: ETCHA_EVENT_ID]
+        /// Id of the Command [with --from-env: ETCHA_EVENT_ID of an event such as changed_SOURCE]
         #[arg(long, allow_hyphen_values = true)]
         id: Option<String>,
-        /// Name of the Source [with --from-env: ETCHA_SOURCE_NAME]
+        /// Name of the Source [with --from-env: from an event such as changed_SOURCE]
         #[arg(long, allow_hyphen_values = true, value_name = "NAME")]
         source: Option<String>,
-        /// Which script ran: check, changed or remove
+        /// Which script ran: check, changed or remove [with --from-env: from such an event]
         #[arg(long, value_parser = word::<Mode>)]
-        mode: Mode,
-        #[command(flatten)]
-        outcome: Outcome,
+        mode: Option<Mode>,
+        /// It failed; for a check: action is needed [default: false; with --from-env: from such an event]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+        error: Option<bool>,
         /// Ids of the groups around the Command, such as `web > packages`
         #[arg(long, allow_hyphen_values = true, value_name = "ID")]
         parent_id: Option<String>,
@@ -41,15 +46,16 @@ pub(super) enum Given {
     },
     /// A run of a Source ended
     Source {
-        /// Name of the Source [with --from-env: ETCHA_SOURCE_NAME]
+        /// Name of the Source that ran [with --from-env: ETCHA_SOURCE_NAME, in a run of a webhook alone]
         #[arg(long, allow_hyphen_values = true)]
         name: Option<String>,
         /// What set it off: event, pull, push, webhook or init [with --from-env: ETCHA_EVENT_NAME if that is pull or
-        /// push, otherwise ETCHA_SOURCE_TRIGGER]
+        /// push]
         #[arg(long, value_parser = word::<Trigger>)]
         trigger: Option<Trigger>,
-        #[command(flatten)]
-        outcome: Outcome,
+        /// Whether it failed: true, false or unknown [default: false; with --from-env: unknown]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = ending)]
+        error: Option<Ending>,
         #[command(flatten)]
         origin: Origin,
         /// How many Commands were changed
@@ -64,13 +70,14 @@ pub(super) enum Given {
     },
     /// A shell session was opened or closed
     Shell {
-        /// Name of the Source whose shell it is [with --from-env: ETCHA_SOURCE_NAME]
+        /// Name of the Source whose shell it is
         #[arg(long, allow_hyphen_values = true)]
         name: Option<String>,
-        /// Names the session: the same for opened and closed, and never used again
+        /// Names the session: the same for opened and closed, and never used again [with --from-env: a random one]
         #[arg(long, allow_hyphen_values = true, value_name = "ID")]
-        session: String,
-        /// Opened or closed, in small letters [with --from-env: opened if ETCHA_EVENT_NAME is shell]
+        session: Option<String>,
+        /// Opened or closed, in small letters [with --from-env: both, if ETCHA_EVENT_NAME is shell, because Etcha tells
+        /// of no end]
         #[arg(long, value_parser = word::<ShellState>)]
         state: Option<ShellState>,
         #[command(flatten)]
@@ -93,11 +100,12 @@ pub(super) enum Given {
     },
 }
 
-#[derive(clap::Args)]
-pub(super) struct Outcome {
-    /// It failed; for a check: action is needed
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
-    error: bool,
+/// How a run of a Source ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Succeeded,
+    Failed,
+    Unknown,
 }
 
 #[derive(clap::Args)]
@@ -105,81 +113,191 @@ pub(super) struct Origin {
     /// Id of the key that signed it, or of who opened the shell [with --from-env: ETCHA_EVENT_PUBLIC_KEY]
     #[arg(long, allow_hyphen_values = true, value_name = "ID")]
     public_key: Option<String>,
-    /// IP address it came from, without port and brackets [with --from-env: ETCHA_EVENT_SRC]
+    /// IP address it came from; port, brackets and zone are taken off [with --from-env: ETCHA_EVENT_SRC]
     #[arg(long, value_name = "IP")]
     remote_addr: Option<String>,
 }
 
 impl Given {
-    /// The event, with what no flag gives taken from the environment.
-    pub(super) fn event<'a>(&'a self, environment: &'a Environment) -> Result<Event<'a>, Failure> {
-        let text = |value: &'a Option<String>| Cow::from(value.as_deref().unwrap_or_default());
-        Ok(match self {
-            Given::Command { id, source, mode, outcome, parent_id, origin, duration_seconds } => {
-                Event::Command(Command {
-                    id: required("--id", id, environment.event_id.as_deref(), "ETCHA_EVENT_ID")?,
-                    mode: *mode,
-                    error: outcome.error,
-                    parent_id: text(parent_id),
-                    source: required(
-                        "--source",
-                        source,
-                        environment.source_name.as_deref(),
-                        "ETCHA_SOURCE_NAME",
-                    )?,
-                    public_key: origin.public_key(environment),
-                    remote_addr: origin.remote_addr(environment)?,
-                    duration_seconds: *duration_seconds,
-                })
+    /// What the event behind Etcha's variables is, where its name says so. `source` is the Source that it speaks of.
+    pub(super) fn of(environment: &Environment, source: Option<String>) -> Result<Given, Failure> {
+        let origin = Origin { public_key: None, remote_addr: None };
+        let run = |name| Given::Source {
+            name,
+            trigger: None,
+            error: None,
+            origin: Origin { public_key: None, remote_addr: None },
+            changed: None,
+            removed: None,
+            duration_seconds: None,
+        };
+        match environment.event_name.as_deref() {
+            Some("pull" | "push") => Ok(run(source)),
+            Some("shell") => {
+                Ok(Given::Shell { name: source, session: None, state: None, origin, reason: None })
             }
-            Given::Source { name, trigger, outcome, origin, changed, removed, duration_seconds } => {
-                let variable = "ETCHA_SOURCE_TRIGGER";
-                Event::Source(Source {
-                    name: required("--name", name, environment.source_name.as_deref(), "ETCHA_SOURCE_NAME")?,
-                    trigger: choice("--trigger", *trigger, environment.trigger(), variable)?,
-                    error: outcome.error,
-                    outcome: None,
-                    public_key: origin.public_key(environment),
-                    remote_addr: origin.remote_addr(environment)?,
-                    changed: *changed,
-                    removed: *removed,
-                    duration_seconds: *duration_seconds,
-                })
-            }
-            Given::Shell { name, session, state, origin, reason } => {
-                let variable = "ETCHA_EVENT_NAME=shell";
-                Event::Shell(Shell {
-                    name: required("--name", name, environment.source_name.as_deref(), "ETCHA_SOURCE_NAME")?,
-                    session: session.into(),
-                    state: choice("--state", *state, environment.shell_state(), variable)?,
-                    public_key: origin.public_key(environment),
-                    remote_addr: origin.remote_addr(environment)?,
-                    reason: text(reason),
-                })
-            }
+            None if environment.webhook_source().is_some() => Ok(run(source)),
+            Some(_) if environment.step().is_some() => Ok(Given::Command {
+                id: None,
+                source,
+                mode: None,
+                error: None,
+                parent_id: None,
+                origin,
+                duration_seconds: None,
+            }),
+            _ => Err(Failure::usage(format_args!(
+                "--from-env: ETCHA_EVENT_NAME is {}; events that say what happened are pull, push, shell, and your \
+                 own of the form changed_SOURCE, failed_SOURCE and removed_SOURCE; give the kind of event otherwise",
+                environment
+                    .event_name
+                    .as_deref()
+                    .map_or("not set".into(), |name| format!("`{}`", printable::line(name))),
+            ))),
+        }
+    }
+
+    /// The events, with what no flag gives taken from the environment. One, but for a shell of which Etcha says that it
+    /// was opened and will never say that it was closed.
+    pub(super) fn events<'a>(&'a self, environment: &'a Environment) -> Result<Vec<Event<'a>>, Failure> {
+        Ok(vec![match self {
+            Given::Command { .. } => Event::Command(self.command(environment)?),
+            Given::Source { .. } => Event::Source(self.source(environment)?),
+            Given::Shell { .. } => return self.shell(environment),
             Given::Engine { state, version, pid } => {
                 Event::Engine(Engine { state: *state, version: text(version), pid: *pid })
             }
+        }])
+    }
+
+    fn command<'a>(&'a self, environment: &'a Environment) -> Result<Command<'a>, Failure> {
+        let Given::Command { id, source, mode, error, parent_id, origin, duration_seconds } = self else {
+            unreachable!("asked of a command alone")
+        };
+        let step = environment.step();
+        let form = "an event of the form changed_SOURCE sets ETCHA_EVENT_NAME";
+        let known_id = step.as_ref().and(environment.event_id.as_deref());
+        let known_source = step.as_ref().map(|step| step.source);
+        let mode = mode.or(step.as_ref().map(|step| step.mode));
+        let failed = match (error, &step) {
+            (Some(error), _) => *error,
+            (None, Some(step)) => step.failed,
+            (None, None) if environment.is_asked => {
+                return Err(missing("--error or --error=false", form));
+            }
+            (None, None) => false,
+        };
+        Ok(Command {
+            id: required("--id", id, known_id, form)?,
+            mode: mode.ok_or_else(|| missing("--mode", form))?,
+            error: failed,
+            parent_id: text(parent_id),
+            source: required("--source", source, known_source, form)?,
+            public_key: origin.public_key(environment),
+            remote_addr: origin.remote_addr(environment),
+            duration_seconds: *duration_seconds,
         })
     }
+
+    fn source<'a>(&'a self, environment: &'a Environment) -> Result<Source<'a>, Failure> {
+        let Given::Source { name, trigger, error, origin, changed, removed, duration_seconds } = self else {
+            unreachable!("asked of a source alone")
+        };
+        let unsaid = if environment.is_asked { Ending::Unknown } else { Ending::Succeeded };
+        let ending = error.unwrap_or(unsaid);
+        Ok(Source {
+            name: match (name, environment.webhook_source()) {
+                (Some(name), _) => name.into(),
+                (None, Some(name)) => name.into(),
+                (None, None) if environment.is_asked => return Err(unnamed()),
+                (None, None) => return Err(missing("--name", "")),
+            },
+            trigger: match trigger.or(environment.trigger()) {
+                Some(trigger) => trigger,
+                None => return Err(missing("--trigger", "ETCHA_EVENT_NAME is pull or push")),
+            },
+            error: ending != Ending::Succeeded,
+            outcome: (ending == Ending::Unknown).then_some(Outcome::Unknown),
+            public_key: origin.public_key(environment),
+            remote_addr: origin.remote_addr(environment),
+            changed: *changed,
+            removed: *removed,
+            duration_seconds: *duration_seconds,
+        })
+    }
+
+    fn shell<'a>(&'a self, environment: &'a Environment) -> Result<Vec<Event<'a>>, Failure> {
+        let Given::Shell { name, session, state, origin, reason } = self else {
+            unreachable!("asked of a shell alone")
+        };
+        let is_told = environment.event_name.as_deref() == Some("shell");
+        let session = match session {
+            Some(session) => session.clone(),
+            None if environment.is_asked => crate::shell::session_name()?,
+            None => return Err(missing("--session", "")),
+        };
+        let of = |state, reason: &'a str| {
+            Event::Shell(Shell {
+                name: name.as_deref().unwrap_or_default().into(),
+                session: session.clone().into(),
+                state,
+                public_key: origin.public_key(environment),
+                remote_addr: origin.remote_addr(environment),
+                reason: reason.into(),
+            })
+        };
+        if name.is_none() {
+            return Err(if environment.is_asked { unnamed() } else { missing("--name", "") });
+        }
+        match state {
+            Some(state) => Ok(vec![of(*state, reason.as_deref().unwrap_or_default())]),
+            // Open for ever would be wrong, and an alert that never ends.
+            None if is_told => Ok(vec![of(ShellState::Opened, ""), of(ShellState::Closed, END_NOT_SEEN)]),
+            None => Err(missing("--state", "ETCHA_EVENT_NAME is shell")),
+        }
+    }
 }
+
+/// Why a shell is closed of which only the opening is known.
+const END_NOT_SEEN: &str = "end not seen";
 
 impl Origin {
     fn public_key<'a>(&'a self, environment: &'a Environment) -> Cow<'a, str> {
         self.public_key.as_ref().or(environment.public_key.as_ref()).map_or(Cow::from(""), Cow::from)
     }
 
-    fn remote_addr(&self, environment: &Environment) -> Result<Cow<'static, str>, Failure> {
+    fn remote_addr(&self, environment: &Environment) -> Cow<'static, str> {
         let (name, address) = match (&self.remote_addr, &environment.remote_addr) {
             (Some(flag), _) => ("--remote-addr", flag),
             (None, Some(variable)) => ("ETCHA_EVENT_SRC", variable),
-            (None, None) => return Ok(Cow::from("")),
+            (None, None) => return Cow::from(""),
         };
-        if address.is_empty() {
-            return Ok(Cow::from(""));
-        }
-        ip(name, address).map(Cow::from).map_err(Failure::new)
+        remote_addr(name, address)
     }
+}
+
+/// One spelling for each address: two of them would be two series. What is no address is left out with a word about
+/// it: the event is worth more.
+pub(super) fn remote_addr(name: &str, text: &str) -> Cow<'static, str> {
+    match ip(text) {
+        Some(address) => address.to_string().into(),
+        None => {
+            if !text.is_empty() {
+                let text = printable::short(text, 60);
+                anstream::eprintln!("etcha-journal: {name}: `{text}` is no IP address; recorded without it");
+            }
+            Cow::from("")
+        }
+    }
+}
+
+/// The address of `--remote-addr` in what programs hand on, such as `192.0.2.7 51234 22` of sshd.
+pub(crate) fn address(text: &str) -> String {
+    remote_addr("--remote-addr", text.split_whitespace().next().unwrap_or_default()).into_owned()
+}
+
+fn text(value: &Option<String>) -> Cow<'_, str> {
+    Cow::from(value.as_deref().unwrap_or_default())
 }
 
 fn required<'a>(
@@ -192,32 +310,19 @@ fn required<'a>(
     value.map(Cow::from).ok_or_else(|| missing(flag, variable))
 }
 
-fn choice<T: DeserializeOwned>(
-    flag: &str,
-    given: Option<T>,
-    from_environment: Option<&str>,
-    variable: &str,
-) -> Result<T, Failure> {
-    match (given, from_environment) {
-        (Some(given), _) => Ok(given),
-        (None, Some(text)) => word(text)
-            .map_err(|_| Failure::new(format_args!("{variable} holds no value of {flag}; give the flag"))),
-        (None, None) => Err(missing(flag, variable)),
+fn missing(flag: &str, otherwise: &str) -> Failure {
+    if otherwise.is_empty() {
+        return Failure::usage(format_args!("{flag} is missing"));
     }
+    Failure::usage(format_args!("{flag} is missing; give it, or --from-env where {otherwise}"))
 }
 
-fn missing(flag: &str, variable: &str) -> Failure {
-    Failure::Told(format!("{flag} is missing: give it, or --from-env where {variable} is set"), 2)
-}
-
-/// One spelling for each address: two of them would be two series.
-pub(super) fn ip(name: &str, text: &str) -> Result<String, String> {
-    match text.parse::<IpAddr>() {
-        Ok(address) => Ok(address.to_canonical().to_string()),
-        Err(_) => Err(format!(
-            "{name} is an IP address without port and brackets, such as 192.0.2.7 or 2001:db8::7"
-        )),
-    }
+/// Etcha's variables name the Source that handles an event, and not the one that the event is about.
+fn unnamed() -> Failure {
+    Failure::usage(
+        "--from-env: Etcha's variables do not say which Source was pulled, pushed to or opened (ETCHA_SOURCE_NAME is the \
+         Source that handles the event); give its name",
+    )
 }
 
 fn duration(text: &str) -> Result<f64, String> {
@@ -228,6 +333,15 @@ fn duration(text: &str) -> Result<f64, String> {
 }
 
 /// One of the words that the contract knows for this type.
-fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     T::deserialize(StrDeserializer::<Error>::new(text)).map_err(|error| error.to_string())
+}
+
+fn ending(text: &str) -> Result<Ending, String> {
+    match text {
+        "true" => Ok(Ending::Failed),
+        "false" => Ok(Ending::Succeeded),
+        "unknown" => Ok(Ending::Unknown),
+        _ => Err("true, false or unknown".to_owned()),
+    }
 }

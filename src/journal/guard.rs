@@ -1,0 +1,231 @@
+//! The guard: a process of its own that records how a shell or a run ended, whatever dies.
+//!
+//! It is this program again, in a session of its own, at the other end of a pipe. The wrapper says at the end how its
+//! command ended. If the pipe ends without a word, the wrapper was killed, and the guard records that: for a shell, which
+//! it then hangs up as a terminal would, and for a run, whose outcome is unknown. Signals that end everything on a
+//! terminal or in a service do not end it before that.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+
+use journal_schema::{Event, Options, Outcome, Shell, ShellState, Source, Trigger, Writer};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+use crate::Failure;
+use crate::command::{self, Ending};
+
+/// Signals that are ignored stay so over `exec`, and nothing but a shell can ask for that without unsafe code.
+const START: &str = "trap '' HUP INT QUIT TERM; exec \"$0\" guard";
+
+/// Why a shell is closed whose wrapper was killed.
+const WRAPPER_DIED: &str = "wrapper died";
+
+/// Record the end of a shell or a run (started by `shell` and `run`)
+#[derive(clap::Args)]
+#[command(hide = true)]
+pub(crate) struct Arguments {}
+
+/// What is to be recorded, and where.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) journal: PathBuf,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) enum What {
+    Shell { name: String, session: String, public_key: String, remote_addr: String },
+    Run { name: String, trigger: Trigger, public_key: String, remote_addr: String },
+}
+
+/// How it ended, as far as the journal is concerned.
+#[derive(Debug, Serialize, Deserialize)]
+struct End {
+    failed: bool,
+    seconds: Option<f64>,
+    reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Message {
+    Task(Task),
+    /// Process id of the command.
+    Started(u32),
+    Ended(End),
+}
+
+/// The wrapper's end of the pipe.
+struct Guard {
+    child: Child,
+    pipe: ChildStdin,
+}
+
+impl Task {
+    /// Appends an event to the task's journal. A journal that cannot be written is no reason to stop work.
+    fn record(&self, event: &Event<'_>) {
+        if let Err(error) = append(&self.journal, event) {
+            anstream::eprintln!("etcha-journal: {}", error.text());
+        }
+    }
+
+    /// What is to be said at the beginning, if anything is.
+    fn opened(&self) -> Option<Event<'_>> {
+        match self.end(None) {
+            Event::Shell(shell) => {
+                Some(Event::Shell(Shell { state: ShellState::Opened, reason: "".into(), ..shell }))
+            }
+            _ => None,
+        }
+    }
+
+    fn end<'a>(&'a self, end: Option<&'a End>) -> Event<'a> {
+        match &self.what {
+            What::Run { name, trigger, public_key, remote_addr } => Event::Source(Source {
+                name: name.into(),
+                trigger: *trigger,
+                error: end.is_none_or(|end| end.failed),
+                outcome: end.is_none().then_some(Outcome::Unknown),
+                public_key: public_key.into(),
+                remote_addr: remote_addr.into(),
+                changed: None,
+                removed: None,
+                duration_seconds: end.and_then(|end| end.seconds),
+            }),
+            What::Shell { name, session, public_key, remote_addr } => Event::Shell(Shell {
+                name: name.into(),
+                session: session.into(),
+                state: ShellState::Closed,
+                public_key: public_key.into(),
+                remote_addr: remote_addr.into(),
+                reason: end.map_or(WRAPPER_DIED, |end| &end.reason).into(),
+            }),
+        }
+    }
+}
+
+impl Guard {
+    /// A guard, or a word about why there is none: then a kill of this process leaves no trace of the end.
+    fn start_or_warn(task: &Task) -> Option<Guard> {
+        let guard = Guard::start(task);
+        guard.inspect_err(|error| anstream::eprintln!("etcha-journal: cannot start the guard: {error}")).ok()
+    }
+
+    fn start(task: &Task) -> io::Result<Guard> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", START]).arg(std::env::current_exe()?);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let pipe = child.stdin.take().ok_or_else(|| io::Error::other("no pipe"))?;
+        let mut guard = Guard { child, pipe };
+        guard.say(&Message::Task(task.clone()))?;
+        Ok(guard)
+    }
+
+    /// Says which process it is.
+    fn started(&mut self, pid: u32) {
+        // A guard that is gone says so at the end.
+        let _ = self.say(&Message::Started(pid));
+    }
+
+    /// Says how it ended, and waits until that is recorded.
+    fn ended(mut self, end: End) -> io::Result<()> {
+        self.say(&Message::Ended(end))?;
+        drop(self.pipe);
+        let output = self.child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(io::Error::other(terminal::printable::line(said.trim()).into_owned()))
+    }
+
+    fn say(&mut self, message: &Message) -> io::Result<()> {
+        let mut text = serde_json::to_vec(message)?;
+        text.push(b'\n');
+        self.pipe.write_all(&text)
+    }
+}
+
+/// Runs a command under guard, and hands its exit status on.
+pub(crate) fn wrap(task: &Task, command: &[OsString]) -> ExitCode {
+    let mut guard = Guard::start_or_warn(task);
+    if let Some(opened) = task.opened() {
+        task.record(&opened);
+    }
+    let ending = command::run(command, |pid| {
+        if let Some(guard) = &mut guard {
+            guard.started(pid);
+        }
+    });
+    record_end(task, guard, &ending);
+    if let Ending::NotStarted(error) = &ending {
+        let program = command.first().map_or_else(Default::default, |program| program.to_string_lossy());
+        anstream::eprintln!("etcha-journal: {}: {error}", terminal::printable::line(&program));
+    }
+    ending.exit_code()
+}
+
+/// Has the end recorded: by the guard, or here if there is none.
+fn record_end(task: &Task, guard: Option<Guard>, ending: &Ending) {
+    let end = || End {
+        failed: !ending.succeeded(),
+        seconds: ending.took().map(|took| took.as_secs_f64()),
+        reason: ending.reason(),
+    };
+    match guard.map(|guard| guard.ended(end())) {
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            anstream::eprintln!("etcha-journal: the end was not recorded by the guard: {error}");
+            task.record(&task.end(Some(&end())));
+        }
+        None => task.record(&task.end(Some(&end()))),
+    }
+}
+
+/// The journal's path, wherever the guard runs.
+pub(crate) fn absolute(journal: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(journal).map_err(|error| Failure::new(format_args!("{}: {error}", journal.display())))
+}
+
+/// The guard itself.
+pub(crate) fn run(_: &Arguments) -> Result<ExitCode, Failure> {
+    // Away from the terminal: its end is not ours. This cannot fail for a process that was just started.
+    let _ = rustix::process::setsid();
+    let (mut task, mut command, mut end) = (None, None, None);
+    let messages = serde_json::Deserializer::from_reader(io::stdin()).into_iter::<Message>();
+    // A message that was cut off is none: its writer was killed.
+    for message in messages.map_while(Result::ok) {
+        match message {
+            Message::Task(given) => task = Some(given),
+            Message::Started(pid) => {
+                let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+                command = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+            }
+            Message::Ended(given) => end = Some(given),
+        }
+    }
+    let Some(task) = task else {
+        return Err(Failure::usage("guard: to be started by `shell` and `run` alone"));
+    };
+    let is_shell = matches!(task.what, What::Shell { .. });
+    if let (None, true, Some(shell)) = (&end, is_shell, command) {
+        // Its terminal's other end is gone, or soon will be; a shell that goes on would be one that nobody sees.
+        let _ = pidfd_send_signal(&shell, Signal::HUP);
+    }
+    append(&task.journal, &task.end(end.as_ref()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn append(journal: &Path, event: &Event<'_>) -> Result<(), Failure> {
+    let mut writer = Writer::open_continued(journal, Options { max_bytes: 0, ..Options::default() })
+        .map_err(Failure::new)?;
+    let appended = writer.append(event);
+    if let Some(warning) = writer.take_warning() {
+        anstream::eprintln!("etcha-journal: {warning}");
+    }
+    appended.map_err(Failure::new)?;
+    writer.close().map_err(Failure::new)
+}

@@ -1,0 +1,41 @@
+//! Times as people type them: absolute, or how long ago.
+
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, civil};
+
+/// `2026-01-31T09:30:00Z`, `2026-01-31` (its start, in UTC), or `2d` ago.
+pub(crate) fn when(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    if let Ok(day) = text.parse::<civil::Date>() {
+        return day.to_zoned(TimeZone::UTC).map(|time| time.timestamp()).map_err(|error| error.to_string());
+    }
+    let ago = text.parse::<Span>().ok().and_then(|span| {
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
+        now.checked_sub(span.abs()).ok()
+    });
+    ago.map(|time| time.timestamp()).ok_or_else(|| {
+        "a time such as 2026-01-31T09:30:00Z or 2026-01-31, or how long ago, such as 90m, 24h or 7d"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn times_are_absolute_or_ago() {
+        let time = |text: &str| when(text).unwrap();
+        assert_eq!(time("2026-01-31T09:30:00Z").as_second(), 1_769_851_800);
+        assert_eq!(time("2026-01-31T10:30:00+01:00"), time("2026-01-31T09:30:00Z"));
+        assert_eq!(time("2026-01-31"), time("2026-01-31T00:00:00Z"));
+        let ago = Timestamp::now().duration_since(time("2d")).as_secs();
+        assert!((172_740..=172_800).contains(&ago), "{ago}");
+        for text in ["", "yesterday", "2026-02-30", "5"] {
+            assert!(when(text).is_err(), "{text}");
+        }
+    }
+}
