@@ -1,5 +1,5 @@
 // As much of Grafana's dashboard model as these dashboards use (schema 39: Grafana 10.4 and later). Panels are given in
-// rows, each with its width of 24; ids and places follow from their order.
+// rows, each with its width of 24; ids and places follow from their order. Knows no metric.
 
 local datasource = { type: 'prometheus', uid: '${datasource}' };
 
@@ -44,6 +44,10 @@ local place(rows) =
   ).panels;
 
 {
+  // What a query of one label shows where it finds nothing: 0, under the name `text`. A panel that says so is better than
+  // an empty one.
+  orNone(expr, label, text='none'):: '%s or on () label_replace(vector(0), "%s", "%s", "", "")' % [expr, label, text],
+
   // A query over time.
   range(expr, legend=''):: { expr: expr, legendFormat: legend, range: true, instant: false, editorMode: 'code' },
 
@@ -59,7 +63,7 @@ local place(rows) =
   heading(title):: $.size(24, 1, { type: 'row', title: title, collapsed: false, panels: [] }),
 
   // One number, or the names of series where `text` is 'name'.
-  stat(title, description, query, unit='short', steps=neutral, mappings=[], text='auto', graph='none')::
+  stat(title, description, query, unit='short', steps=neutral, mappings=[], text='auto', graph='none', noValue='0')::
     panel('stat', title, description, [query], {
       reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
       colorMode: 'value',
@@ -69,13 +73,19 @@ local place(rows) =
       orientation: 'auto',
     }) + {
       fieldConfig: {
-        defaults: { unit: unit, thresholds: thresholds(steps), color: { mode: 'thresholds' }, mappings: mappings },
+        defaults: {
+          unit: unit,
+          noValue: noValue,
+          thresholds: thresholds(steps),
+          color: { mode: 'thresholds' },
+          mappings: mappings,
+        },
         overrides: [],
       },
     },
 
   // Lines over time; bars where what is counted is rare.
-  graph(title, description, queries, unit='short', draw='line', stack=false, steps=neutral)::
+  graph(title, description, queries, unit='short', draw='line', stack=false, steps=neutral, noValue='none')::
     panel('timeseries', title, description, queries, {
       legend: { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [] },
       tooltip: { mode: 'multi', sort: 'desc' },
@@ -84,6 +94,7 @@ local place(rows) =
         defaults: {
           unit: unit,
           min: 0,
+          noValue: noValue,
           color: { mode: 'palette-classic' },
           thresholds: thresholds(steps),
           custom: {
@@ -111,6 +122,8 @@ local place(rows) =
     }) + {
       fieldConfig: {
         defaults: {
+          unit: 'short',
+          noValue: 'none',
           mappings: mappings,
           thresholds: thresholds(neutral),
           color: { mode: 'thresholds' },
@@ -130,14 +143,21 @@ local place(rows) =
       reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
     }) + {
       fieldConfig: {
-        defaults: { unit: unit, min: 0, thresholds: thresholds(steps), color: { mode: 'thresholds' }, mappings: [] },
+        defaults: {
+          unit: unit,
+          min: 0,
+          noValue: 'none',
+          thresholds: thresholds(steps),
+          color: { mode: 'thresholds' },
+          mappings: [],
+        },
         overrides: [],
       },
     },
 
   // A row for each combination of labels. `columns` are the queries' values, [title, unit, query] each, joined by `by`;
   // `by` names the labels that are shown.
-  table(title, description, by, columns, links=[])::
+  table(title, description, by, columns, links=[], noValue='none')::
     local value(index) = 'Value #' + std.char(65 + index);
     local single = std.length(columns) == 1;
     panel('table', title, description, [column[2] for column in columns], {
@@ -158,7 +178,13 @@ local place(rows) =
         },
       ],
       fieldConfig: {
-        defaults: { custom: { align: 'auto', filterable: true }, thresholds: thresholds(neutral), mappings: [] },
+        defaults: {
+          unit: 'short',
+          noValue: noValue,
+          custom: { align: 'auto', filterable: true },
+          thresholds: thresholds(neutral),
+          mappings: [],
+        },
         overrides: [
           {
             matcher: { id: 'byName', options: if single then 'Value' else value(index) },
@@ -203,8 +229,8 @@ local place(rows) =
     options: [],
   },
 
-  // A choice of label values. With `all` several can be chosen, and all of them.
-  variable(name, label, query, all=false):: {
+  // A choice of label values: several, or all of them.
+  variable(name, label, query):: {
     name: name,
     label: label,
     type: 'query',
@@ -216,31 +242,59 @@ local place(rows) =
     // Again whenever the range of time changes.
     refresh: 2,
     hide: 0,
-    multi: all,
-    includeAll: all,
-    [if all then 'allValue']: '.*',
-    current: if all then { selected: true, text: ['All'], value: ['$__all'] } else {},
+    multi: true,
+    includeAll: true,
+    allValue: '.+',
+    current: { selected: true, text: ['All'], value: ['$__all'] },
     options: [],
   },
 
-  dashboard(uid, title, description, variables, links, rows):: {
+  // Marks in all panels, where the query finds something.
+  annotation(name, color, expr, title, text, tags):: {
+    name: name,
+    datasource: datasource,
+    enable: true,
+    hide: false,
+    iconColor: color,
+    expr: expr,
+    step: '60s',
+    titleFormat: title,
+    textFormat: text,
+    tagKeys: tags,
+  },
+
+  // A link to another dashboard, which keeps the time and takes the variables that both have.
+  link(title, uid):: {
+    type: 'link',
+    title: title,
+    url: '/d/' + uid,
+    icon: 'external link',
+    tooltip: '',
+    tags: [],
+    asDropdown: false,
+    keepTime: true,
+    includeVars: true,
+    targetBlank: false,
+  },
+
+  dashboard(config, uid, title, description, variables, annotations, links, rows):: {
     id: null,
     uid: uid,
     title: title,
     description: description,
-    tags: ['etcha'],
+    tags: config.dashboardTags,
     schemaVersion: 39,
     version: 1,
-    editable: true,
+    editable: false,
     graphTooltip: 1,
     fiscalYearStartMonth: 0,
     weekStart: '',
     timezone: 'browser',
-    time: { from: 'now-6h', to: 'now' },
+    time: { from: config.dashboardPeriod, to: 'now' },
     timepicker: {},
-    refresh: '1m',
+    refresh: config.dashboardRefresh,
     liveNow: false,
-    annotations: { list: [] },
+    annotations: { list: annotations },
     links: links,
     templating: { list: variables },
     panels: std.mapWithIndex(function(index, panel) panel + { id: index + 1 }, place(rows)),
