@@ -8,7 +8,7 @@ use journal_schema::{ShellState, Trigger};
 
 use crate::harness::{agent::Agent, alerting::Alerting, fleet::Fleet};
 
-/// Ten minutes in which `target` was scraped and the key `known` had pushed.
+/// Half an hour in which `target` was scraped and the key `known` had pushed: longer than a host is new.
 fn past(target: &str) -> String {
     let instance = format!("job=\"etcha\",instance=\"{target}\"");
     let labels = "error=\"0\",name=\"web\",public_key=\"known\",remote_addr=\"192.0.2.7\",trigger=\"push\"";
@@ -18,7 +18,7 @@ fn past(target: &str) -> String {
         format!("etcha_exporter_caught_up{{{instance}}}"),
         format!("etcha_sources_total{{{instance},{labels}}}"),
     ] {
-        for ago in (1..20).rev() {
+        for ago in (1..60).rev() {
             writeln!(past, "{series} 1 {}", now - 30 * ago).unwrap();
         }
     }
@@ -45,6 +45,9 @@ fn a_shell_and_a_first_push_arrive_at_the_receiver_of_alerts() {
     agent.run("web", Trigger::Push, "stranger", false);
     alerting.wait("EtchaShellOpened", "guest", "firing");
     alerting.wait("EtchaFirstPush", "stranger", "firing");
+    // It fires, and is only for dashboards.
+    alerting.work_until_it_fires("EtchaSourceIsPushed", || agent.run("web", Trigger::Push, "known", false));
+    assert_eq!(alerting.arrived("EtchaSourceIsPushed", "known", "firing"), None);
     assert_eq!(alerting.arrived("EtchaShellSessionStarts", "guest", "firing"), None);
     assert_eq!(alerting.arrived("EtchaFirstPush", "known", "firing"), None);
     alerting.end();

@@ -174,7 +174,7 @@ fn the_documented_configuration_file_is_accepted() {
 
 #[test]
 fn the_documented_examples_for_prometheus_are_in_the_files_that_are_shipped() {
-    for name in ["guide.yml", "prometheus.yml", "etcha.rules.yml"] {
+    for name in ["guide.yml", "prometheus.yml"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/prometheus").join(name);
         let file = fs::read_to_string(file).unwrap();
         assert!(file.contains(&example(name)), "packaging/prometheus/{name} reads otherwise");

@@ -18,6 +18,7 @@ mod formats;
 mod hostile;
 mod journal;
 mod logrotate;
+mod mixin;
 mod model;
 mod packaging;
 mod prometheus;

@@ -184,6 +184,29 @@ fn the_programs_that_will_read_it_take_what_is_shipped() {
 }
 
 #[test]
+fn alertmanager_routes_each_alert_by_its_severity() {
+    let Some(amtool) = program::find("amtool") else { return };
+    let config = directory("packaging/prometheus/alertmanager.yml");
+    for rule in rules().iter().filter(|rule| rule.is_alert()) {
+        let (name, severity) = (rule.name(), &rule.labels["severity"]);
+        let receiver = if severity == "info" { "null" } else { "operations" };
+        let routed = said(
+            &amtool,
+            &[
+                "config",
+                "routes",
+                "test",
+                &format!("--config.file={}", config.display()),
+                &format!("alertname={name}"),
+                &format!("severity={severity}"),
+            ],
+            &[],
+        );
+        assert_eq!(routed.lines().find(|line| !line.starts_with("Warning")), Some(receiver), "{name}");
+    }
+}
+
+#[test]
 fn every_alert_has_a_severity_a_summary_and_says_what_to_do() {
     let mut names = BTreeSet::new();
     for rule in rules() {
@@ -199,6 +222,39 @@ fn every_alert_has_a_severity_a_summary_and_says_what_to_do() {
             assert!(rule.annotations.contains_key("description"), "{}", rule.name());
         }
     }
+}
+
+#[test]
+fn every_alert_has_its_section_in_the_page_of_alerts_and_its_runbook_leads_there() {
+    let page = fs::read_to_string(directory("docs/alerts.md")).unwrap();
+    let sections: BTreeMap<_, _> =
+        page.split("\n### ").skip(1).map(|section| section.split_once('\n').unwrap()).collect();
+    let rules = rules();
+    let alerts: Vec<_> = rules.iter().filter(|rule| rule.is_alert()).collect();
+    let names: BTreeSet<_> = alerts.iter().map(|rule| rule.name()).collect();
+    assert_eq!(sections.keys().copied().collect::<BTreeSet<_>>(), names);
+    for alert in alerts {
+        for part in ["**Meaning.** ", "**What to do.** ", "**When to silence.** "] {
+            assert!(sections[alert.name()].contains(part), "{} lacks {part}", alert.name());
+        }
+        let anchor = alert.name().to_lowercase();
+        let page = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/alerts.md");
+        assert_eq!(alert.annotations["runbook_url"], format!("{page}#{anchor}"));
+    }
+}
+
+#[test]
+fn only_the_rules_of_the_guide_are_left_out_of_what_prometheus_loads() {
+    // As prometheus.yml has it: `etcha*.rules.yml`.
+    let guide: Vec<_> = files("packaging/prometheus", ".rules.yml")
+        .into_iter()
+        .filter(|file| !file.file_name().unwrap().to_str().unwrap().starts_with("etcha"))
+        .collect();
+    assert_eq!(guide, [directory("packaging/prometheus/guide.rules.yml")]);
+    let rules: Rules = serde_saphyr::from_str(&fs::read_to_string(&guide[0]).unwrap()).unwrap();
+    let expressions: Vec<_> =
+        rules.groups.iter().flat_map(|group| &group.rules).map(|rule| rule.expr.as_str()).collect();
+    assert_eq!(expressions, ["etcha_sources_shells == 1", "changes(etcha_sources_total[2m]) != 0"]);
 }
 
 #[test]

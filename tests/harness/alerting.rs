@@ -15,7 +15,7 @@ use super::{
     program,
     prometheus::Prometheus,
     shipped,
-    wait::{SOON, wait_for},
+    wait::{SOON, wait_for, wait_until},
     webhook::Webhook,
 };
 
@@ -50,6 +50,15 @@ impl Alerting {
     /// Waits for it.
     pub(crate) fn wait(&self, name: &str, key: &str, status: &str) -> Value {
         wait_for(SOON, &format!("{name} of {key}, {status}"), || self.arrived(name, key, status))
+    }
+
+    /// Does `work` until an alert of this name fires in Prometheus, whether or not Alertmanager passes it on.
+    pub(crate) fn work_until_it_fires(&self, name: &str, mut work: impl FnMut()) {
+        let query = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}");
+        wait_until(SOON, &format!("{name} in Prometheus"), || {
+            work();
+            !self.prometheus.query(&query).samples.is_empty()
+        });
     }
 
     /// Ends all of it in good order.

@@ -47,9 +47,9 @@ impl Fleet {
         )
     }
 
-    /// `prometheus.yml`, its rules evaluated twice a second, its alerts sent to `alertmanager`.
+    /// `prometheus.yml`, its rules and those of the guide evaluated twice a second, its alerts sent to `alertmanager`.
     pub(crate) fn prometheus_yml(&self, alertmanager: &str, further: &[String]) -> String {
-        let rules: PathBuf = shipped::path("prometheus/etcha*.rules.yml");
+        let rules: PathBuf = shipped::path("prometheus/*.rules.yml");
         let changes = [
             ("evaluation_interval: 30s", "evaluation_interval: 500ms"),
             ("/etc/prometheus/etcha*.rules.yml", rules.to_str().unwrap()),

@@ -116,7 +116,7 @@ local place(rows) =
     panel('state-timeline', title, description, [query], {
       mergeValues: true,
       showValue: 'never',
-      rowHeight: 0.8,
+      rowHeight: 0.75,
       legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
       tooltip: { mode: 'single', sort: 'none' },
     }) + {
