@@ -2,7 +2,7 @@
 //! certificates are held against. Serves nothing and makes no certificates.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{InconsistentKeys, RootCertStore};
+
+use super::file;
 
 /// A PEM file in bytes: room for a bundle of all public authorities, and a bound for a path that names a device.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -165,20 +167,10 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// A whole file. Only a regular one: opening a FIFO would wait for its writer for ever.
+/// A whole file, of at most 1 MiB.
 pub(super) fn read(path: &Path, what: What) -> Result<Vec<u8>, Error> {
-    let error = |source| Error::Read { path: path.to_owned(), what, source };
-    let metadata = std::fs::metadata(path).map_err(error)?;
-    if !metadata.is_file() {
-        return Err(error(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(error)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(error)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(error(io::Error::new(io::ErrorKind::InvalidData, "larger than 1 MiB")));
-    }
-    Ok(bytes)
+    let content = file::regular(path, MAX_FILE_BYTES);
+    content.map(|content| content.bytes).map_err(|source| Error::Read { path: path.to_owned(), what, source })
 }
 
 /// The end of a certificate's validity (RFC 5280, 4.1.2.5), in seconds since 1970.

@@ -1,32 +1,28 @@
-//! One connection, from its first byte to its end: handshake, HTTP/1.1 or HTTP/2, time limits, drain. Knows one
-//! connection only; who makes room for whom is decided in `places`.
+//! One connection after its handshake: HTTP/1.1 or HTTP/2, time limits, drain. Knows one connection only; who makes room
+//! for whom is decided in `places`.
 
 use std::error::Error as StdError;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use hyper::body::{Body, Buf, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::answer::Reporting;
 use super::counters::Counters;
+use super::handshake::{Refusals, handshake};
 use super::limits::Limits;
-use super::peer::Peer;
-use super::places::{Answer, Phase, Place, Steps};
-use super::plain_http::{self, Opening};
+use super::places::{Phase, Place, Steps};
+use super::stream::Watched;
 use super::tls::Tls;
 
 /// Smallest buffer that hyper accepts for a header.
@@ -44,15 +40,12 @@ const WINDOW_BYTES: u32 = 65_535;
 /// answer that are still in buffers.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Answers are handed over in slices of so many bytes. Taken at once, a large one would count as done while its
-/// client has yet to read it; of this size, only what fits into buffers does.
-const SLICE: usize = 64 * 1024;
-
 /// What all connections of a listener share.
 pub(super) struct Shared {
     pub(super) tls: Tls,
     pub(super) limits: Limits,
     pub(super) counters: Arc<Counters>,
+    pub(super) refusals: Refusals,
 }
 
 /// Serves one connection until it ends, has to make room, runs out of time, or is drained.
@@ -73,7 +66,7 @@ pub(super) async fn run<S, B>(
     let steps = place.steps();
     let serve = async {
         let secured = tokio::select! {
-            // Who has not asked anything yet loses nothing at shutdown.
+            // A client that has not asked anything yet loses nothing at shutdown.
             () = wait(&mut closed) => return,
             secured = handshake(stream, steps.peer(), &shared) => secured,
         };
@@ -81,18 +74,14 @@ pub(super) async fn run<S, B>(
         steps.secured();
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let (limits, counters) = (&shared.limits, &*shared.counters);
-        let service = Reporting {
-            inner: service,
-            peer: steps.peer().clone(),
-            steps: steps.clone(),
-            counters: Arc::clone(&shared.counters),
-        };
+        let service = Reporting::new(service, steps.clone(), Arc::clone(&shared.counters));
         if is_http2 {
             let streams = Streams::default();
-            let connection = http2(limits, &streams).serve_connection(TokioIo::new(stream), service);
+            let io = TokioIo::new(Watched::http2(stream));
+            let connection = http2(limits, &streams).serve_connection(io, service);
             drive(connection, &steps, limits, counters, closed).await;
         } else {
-            let io = TokioIo::new(Heard { inner: stream, steps: steps.clone() });
+            let io = TokioIo::new(Watched::http1(stream, steps.clone()));
             drive(http1(limits).serve_connection(io, service), &steps, limits, counters, closed).await;
         }
     };
@@ -101,38 +90,6 @@ pub(super) async fn run<S, B>(
         () = place.evicted() => {}
         () = serve => {}
     }
-}
-
-/// The TLS session, or none when there is none to be had; why not is counted.
-async fn handshake(stream: TcpStream, peer: &Peer, shared: &Shared) -> Option<TlsStream<TcpStream>> {
-    let counters = &shared.counters;
-    // Answers are small and whole: waiting for more to send with them only costs time.
-    let _ = stream.set_nodelay(true);
-    let secure = async {
-        match plain_http::opening(&stream).await {
-            Ok(Opening::Tls) => {}
-            Ok(Opening::PlainHttp) => {
-                counters.plain_http.increment();
-                plain_http::refuse(stream).await;
-                return None;
-            }
-            Ok(Opening::Nothing) => return None,
-            Ok(Opening::Other) | Err(_) => {
-                counters.handshake_failures.increment();
-                return None;
-            }
-        }
-        let result = TlsAcceptor::from(shared.tls.config()).accept(stream).await;
-        if let Err(error) = &result {
-            counters.handshake_failures.increment();
-            tracing::debug!(client = %peer.address(), %error, "TLS handshake failed");
-        }
-        result.ok()
-    };
-    timeout(shared.limits.handshake, secure).await.unwrap_or_else(|_| {
-        counters.handshake_timeouts.increment();
-        None
-    })
 }
 
 fn http1(limits: &Limits) -> http1::Builder {
@@ -176,8 +133,7 @@ async fn drive<C: GracefulConnection>(
     let mut connection = pin!(connection);
     let mut closing = false;
     loop {
-        let (phase, since) = steps.phase();
-        let deadline = since + time_for(phase, limits, closing);
+        let (phase, deadline) = deadline(steps, limits, closing);
         tokio::select! {
             // What came while this process stood still is taken before the time is found to be over.
             biased;
@@ -194,8 +150,8 @@ async fn drive<C: GracefulConnection>(
             }
             () = steps.moved() => {}
             () = sleep_until(deadline) => {
-                if steps.phase() != (phase, since) {
-                    // A step came in the same moment.
+                if self::deadline(steps, limits, closing) != (phase, deadline) {
+                    // A step came since then.
                     continue;
                 }
                 match phase {
@@ -214,149 +170,25 @@ async fn drive<C: GracefulConnection>(
     }
 }
 
-/// How long a phase may last. Once the listener closes, only answers under way get their time.
-fn time_for(phase: Phase, limits: &Limits, closing: bool) -> Duration {
-    match phase {
-        Phase::Answer => limits.answer,
-        _ if closing => FAREWELL,
+/// The phase now, and when it is over. Once the listener closes, only answers under way get their time.
+fn deadline(steps: &Steps, limits: &Limits, closing: bool) -> (Phase, Instant) {
+    let (phase, since, taken) = steps.phase();
+    let deadline = match phase {
+        Phase::Answer => {
+            let stalled = taken.map(|taken| taken + limits.stalled);
+            stalled.unwrap_or(since + limits.answer).min(since + limits.answer)
+        }
+        _ if closing => since + FAREWELL,
         // The handshake's own time is over when it gets here.
-        Phase::Handshake | Phase::Header => limits.header,
-        Phase::Idle => limits.idle,
-    }
+        Phase::Handshake | Phase::Header => since + limits.header,
+        Phase::Idle => since + limits.idle,
+    };
+    (phase, deadline)
 }
 
 /// Completes when the listener closes.
 async fn wait(closed: &mut watch::Receiver<bool>) {
     let _ = closed.wait_for(|closed| *closed).await;
-}
-
-/// The routes, with the client added to each request and each request reported from header to end of answer.
-struct Reporting<S> {
-    inner: S,
-    peer: Peer,
-    steps: Steps,
-    counters: Arc<Counters>,
-}
-
-impl<S, B> Service<Request<Incoming>> for Reporting<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    S::Future: Send + 'static,
-    B: Body,
-{
-    type Response = Response<Reported<B>>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        self.counters.requests.increment();
-        let answer = self.steps.request();
-        request.extensions_mut().insert(self.peer.clone());
-        let response = self.inner.call(request);
-        Box::pin(async move {
-            let response = response.await?;
-            Ok(response.map(|body| Reported { body: Box::pin(body), rest: Bytes::new(), _answer: answer }))
-        })
-    }
-}
-
-/// A body in slices whose end is the end of the answer.
-struct Reported<B> {
-    body: Pin<Box<B>>,
-    /// Of the last frame, what was not handed over yet.
-    rest: Bytes,
-    _answer: Answer,
-}
-
-impl<B: Body> Body for Reported<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        if self.rest.is_empty() {
-            match ready!(self.body.as_mut().poll_frame(context)).transpose()?.map(Frame::into_data) {
-                None => return Poll::Ready(None),
-                // Whole bytes are shared here, not copied.
-                Some(Ok(mut data)) => self.rest = data.copy_to_bytes(data.remaining()),
-                Some(Err(other)) => {
-                    return Poll::Ready(
-                        other.into_trailers().ok().map(|trailers| Ok(Frame::trailers(trailers))),
-                    );
-                }
-            }
-        }
-        let length = self.rest.len().min(SLICE);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (rest, inner) = (self.rest.len() as u64, self.body.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower() + rest);
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint
-    }
-}
-
-/// A stream that reports incoming bytes, so that a header that has begun can be told from an idle connection.
-/// For HTTP/1.1 only: with HTTP/2 pings come in while a connection idles.
-struct Heard<I> {
-    inner: I,
-    steps: Steps,
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Heard<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.inner).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.steps.heard();
-        }
-        result
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Heard<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
 }
 
 /// Runs the streams of one HTTP/2 connection, as tasks that end with it and are never left behind.

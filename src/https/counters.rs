@@ -45,6 +45,8 @@ pub struct Counters {
     pub evicted_per_client: Count,
     /// Closed to get a descriptor back when the process or the system had none left.
     pub evicted_for_descriptors: Count,
+    /// Closed because too many large answers were under way, and this client took nothing for the longest time.
+    pub evicted_readers: Count,
     /// Handshakes that failed: wrong protocol, unknown or missing client certificate, client does not trust ours.
     pub handshake_failures: Count,
     /// Connections that spoke HTTP without TLS; they got an answer that says so.

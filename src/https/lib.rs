@@ -9,8 +9,10 @@
 //! * [`tls`]: the setup that is served now, replaceable while running.
 //! * [`limits`], [`counters`]: what is allowed and what happened.
 //! * [`peer`]: what a route learns of its client; [`attempts`]: how often one may be wrong.
+//! * [`file`](mod@file): configured files, read without ever waiting for one.
 //! * `places`: who is connected, and who makes room for whom.
-//! * `connection`: one connection from its first byte to its end.
+//! * `handshake`: from the first byte to TLS; `connection`: from there to the end; `stream`: the bytes between; `answer`:
+//!   one answer.
 //! * `plain_http`: the answer to clients that forgot the `s`.
 //!
 //! # Making room
@@ -24,10 +26,13 @@
 //! places of its own address alone. There it can push out a newcomer too, if within the time of a handshake it
 //! connects as often as that address has places; a client that was vouched for before keeps its connection.
 
+mod answer;
 pub mod attempts;
 pub mod certificate;
 mod connection;
 pub mod counters;
+pub mod file;
+mod handshake;
 pub mod limits;
 pub mod listener;
 pub mod names;
@@ -35,6 +40,7 @@ pub mod peer;
 mod places;
 mod plain_http;
 pub mod self_signed;
+mod stream;
 pub mod tls;
 
 #[cfg(test)]
@@ -52,6 +58,7 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use hyper::{Request, Response};
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -63,13 +70,30 @@ pub use peer::Peer;
 pub use tls::Tls;
 
 use connection::Shared;
+use handshake::Refusals;
 use places::Places;
 
-/// First and longest pause after an accept that failed for want of descriptors or memory. The longest is far
+/// First and longest pause after an accept that failed. The longest is far
 /// below the second within which a right request is answered.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
-/// Running out of descriptors is logged at most this often; the counter has every case.
+/// Errors of accepting that speak of one connection (accept(2)): the next one may be fine.
+const OF_A_CONNECTION: [Errno; 12] = [
+    Errno::CONNABORTED,
+    Errno::CONNRESET,
+    Errno::INTR,
+    Errno::PERM,
+    Errno::PROTO,
+    Errno::NETDOWN,
+    Errno::NOPROTOOPT,
+    Errno::HOSTDOWN,
+    Errno::NONET,
+    Errno::HOSTUNREACH,
+    Errno::OPNOTSUPP,
+    Errno::NETUNREACH,
+];
+
+/// Failing to accept is logged at most this often; the counter has every case.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves `service` on all `listeners` until `shutdown` completes, then drains: no new connections, answers under
@@ -94,7 +118,8 @@ pub async fn serve<S, B>(
 {
     let (closing, closed) = watch::channel(false);
     let places = Places::new(&limits, Arc::clone(&counters));
-    let shared = Arc::new(Shared { tls, limits, counters: Arc::clone(&counters) });
+    let shared =
+        Arc::new(Shared { tls, limits, counters: Arc::clone(&counters), refusals: Refusals::default() });
     let mut tasks = JoinSet::new();
     let mut acceptor = Acceptor { listeners, next: 0, pause: None, told: None };
     let mut shutdown = pin!(shutdown);
@@ -168,21 +193,26 @@ impl Acceptor {
         result
     }
 
-    /// Pauses, and says so by true, when the error will come again at once. Errors of a single connection, such
-    /// as one reset before it was accepted, need no pause.
+    /// Pauses unless the error is one of a single connection, such as one reset before it was accepted. True when the
+    /// process has too few descriptors or too little memory, which closing connections can help.
     fn back_off(&mut self, error: &io::Error) -> bool {
-        use rustix::io::Errno;
-        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-        if !exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+        let is_one_of =
+            |errors: &[Errno]| errors.iter().any(|it| error.raw_os_error() == Some(it.raw_os_error()));
+        if is_one_of(&OF_A_CONNECTION) {
             return false;
         }
+        let exhausted = is_one_of(&[Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]);
         let now = Instant::now();
         let length = self.pause.map_or(PAUSE.0, |(last, _)| (last * 2).min(PAUSE.1));
         self.pause = Some((length, now + length));
         if self.told.is_none_or(|last| now - last >= TELL_EVERY) {
             self.told = Some(now);
-            tracing::warn!(%error, "cannot accept connections, so idle ones are closed; raise the limit on open files");
+            if exhausted {
+                tracing::warn!(%error, "cannot accept connections, so idle ones are closed; raise the limit on open files");
+            } else {
+                tracing::error!(%error, "cannot accept connections; trying again");
+            }
         }
-        true
+        exhausted
     }
 }

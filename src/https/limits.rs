@@ -16,6 +16,13 @@ pub struct Limits {
     /// From the end of the latest request's header until all answers are taken, but for what fits into buffers.
     /// Beyond it the connection is closed: its client reads nothing, or sends a body without end. Default 120 s.
     pub answer: Duration,
+    /// Between two parts of an answer that the client takes, each of them 64 KiB. Beyond it the connection is closed: its
+    /// client reads nothing. Default 10 s, after which scrapers have given up.
+    pub stalled: Duration,
+    /// Answers of more than 64 KiB under way at once, of all clients. One more closes the connection whose client took
+    /// nothing for the longest time: a body may be large, and a client that stops to read holds one. Default 16: what
+    /// reads takes milliseconds.
+    pub answers: usize,
     /// For answers that are under way when shutdown begins. Beyond it they are cut off. Default 10 s.
     pub drain: Duration,
     /// Open connections of all clients. One more makes the least useful one close; see the module's map.
@@ -44,6 +51,8 @@ impl Default for Limits {
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             answer: Duration::from_secs(120),
+            stalled: Duration::from_secs(10),
+            answers: 16,
             drain: Duration::from_secs(10),
             connections: 512,
             connections_per_client: 256,

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 
 /// Connections that the kernel holds ready while the accept loop is busy. Linux caps it at `net.core.somaxconn`.
@@ -106,11 +106,19 @@ pub fn activated() -> Result<Vec<TcpListener>, BindError> {
     for index in 0..passed.len() {
         let error = |source| BindError { address: format!("socket {index} from systemd"), source };
         if let Some(listener) = passed.take_tcp_listener(index).map_err(error)? {
-            listener.set_nonblocking(true).map_err(error)?;
-            listeners.push(TcpListener::from_std(listener).map_err(error)?);
+            listeners.push(listening(listener).map_err(error)?);
         }
     }
     Ok(listeners)
+}
+
+/// A socket that somebody else opened, if it listens: accepting from another one fails for ever.
+fn listening(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    if !SockRef::from(&listener).is_listener()? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+    }
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// A listening socket could not be had.
@@ -134,7 +142,9 @@ impl fmt::Display for BindError {
             io::ErrorKind::PermissionDenied => {
                 "; choose a port of 1024 or above, or give the process CAP_NET_BIND_SERVICE"
             }
-            io::ErrorKind::InvalidInput => "; systemd has to pass stream sockets (ListenStream=)",
+            io::ErrorKind::InvalidInput => {
+                "; systemd has to pass stream sockets that listen (ListenStream=, Accept=no)"
+            }
             _ => "",
         };
         write!(f, "cannot listen on {}: {}{hint}", self.address, self.source)
@@ -222,5 +232,15 @@ mod tests {
         let taken = first[0].local_addr().unwrap().to_string();
         let error = bind(&taken.parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains(&taken) && error.contains("choose another port"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_does_not_listen_is_refused() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        socket.bind(&address.into()).unwrap();
+        let error = listening(socket.into()).unwrap_err();
+        assert_eq!(error.to_string(), "the socket does not listen");
+        assert!(listening(std::net::TcpListener::bind(address).unwrap()).is_ok());
     }
 }

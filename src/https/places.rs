@@ -23,6 +23,8 @@ pub(super) struct Places(Arc<Inner>);
 struct Inner {
     connections: usize,
     per_client: usize,
+    /// Large answers that may be under way.
+    answers: usize,
     counters: Arc<Counters>,
     taken: Mutex<Taken>,
 }
@@ -32,6 +34,9 @@ struct Taken {
     /// Number of the next place; never used twice.
     next: u64,
     places: HashMap<u64, Arc<Seat>>,
+    /// Large answers under way, by numbers that are never used twice: the place of each, and when its client last took
+    /// a part of it.
+    large: HashMap<u64, (u64, Instant)>,
 }
 
 /// Where a connection stands.
@@ -49,6 +54,8 @@ pub(super) enum Phase {
 
 /// What places and the connection's own task share.
 struct Seat {
+    number: u64,
+    places: Places,
     client: IpAddr,
     peer: Peer,
     state: Mutex<State>,
@@ -67,6 +74,8 @@ struct State {
     step: Instant,
     /// Requests under way; with HTTP/2 there may be several.
     answers: usize,
+    /// When a part of an answer was taken last, while there is one that is not whole yet.
+    taken: Option<Instant>,
 }
 
 /// Why a connection has to make room.
@@ -75,12 +84,14 @@ enum Cause {
     Overall,
     Client(IpAddr),
     Descriptors,
+    Reader,
 }
 
 impl Places {
     pub(super) fn new(limits: &Limits, counters: Arc<Counters>) -> Self {
         let (connections, per_client) = (limits.connections, limits.connections_per_client);
-        Self(Arc::new(Inner { connections, per_client, counters, taken: Mutex::default() }))
+        let answers = limits.answers.max(1);
+        Self(Arc::new(Inner { connections, per_client, answers, counters, taken: Mutex::default() }))
     }
 
     /// A place for a new connection from `remote`, for which another one may have to go. None when all others
@@ -99,13 +110,39 @@ impl Places {
             return None;
         }
         let now = Instant::now();
-        let state = Mutex::new(State { phase: Phase::Handshake, since: now, step: now, answers: 0 });
-        let seat = Arc::new(Seat { client, peer, state, evicted: Notify::new(), moved: Notify::new() });
+        let state = State { phase: Phase::Handshake, since: now, step: now, answers: 0, taken: None };
         let number = taken.next;
         taken.next += 1;
+        let seat = Arc::new(Seat {
+            number,
+            places: self.clone(),
+            client,
+            peer,
+            state: Mutex::new(state),
+            evicted: Notify::new(),
+            moved: Notify::new(),
+        });
         taken.places.insert(number, Arc::clone(&seat));
         self.0.counters.open.increment();
-        Some(Place { seat, number, places: self.clone() })
+        Some(Place { seat })
+    }
+
+    /// Notes a large answer. When there are too many, the connection whose client took nothing for the longest time is
+    /// closed: each holds a body in memory.
+    fn large(&self, place: u64) -> u64 {
+        let mut taken = self.0.lock();
+        while taken.large.len() >= self.0.answers {
+            let oldest =
+                taken.large.iter().min_by_key(|(_, (_, at))| *at).map(|(id, (place, _))| (*id, *place));
+            let Some((id, place)) = oldest else { break };
+            // Others of the same connection go with it.
+            taken.large.remove(&id);
+            self.close(&mut taken, place, Cause::Reader);
+        }
+        let id = taken.next;
+        taken.next += 1;
+        taken.large.insert(id, (place, Instant::now()));
+        id
     }
 
     /// Closes the least useful connections, so that their descriptors can serve the next ones.
@@ -122,8 +159,14 @@ impl Places {
             .filter(|(_, seat)| !matches!(cause, Cause::Client(client) if client != seat.client))
             .map(|(number, seat)| (*number, seat.peer.is_vouched(), *seat.state()))
             .filter(|(_, vouched, state)| !(*vouched && state.phase == Phase::Answer))
-            .min_by_key(|(number, vouched, state)| (*vouched, state.step, *number));
-        let Some(seat) = victim.and_then(|(number, ..)| taken.places.remove(&number)) else { return false };
+            .min_by_key(|(number, vouched, state)| (*vouched, state.step, *number))
+            .map(|(number, ..)| number);
+        victim.is_some_and(|number| self.close(taken, number, cause))
+    }
+
+    /// Takes the place with this number away; false when it is gone already.
+    fn close(&self, taken: &mut Taken, number: u64, cause: Cause) -> bool {
+        let Some(seat) = taken.places.remove(&number) else { return false };
         seat.evicted.notify_one();
         self.0.evictions(cause).increment();
         true
@@ -141,6 +184,7 @@ impl Inner {
             Cause::Overall => &self.counters.evicted_overall,
             Cause::Client(_) => &self.counters.evicted_per_client,
             Cause::Descriptors => &self.counters.evicted_for_descriptors,
+            Cause::Reader => &self.counters.evicted_readers,
         }
     }
 }
@@ -154,14 +198,13 @@ impl Seat {
 /// The place of one connection; leaving it frees it.
 pub(super) struct Place {
     seat: Arc<Seat>,
-    number: u64,
-    places: Places,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.0.lock().places.remove(&self.number);
-        self.places.0.counters.open.decrement();
+        let places = &self.seat.places.0;
+        places.lock().places.remove(&self.seat.number);
+        places.counters.open.decrement();
     }
 }
 
@@ -187,10 +230,10 @@ impl Steps {
         &self.0.peer
     }
 
-    /// The phase now, and when it began.
-    pub(super) fn phase(&self) -> (Phase, Instant) {
+    /// The phase now, when it began, and when a part of an answer was taken last, if one is being taken.
+    pub(super) fn phase(&self) -> (Phase, Instant, Option<Instant>) {
         let state = *self.0.state();
-        (state.phase, state.since)
+        (state.phase, state.since, state.taken)
     }
 
     /// Completes when the phase has changed since the last look.
@@ -233,10 +276,52 @@ impl Steps {
 /// A request under way.
 pub(super) struct Answer(Steps);
 
+impl Answer {
+    /// The client takes another part.
+    pub(super) fn taken(&self) {
+        let mut state = self.0.0.state();
+        let first = state.taken.replace(Instant::now()).is_none();
+        drop(state);
+        if first {
+            // From here on there is another time limit.
+            self.0.0.moved.notify_one();
+        }
+    }
+
+    /// Notes that the answer is a large one, until what is returned is dropped. May close this connection or another.
+    pub(super) fn large(&self) -> Large {
+        let seat = &self.0.0;
+        Large { id: seat.places.large(seat.number), places: seat.places.clone() }
+    }
+}
+
+/// A large answer under way.
+pub(super) struct Large {
+    id: u64,
+    places: Places,
+}
+
+impl Large {
+    /// The client takes another part.
+    pub(super) fn taken(&self) {
+        if let Some((_, at)) = self.places.0.lock().large.get_mut(&self.id) {
+            *at = Instant::now();
+        }
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        self.places.0.lock().large.remove(&self.id);
+    }
+}
+
 impl Drop for Answer {
     fn drop(&mut self) {
         let mut state = self.0.0.state();
         state.answers -= 1;
+        // Others may have nothing to be taken yet.
+        state.taken = None;
         let last = state.answers == 0;
         drop(state);
         if last {
@@ -264,7 +349,7 @@ mod tests {
     }
 
     fn is_evicted(place: &Place) -> bool {
-        let gone = !place.places.0.lock().places.contains_key(&place.number);
+        let gone = !place.seat.places.0.lock().places.contains_key(&place.seat.number);
         assert_eq!(gone, {
             let mut told = std::pin::pin!(place.evicted());
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -324,19 +409,42 @@ mod tests {
     async fn phases_follow_the_steps_of_the_connection() {
         let place = admit(&places(1, 1), "10.0.0.1:1").await.unwrap();
         let steps = place.steps();
-        assert_eq!(steps.phase(), (Phase::Handshake, Instant::now()));
+        let phase = || (steps.phase().0, steps.phase().1);
+        assert_eq!(phase(), (Phase::Handshake, Instant::now()));
         steps.secured();
-        assert_eq!(steps.phase(), (Phase::Header, Instant::now()));
+        assert_eq!(phase(), (Phase::Header, Instant::now()));
         let (one, two) = (steps.request(), steps.request());
         drop(one);
-        assert_eq!(steps.phase(), (Phase::Answer, Instant::now()));
+        assert_eq!(phase(), (Phase::Answer, Instant::now()));
         drop(two);
-        assert_eq!(steps.phase(), (Phase::Idle, Instant::now()));
+        assert_eq!(phase(), (Phase::Idle, Instant::now()));
         let begun = Instant::now();
         steps.heard();
         advance(Duration::from_secs(1)).await;
         steps.heard();
-        assert_eq!(steps.phase(), (Phase::Header, begun));
+        assert_eq!(phase(), (Phase::Header, begun));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_limit_of_large_answers_the_client_that_took_nothing_for_longest_goes() {
+        let limits = Limits { answers: 2, ..Limits::default() };
+        let places = Places::new(&limits, Arc::default());
+        let (stalled, reading) =
+            (admit(&places, "10.0.0.1:1").await.unwrap(), admit(&places, "10.0.0.2:1").await.unwrap());
+        let (one, two) = (stalled.steps().request(), reading.steps().request());
+        // Known clients, too: what they hold is memory.
+        stalled.steps().peer().vouch();
+        let (_held, taking) = (one.large(), two.large());
+        advance(Duration::from_millis(1)).await;
+        taking.taken();
+        let third = admit(&places, "10.0.0.3:1").await.unwrap();
+        let _large = third.steps().request().large();
+        assert!(is_evicted(&stalled) && !is_evicted(&reading) && !is_evicted(&third));
+        assert_eq!(places.0.counters.evicted_readers.get(), 1);
+        drop(taking);
+        let fourth = admit(&places, "10.0.0.4:1").await.unwrap();
+        let _large = fourth.steps().request().large();
+        assert!(!is_evicted(&reading) && !is_evicted(&third));
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::handshake::linger;
 
 /// First byte of each TLS connection: a record of kind "handshake" (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 22;
 
-/// How long to wait for the client to hang up after the answer, and how much of it to swallow meanwhile. Closing
-/// with unread bytes resets the connection, and the client might never see the answer.
-const LINGER: (Duration, u64) = (Duration::from_secs(1), 64 * 1024);
+/// How long writing the answer may take: it fits into any buffer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\
@@ -47,13 +48,9 @@ pub(super) async fn opening(stream: &TcpStream) -> std::io::Result<Opening> {
 
 /// Answers 400 and closes.
 pub(super) async fn refuse(mut stream: TcpStream) {
-    // A client that does not take the answer is the loser; there is nobody to tell.
-    let _ = timeout(LINGER.0, async {
-        stream.write_all(ANSWER).await?;
-        stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER.1), &mut tokio::io::sink()).await
-    })
-    .await;
+    if matches!(timeout(PATIENCE, stream.write_all(ANSWER)).await, Ok(Ok(()))) {
+        linger(stream).await;
+    }
 }
 
 #[cfg(test)]

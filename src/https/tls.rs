@@ -127,7 +127,8 @@ impl Current {
         };
         let certified = (*pair.certified).clone();
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // The last one is for clients that speak nothing newer, and that would be refused for want of a name in common.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         let digests = digests(pair, clients.as_ref());
         Ok(Self { config: Arc::new(config), clients, not_after: pair.not_after(), digests, least })
     }

@@ -135,6 +135,7 @@ impl Collector for Connections {
             ("evicted", &c.evicted_overall),
             ("evicted_for_descriptors", &c.evicted_for_descriptors),
             ("evicted_per_client", &c.evicted_per_client),
+            ("evicted_reader", &c.evicted_readers),
             ("handshake_failed", &c.handshake_failures),
             ("handshake_timeout", &c.handshake_timeouts),
             ("header_timeout", &c.header_timeouts),

@@ -63,6 +63,16 @@ async fn client_certificates_are_asked_for_and_checked() {
     assert_eq!(status(false).await, "", "no certificate");
     assert_eq!(status(true).await, "", "a certificate of somebody else");
     assert_eq!(server.counters.handshake_failures.get(), 2);
+    // Each refused client learns why, also one that has sent its request by then.
+    for _ in 0..40 {
+        let config =
+            ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]).unwrap();
+        let config = config.with_root_certificates(server.roots()).with_no_client_auth();
+        let mut stream = connect(server.tcp().await, "localhost", config).await.unwrap();
+        let _ = stream.write_all(&[b'x'; 10_000]).await;
+        let error = timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("CertificateRequired"), "{error}");
+    }
     let authority = authority.self_signed(&key).unwrap();
     std::fs::write(clients.path().join("tls-certificate.pem"), authority.pem()).unwrap();
     assert_eq!(server.tls.reload().unwrap(), Changed::Yes);

@@ -113,6 +113,10 @@ async fn accepting_pauses_only_when_the_same_error_would_come_again() {
         assert!(acceptor.back_off(&Errno::MFILE.into()));
     }
     assert_eq!(acceptor.pause.map(|(length, _)| length), Some(crate::PAUSE.1));
+    // An error that nobody knows may come for ever: it pauses, too, and closing connections would not help.
+    acceptor.pause = None;
+    assert!(!acceptor.back_off(&Errno::INVAL.into()));
+    assert_eq!(acceptor.pause.map(|(length, _)| length), Some(crate::PAUSE.0));
 }
 
 #[tokio::test]
@@ -265,6 +269,49 @@ async fn ten_thousand_streams_reset_at_once_are_capped() {
     assert!(result.is_err() || matches!(ended, Ok(Ok(Err(_)))), "{requests} requests");
     assert!(requests < 10_000, "{requests}");
     server.get_promptly().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn frames_that_ask_for_nothing_end_their_connection() {
+    let server = Server::start(Limits::default());
+    // WINDOW_UPDATE for the connection, PRIORITY, PING, SETTINGS.
+    let frames: [&[u8]; 4] = [
+        b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01",
+        b"\0\0\x05\x02\0\0\0\0\x01\0\0\0\0\x10",
+        b"\0\0\x08\x06\0\0\0\0\0pingpong",
+        b"\0\0\0\x04\0\0\0\0\0",
+    ];
+    for (number, frame) in (1..).zip(frames) {
+        let mut stream = server.secured(H2).await;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let answers = tokio::spawn(async move { read_to_close(&mut reader).await });
+        let flood = async { while writer.write_all(&frame.repeat(100)).await.is_ok() {} };
+        assert!(timeout(PATIENCE, flood).await.is_ok(), "no end of frames of kind {number}");
+        timeout(PATIENCE, answers).await.unwrap().unwrap();
+        assert_eq!(server.counters.protocol_errors.get(), number);
+    }
+    server.get_promptly().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_their_answers_hold_few_of_them_and_not_for_long() {
+    let server = Server::start(Limits { answers: 4, stalled: PROMPT, ..Limits::default() });
+    let mut stalled = Vec::new();
+    for _ in 0..40 {
+        let mut stream = server.secured(H1).await;
+        stream.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        stalled.push(stream);
+    }
+    until("all but four made room", || server.counters.evicted_readers.get() >= 36).await;
+    // Who reads gets all of it meanwhile, and those four are given up.
+    let (status, body) = server.get("/large").await;
+    assert_eq!((status, body.len()), (StatusCode::OK, 64 << 20));
+    until("nothing is held any more", || server.counters.open.get() == 0).await;
+    let counters = &server.counters;
+    assert_eq!(counters.evicted_readers.get() + counters.answer_timeouts.get(), 40);
     server.stop().await;
 }
 

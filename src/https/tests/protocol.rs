@@ -31,6 +31,41 @@ async fn both_versions_and_both_protocols_are_spoken_and_verified_by_the_written
 }
 
 #[tokio::test]
+async fn an_answer_to_head_has_its_length_and_no_body_with_either_protocol() {
+    let server = Server::start(Limits::default());
+    let request = || Request::head("https://localhost/hello").body(Empty::<Bytes>::new()).unwrap();
+    let (executor, io) = (TokioExecutor::new(), TokioIo::new(server.secured(H2).await));
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for _ in 0..2 {
+        let response = timeout(PATIENCE, sender.send_request(request())).await.unwrap().unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()["content-length"]),
+            (StatusCode::OK, &"5".parse().unwrap())
+        );
+        assert_eq!(response.collect().await.unwrap().to_bytes(), "");
+    }
+    drop(sender);
+    timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+    let mut stream = server.secured(H1).await;
+    stream.write_all(b"HEAD /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let answer = read_to_close(&mut stream).await;
+    assert!(answer.contains("content-length: 5\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert_eq!(server.counters.protocol_errors.get(), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_offers_only_the_oldest_protocol_is_served() {
+    let server = Server::start(Limits::default());
+    let mut stream = server.secured(&[b"http/1.0"]).await;
+    stream.write_all(b"GET /hello HTTP/1.0\r\n\r\n").await.unwrap();
+    let answer = read_to_close(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.0 200 ") && answer.ends_with("hello"), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn routes_learn_the_address_of_their_client() {
     let server = Server::start(Limits::default());
     let stream = server.secured(H1).await;

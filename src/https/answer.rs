@@ -1,0 +1,132 @@
+//! One answer, from the header of its request to the last byte that its client takes. Says to `places` what it does, and
+//! leaves the body away after `HEAD`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hyper::body::{Body, Buf, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::CONTENT_LENGTH;
+use hyper::service::Service;
+use hyper::{Method, Request, Response};
+
+use super::counters::Counters;
+use super::places::{Answer, Large, Steps};
+
+/// Answers are handed over in slices of so many bytes. Taken in one piece, a large one would count as done while its
+/// client has yet to read it; of this size, only what fits into buffers does.
+const SLICE: usize = 64 * 1024;
+
+/// The routes, with the client added to each request and each request reported from header to end of answer.
+pub(super) struct Reporting<S> {
+    inner: S,
+    steps: Steps,
+    counters: Arc<Counters>,
+}
+
+impl<S> Reporting<S> {
+    /// The routes of one connection.
+    pub(super) fn new(inner: S, steps: Steps, counters: Arc<Counters>) -> Self {
+        Self { inner, steps, counters }
+    }
+}
+
+impl<S, B> Service<Request<Incoming>> for Reporting<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    B: Body,
+{
+    type Response = Response<Reported<B>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.counters.requests.increment();
+        let answer = self.steps.request();
+        let is_head = request.method() == Method::HEAD;
+        request.extensions_mut().insert(self.steps.peer().clone());
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let mut response = response.await?;
+            if is_head {
+                without_body(&mut response);
+            }
+            let body = |body| (!is_head).then(|| Box::pin(body));
+            Ok(response.map(|it| Reported { body: body(it), rest: Bytes::new(), large: None, answer }))
+        })
+    }
+}
+
+/// An answer to `HEAD` says how long the body would be. With HTTP/2 a body that is sent after it is an error.
+fn without_body<B: Body>(response: &mut Response<B>) {
+    if let (Some(length), false) =
+        (response.body().size_hint().exact(), response.headers().contains_key(CONTENT_LENGTH))
+    {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+}
+
+/// A body in slices whose end is the end of the answer.
+pub(super) struct Reported<B> {
+    /// Absent after `HEAD`.
+    body: Option<Pin<Box<B>>>,
+    /// Of the last frame, what was not handed over yet.
+    rest: Bytes,
+    /// Once a frame was longer than a slice.
+    large: Option<Large>,
+    answer: Answer,
+}
+
+impl<B: Body> Body for Reported<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        // It is asked when there is room: what came before has been taken.
+        self.answer.taken();
+        if self.rest.is_empty() {
+            let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+            match ready!(body.as_mut().poll_frame(context)).transpose()?.map(Frame::into_data) {
+                None => return Poll::Ready(None),
+                // Whole bytes are shared here, not copied.
+                Some(Ok(mut data)) => self.rest = data.copy_to_bytes(data.remaining()),
+                Some(Err(other)) => {
+                    return Poll::Ready(
+                        other.into_trailers().ok().map(|trailers| Ok(Frame::trailers(trailers))),
+                    );
+                }
+            }
+        }
+        if self.rest.len() > SLICE {
+            match &self.large {
+                Some(large) => large.taken(),
+                None => self.large = Some(self.answer.large()),
+            }
+            return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(SLICE)))));
+        }
+        let last = std::mem::take(&mut self.rest);
+        // The end of a large body may wait in a buffer after the answer has ended here. As a copy it keeps the rest of
+        // the body from being held for it.
+        let last = if self.large.is_some() { Bytes::copy_from_slice(&last) } else { last };
+        Poll::Ready(Some(Ok(Frame::data(last))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.as_ref().is_none_or(|body| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let Some(body) = &self.body else { return SizeHint::with_exact(0) };
+        let (rest, inner) = (self.rest.len() as u64, body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}
