@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    engine::cli::main()
+    // A child of the engine is this program, too.
+    engine::exec::child::enter().unwrap_or_else(engine::cli::main)
 }

@@ -1,7 +1,11 @@
 //! How scripts run: the settings, what may override them, and the command line that comes of both. The process itself
-//! is [`process`]'s matter, users and groups are [`account`]'s.
+//! is [`process`]'s matter, what it wrote [`output`]'s; users and groups are [`account`]'s, variables [`environment`]'s.
+//! Between the engine and the script there is [`child`].
 
 pub mod account;
+pub mod child;
+pub mod environment;
+mod output;
 pub mod process;
 
 use std::collections::BTreeMap;

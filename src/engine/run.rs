@@ -219,7 +219,8 @@ impl Run<'_> {
             Beforehand::Act => self.step(command, parents, Mode::Check, true, None, &via),
             Beforehand::Ask => {
                 let finished = self.script(scripts, &scripts.check, self.setting.limits);
-                if finished.ending.is_interrupted() {
+                if !finished.ending.is_answer() {
+                    // Neither "there" nor "not there", so it counts as neither. To act on it would be a guess.
                     return Err(Box::new(Failure::new("checking", &command.id, parents, &finished)));
                 }
                 let needed = is_needed(phase, finished.ending.is_success());

@@ -5,22 +5,23 @@
 //! is a strict sequence, so there is nothing for an async runtime to do here.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::ioctl_fionbio;
-use rustix::process::{Pid, PidfdFlags, Signal, geteuid, kill_process_group, pidfd_open};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::process::{Pid, PidfdFlags, Signal, geteuid, kill_process, kill_process_group, pidfd_open};
 
-use super::{Exec, account};
+use super::child::{self, Task, Then};
+use super::output::Captured;
+pub use super::output::{MAX_OUTPUT_BYTES, Output};
+use super::{Exec, environment};
 use crate::stop::Stop;
-
-/// Output that is kept of one script, in bytes. What comes after is read, so that the script goes on, and dropped.
-pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 
 /// How long a process group has to end by itself (SIGTERM) before it is ended (SIGKILL).
 pub const TERM_GRACE: Duration = Duration::from_secs(2);
@@ -81,9 +82,11 @@ impl Ending {
         *self == Ending::Exit(0)
     }
 
-    /// Whether the engine ended it: then it says nothing about its success.
-    pub fn is_interrupted(&self) -> bool {
-        matches!(self, Ending::TimedOut | Ending::Stopped)
+    /// Whether it ended by itself, with a status: only then a check has answered. A shell whose command was killed, as
+    /// the kernel does when memory is short, ends with a status of its own that says so.
+    pub fn is_answer(&self) -> bool {
+        const OF_KILLED: i32 = 128 + 9;
+        matches!(self, Ending::Exit(status) if *status != OF_KILLED)
     }
 }
 
@@ -97,15 +100,6 @@ impl std::fmt::Display for Ending {
             Ending::Stopped => write!(out, "ended because the engine stops"),
         }
     }
-}
-
-/// What a script wrote to standard output and standard error, in the order in which it did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
-    /// The text without white space around it. Bytes that are no UTF-8 are replaced.
-    pub text: String,
-    /// Bytes beyond [`MAX_OUTPUT_BYTES`] that were dropped.
-    pub cut_bytes: u64,
 }
 
 /// Runs `script` to its end.
@@ -124,18 +118,66 @@ pub fn run(
     if limits.deadline.is_some_and(|deadline| deadline <= begin) {
         return finish(Ending::TimedOut, Output::default());
     }
-    let running = match Running::start(exec, script, stdin, variables) {
+    let started = prepare(exec, script, variables, false).and_then(|command| {
+        let input = stdin.map(|text| text.as_bytes().to_vec());
+        Running::start(command, input, Captured::head_and_tail())
+    });
+    let running = match started {
         Ok(running) => running,
-        Err(why) => return finish(Ending::NotStarted(why), Output::default()),
+        Err(error) => return finish(Ending::NotStarted(error.to_string()), Output::default()),
     };
-    let (ending, output) = running.follow(limits);
-    finish(ending, output)
+    let (ending, captured) = running.follow(limits.deadline, Some(&limits.stop));
+    finish(ending, captured.finish())
 }
+
+/// Runs a child of the engine that is no script: gives it `input`, and returns how it ended and what it wrote, or how
+/// many bytes it wrote beyond `max_output`.
+///
+/// # Errors
+///
+/// It does not start.
+#[expect(dead_code, reason = "the rendering of Jsonnet moves into it")]
+pub(crate) fn run_child(
+    task: &Task,
+    input: Vec<u8>,
+    max_output: usize,
+    deadline: Instant,
+) -> Result<(Ending, Result<Vec<u8>, u64>), StartError> {
+    let command = child::command(task).map_err(StartError::Child)?;
+    let running = Running::start(command, Some(input), Captured::head(max_output))?;
+    let (ending, captured) = running.follow(Some(deadline), None);
+    Ok((ending, captured.into_whole()))
+}
+
+/// Why a script does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is nothing to run.
+    #[error("the script is empty")]
+    Empty,
+    /// The system gives no pipe.
+    #[error("no pipe: {0}")]
+    Pipe(io::Error),
+    /// The system starts nothing with so long an argument or variable.
+    #[error("{0} is longer than the system takes (128 KiB)")]
+    TooLong(String),
+    /// As [`StartError::TooLong`], all of them together.
+    #[error("script and variables are together more than the system takes")]
+    TooMuch,
+    /// The child that would become the script does not start.
+    #[error("no process for it: {0}")]
+    Child(io::Error),
+}
+
+/// Longest argument or variable that the system takes, in bytes, with its terminating zero.
+const MAX_STRING_BYTES: usize = 128 * 1024;
 
 struct Running {
     child: Child,
     /// Readable once the process has ended; nothing where the system has no such descriptors.
     ended: Option<OwnedFd>,
+    /// Tells why a script did not start.
+    refusal: PipeReader,
     output: Option<PipeReader>,
     captured: Captured,
     /// Closed once everything is written, or nobody reads any more.
@@ -144,60 +186,43 @@ struct Running {
 
 impl Running {
     fn start(
-        exec: &Exec,
-        script: &str,
-        stdin: Option<&str>,
-        variables: &BTreeMap<String, String>,
-    ) -> Result<Running, String> {
-        let mut command = prepare(exec, script, variables)?;
-        // A group of its own, so that all of it can be ended.
-        command.process_group(0);
-        let pipes = || -> io::Result<_> {
-            let (output, written) = io::pipe()?;
-            ioctl_fionbio(&output, true)?;
-            let input = match stdin {
-                None => None,
-                Some(text) => {
-                    let (read, input) = io::pipe()?;
-                    ioctl_fionbio(&input, true)?;
-                    Some((read, input, text.as_bytes().to_vec()))
-                }
-            };
-            Ok((output, written, input))
-        };
-        let (output, written, input) = pipes().map_err(|error| format!("no pipe: {error}"))?;
-        let both = written.try_clone().map_err(|error| format!("no pipe: {error}"))?;
+        mut command: Command,
+        input: Option<Vec<u8>>,
+        captured: Captured,
+    ) -> Result<Running, StartError> {
+        let (output, written) = pipe(true, false)?;
+        let (refusal, refused) = pipe(false, false)?;
         let input = match input {
             // Never this process's own: a script that waits for a terminal would wait for ever.
             None => {
                 command.stdin(Stdio::null());
                 None
             }
-            Some((read, input, text)) => {
+            Some(text) => {
+                let (read, input) = pipe(false, true)?;
                 command.stdin(read);
                 Some((input, text))
             }
         };
-        command.stdout(both).stderr(written);
+        command.stdout(refused).stderr(written);
         let started = {
             let _no_pty = STARTING.read().unwrap_or_else(PoisonError::into_inner);
             command.spawn()
         };
-        let program = || command.get_program().to_string_lossy();
-        let child = started.map_err(|error| not_started(exec, &program(), &error))?;
-        // The command holds the writing ends of the pipe; without this its end would never come.
+        let child = started.map_err(|error| not_started(&command, error))?;
+        // The command holds the writing ends of the pipes; without this their end would never come.
         drop(command);
         let ended = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).ok();
-        Ok(Running { child, ended, output: Some(output), captured: Captured::default(), input })
+        Ok(Running { child, ended, refusal, output: Some(output), captured, input })
     }
 
     /// Waits for the end. What it is depends on what comes first: the end itself, the deadline, or the stop.
-    fn follow(mut self, limits: &Limits) -> (Ending, Output) {
+    fn follow(mut self, deadline: Option<Instant>, stop: Option<&Stop>) -> (Ending, Captured) {
         let mut cause = None;
-        let mut until = limits.deadline;
+        let mut until = deadline;
         let mut killed = false;
         let status = loop {
-            let stop = cause.is_none().then_some(&limits.stop);
+            let stop = stop.filter(|_| cause.is_none());
             self.wait(until, stop);
             self.read();
             self.write();
@@ -208,7 +233,7 @@ impl Running {
                 }
                 break self.child.wait();
             }
-            if cause.is_none() && limits.stop.is_over() {
+            if stop.is_some_and(Stop::is_over) {
                 (cause, until) = (Some(Ending::Stopped), Some(Instant::now() + TERM_GRACE));
                 self.signal(Signal::TERM);
             }
@@ -226,8 +251,9 @@ impl Running {
             }
         };
         self.read_rest();
-        let ending = cause.unwrap_or_else(|| ending(status));
-        (ending, self.captured.finish())
+        let refusal = child::refusal(&mut self.refusal);
+        let ending = cause.or(refusal.map(Ending::NotStarted)).unwrap_or_else(|| ending(status));
+        (ending, self.captured)
     }
 
     /// Waits until there is something to do.
@@ -261,7 +287,7 @@ impl Running {
 
     fn read(&mut self) {
         if let Some(output) = &mut self.output
-            && !self.captured.take_from(output)
+            && !take_from(output, &mut self.captured)
         {
             self.output = None;
         }
@@ -299,66 +325,77 @@ impl Running {
 
     /// Signals the whole group. That it is gone, or somebody else's, shows later.
     fn signal(&self, signal: Signal) {
-        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+        let pid = Pid::from_child(&self.child);
+        // A child that is not yet a script has no group of its own.
+        if kill_process_group(pid, signal) == Err(Errno::SRCH) {
+            let _ = kill_process(pid, signal);
+        }
     }
 
     /// Leaves a process that cannot be ended to a thread that reaps it whenever it ends.
-    fn leave(self) -> Output {
+    fn leave(self) -> Captured {
         tracing::error!(pid = self.child.id(), "a script cannot be ended; it is left running");
         let mut child = self.child;
         let waiting = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || child.wait());
         if let Err(error) = waiting {
             tracing::error!(%error, "nobody waits for it");
         }
-        self.captured.finish()
+        self.captured
     }
 }
 
-/// The process, but for its input and output and the group it is in.
+/// A pipe; its reading or its writing end does not block where that is asked for.
+fn pipe(reader: bool, writer: bool) -> Result<(PipeReader, PipeWriter), StartError> {
+    let (read, write) = io::pipe().map_err(StartError::Pipe)?;
+    if reader {
+        ioctl_fionbio(&read, true).map_err(|error| StartError::Pipe(error.into()))?;
+    }
+    if writer {
+        ioctl_fionbio(&write, true).map_err(|error| StartError::Pipe(error.into()))?;
+    }
+    Ok((read, write))
+}
+
+/// The process that becomes the script, but for its input and output. On a terminal the process leads its session by
+/// then, and its standard input is the terminal.
 ///
 /// # Errors
 ///
-/// It cannot be started, whatever these are. Says why.
-pub fn prepare(exec: &Exec, script: &str, variables: &BTreeMap<String, String>) -> Result<Command, String> {
+/// It cannot be started, whatever these are.
+pub fn prepare(
+    exec: &Exec,
+    script: &str,
+    variables: &BTreeMap<String, String>,
+    terminal: bool,
+) -> Result<Command, StartError> {
     let words = exec.words(script, geteuid().is_root());
-    let Some((program, arguments)) = words.split_first() else {
-        return Err("the script is empty".to_owned());
-    };
-    let mut command = Command::new(program);
-    command.args(arguments);
-    if !exec.env_inherit {
-        command.env_clear();
+    if words.is_empty() {
+        return Err(StartError::Empty);
     }
-    // Variables of the run come last: they win.
-    command.envs(&exec.env).envs(variables);
-    if let Some(work_dir) = &exec.work_dir {
-        command.current_dir(work_dir);
-    }
-    let user = exec.user.as_deref().map(account::user).transpose()?;
-    let group = exec.group.as_deref().map(account::group).transpose()?;
-    // Without its own group a user would keep this process's, which may be root's.
-    if let Some(group) = group.or(user.and_then(|(_, primary)| primary)) {
-        command.gid(group);
-    }
-    if let Some((user, _)) = user {
-        command.uid(user);
-    }
+    let then = Then::Script { work_dir: exec.work_dir.clone(), terminal };
+    let task = Task { user: exec.user.clone(), group: exec.group.clone(), then };
+    let mut command = child::command(&task).map_err(StartError::Child)?;
+    child::add_script(&mut command, &words, &environment::of_script(exec, variables));
     Ok(command)
 }
 
-/// Why `program` did not start, and what to do about it.
-pub fn not_started(exec: &Exec, program: &str, error: &io::Error) -> String {
-    if let Some(work_dir) = exec.work_dir.as_ref().filter(|path| !path.is_dir()) {
-        return format!("`workDir` {} is no directory", work_dir.display());
+/// Why the child that would have become a script does not start.
+pub fn not_started(command: &Command, error: io::Error) -> StartError {
+    if error.kind() != io::ErrorKind::ArgumentListTooLong {
+        return StartError::Child(error);
     }
+    let mut strings = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    match strings.find(|(name, value)| name.len() + value.len() + "=\0".len() > MAX_STRING_BYTES) {
+        Some((name, _)) => StartError::TooLong(child::described(name)),
+        None => StartError::TooMuch,
+    }
+}
+
+/// Why `program` could not take the place of the child.
+pub(super) fn why_not(program: &OsStr, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ArgumentListTooLong => {
-            format!("script and variables are together more than the system takes: {error}")
-        }
-        io::ErrorKind::PermissionDenied if exec.user.is_some() || exec.group.is_some() => {
-            format!("{error}; only root may run scripts as another `user` or `group`")
-        }
-        _ => format!("{program}: {error}"),
+        io::ErrorKind::ArgumentListTooLong => StartError::TooMuch.to_string(),
+        _ => format!("{}: {error}", program.display()),
     }
 }
 
@@ -380,47 +417,20 @@ fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// The beginning of what was written, and how much more there was.
-#[derive(Default)]
-struct Captured {
-    bytes: Vec<u8>,
-    cut_bytes: u64,
-}
-
-impl Captured {
-    /// Reads what is there, within reason. Whether there may be more one day.
-    fn take_from(&mut self, output: &mut PipeReader) -> bool {
-        /// Reads before somebody else has a turn: a script that writes without pause must not keep its deadline away.
-        const READS: usize = 16;
-        let mut chunk = [0; 16 * 1024];
-        for _ in 0..READS {
-            match output.read(&mut chunk) {
-                Ok(0) => return false,
-                Ok(read) => self.keep(&chunk[..read]),
-                Err(error) if is_later(&error) => return true,
-                Err(_) => return false,
-            }
+/// Reads what is there, within reason. Whether there may be more one day.
+fn take_from(output: &mut PipeReader, captured: &mut Captured) -> bool {
+    /// Reads before somebody else has a turn: a script that writes without pause must not keep its deadline away.
+    const READS: usize = 16;
+    let mut chunk = [0; 16 * 1024];
+    for _ in 0..READS {
+        match output.read(&mut chunk) {
+            Ok(0) => return false,
+            Ok(read) => captured.keep(&chunk[..read]),
+            Err(error) if is_later(&error) => return true,
+            Err(_) => return false,
         }
-        true
     }
-
-    fn keep(&mut self, chunk: &[u8]) {
-        let room = (MAX_OUTPUT_BYTES - self.bytes.len()).min(chunk.len());
-        self.bytes.extend_from_slice(&chunk[..room]);
-        self.cut_bytes += (chunk.len() - room) as u64;
-    }
-
-    fn finish(self) -> Output {
-        if self.cut_bytes > 0 {
-            tracing::warn!(
-                kept = self.bytes.len(),
-                cut = self.cut_bytes,
-                "a script wrote more than is kept of its output"
-            );
-        }
-        let text = String::from_utf8_lossy(&self.bytes).trim().to_owned();
-        Output { text, cut_bytes: self.cut_bytes }
-    }
+    true
 }
 
 #[cfg(test)]

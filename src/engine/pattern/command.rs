@@ -9,10 +9,14 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::exec::Overrides;
+use crate::exec::environment::is_powerful;
 use crate::fields::{Fields, Wrong, kind};
 
 /// What a target begins with when it names an event and not other Commands.
 const EVENT_PREFIX: &str = "etcha:";
+
+/// Longest `envPrefix`, in bytes: names of variables count towards what the system takes.
+const MAX_PREFIX_BYTES: usize = 128;
 
 /// What stands between the ids of groups.
 pub const SEPARATOR: &str = " > ";
@@ -203,6 +207,15 @@ fn scripts(fields: &mut Fields) -> Result<Scripts, Wrong> {
             format_args!("is `{env_prefix}`, but takes letters, digits and _ only, no digit first"),
         ));
     }
+    if env_prefix.len() > MAX_PREFIX_BYTES {
+        return Err(fields.wrong("envPrefix", format_args!("is longer than {MAX_PREFIX_BYTES} bytes")));
+    }
+    if !env_prefix.is_empty() && is_powerful(&env_prefix) {
+        let what = format!(
+            "is `{env_prefix}`, but the output of a check must not decide what later commands run or load; use another name"
+        );
+        return Err(fields.wrong("envPrefix", what));
+    }
     Ok(Scripts {
         check: fields.string("check")?.unwrap_or_default(),
         change: fields.string("change")?.unwrap_or_default(),
@@ -321,6 +334,20 @@ mod tests {
         for (value, expected) in cases {
             assert_eq!(read(value).unwrap_err().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_prefix_cannot_name_a_variable_that_decides_what_programs_do() {
+        for prefix in ["PATH", "IFS", "BASH_ENV", "LD_PRELOAD", "LD_X", "ENV", "ETCHA_build", "NOTIFY_SOCKET"]
+        {
+            let error = read(json!([{"id": "a", "envPrefix": prefix}])).unwrap_err().to_string();
+            let begin = format!("run, command `a`: `envPrefix` is `{prefix}`, but the output of a check");
+            assert!(error.starts_with(&begin), "{error}");
+        }
+        let long = "A".repeat(MAX_PREFIX_BYTES + 1);
+        let error = read(json!([{"id": "a", "envPrefix": long}])).unwrap_err().to_string();
+        assert_eq!(error, "run, command `a`: `envPrefix` is longer than 128 bytes");
+        read(json!([{"id": "a", "envPrefix": "NGINX"}, {"id": "b", "envPrefix": ""}])).unwrap();
     }
 
     #[test]

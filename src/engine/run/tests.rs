@@ -182,12 +182,53 @@ fn each_row_of_the_decision_table_does_and_counts_what_it_says() {
 }
 
 #[test]
-fn a_check_that_cannot_start_asks_for_change_and_prevents_a_remove() {
-    let commands = json!([{
-        "id": "a", "check": "x", "change": "", "remove": "touch removed", "exec": {"command": "/no/such/program"}
-    }]);
-    assert_eq!(Bench::new(commands.clone()).change().0, ["a Check 1"]);
-    assert_eq!(Bench::new(commands).run(Phase::Remove).0, ["a Check 0"]);
+fn a_check_without_an_answer_is_a_failure_and_nothing_is_done_about_it() {
+    let cases = [
+        (json!({"check": "x", "exec": {"command": "/no/such/program"}}), "not started: /no/such/program: "),
+        (
+            json!({"check": "x", "exec": {"user": "no-such-user"}}),
+            "not started: user `no-such-user` does not",
+        ),
+        (json!({"check": "kill -9 $$"}), "ended by signal 9"),
+        (json!({"check": "kill -SEGV $$"}), "ended by signal 11"),
+        // Only a part of it was killed.
+        (json!({"check": "bash -c 'kill -9 $$'; true"}), "exit status 137"),
+    ];
+    for (case, ending) in cases {
+        let mut command = json!({"id": "a", "change": "touch acted", "remove": "touch acted", "onFail": "b"});
+        command.as_object_mut().unwrap().extend(case.as_object().unwrap().clone());
+        for phase in [Phase::Change, Phase::Remove] {
+            let mut bench = Bench::new(json!([command, {"id": "b", "change": "touch warned"}]));
+            let (steps, summary) = bench.run(phase);
+            // Before it, backwards, comes one that has nothing to do.
+            let before: Steps =
+                if phase == Phase::Remove { vec!["b Check 0".to_owned()] } else { Vec::new() };
+            assert_eq!(steps, before, "{command}");
+            let failure = summary.failure.unwrap().to_string();
+            assert!(failure.starts_with(&format!("checking s > a: {ending}")), "{failure}");
+            assert!(!bench.directory.path().join("acted").exists(), "{command}");
+            assert_eq!(bench.directory.path().join("warned").exists(), phase == Phase::Change);
+        }
+    }
+}
+
+#[test]
+fn a_status_that_is_no_signal_is_an_answer() {
+    for status in [1, 2, 126, 127, 141, 255] {
+        let mut bench = Bench::new(json!([{"id": "a", "check": format!("exit {status}"), "change": "true"}]));
+        assert_eq!(bench.change().0, ["a Check 1", "a Change 0"], "{status}");
+    }
+}
+
+#[test]
+fn many_long_outputs_make_no_command_fail() {
+    let mut commands: Vec<Value> = (0..40)
+        .map(|n| json!({"id": format!("c{n}"), "envPrefix": format!("P{n}"), "check": "head -c 90000 /dev/zero | tr '\\0' x"}))
+        .collect();
+    commands.push(json!({"id": "last", "check": "test ${#P0} -eq 90000"}));
+    let (steps, summary) = Bench::new(Value::from(commands)).change();
+    assert!(summary.failure.is_none(), "{:?}", summary.failure);
+    assert_eq!(steps.last().unwrap(), "last Check 0");
 }
 
 #[test]

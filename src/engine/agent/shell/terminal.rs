@@ -10,15 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use pty_process::{OwnedReadPty, OwnedWritePty};
-use rustix::fs::{Gid, Uid, fchown};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::exec::process::{STARTING, TERM_GRACE, not_started, prepare};
-use crate::exec::{Exec, account};
+use crate::exec::process::{STARTING, TERM_GRACE, prepare};
+use crate::exec::{Exec, child};
 use crate::wire::shell::Size;
 
 /// Window of a client that has none, and of any until it has told its own.
@@ -26,6 +25,9 @@ const DEFAULT_SIZE: Size = Size { columns: 80, rows: 24 };
 
 /// What programs may write to the terminal, where nothing else says so: what clients mostly understand.
 const DEFAULT_TERM: &str = "xterm-256color";
+
+/// Longest wait until its program runs: name services may be slow.
+const START_TIME: Duration = Duration::from_secs(30);
 
 /// Longest wait for a process that does not even end after SIGKILL.
 const KILL_GRACE: Duration = Duration::from_secs(5);
@@ -59,12 +61,12 @@ pub(super) fn start(
     variables: &BTreeMap<String, String>,
     size: Option<Size>,
 ) -> Result<Started, String> {
-    let mut command = prepare(exec, "", variables)?;
     let has_term = exec.env.contains_key("TERM") || (exec.env_inherit && std::env::var_os("TERM").is_some());
+    let mut variables = variables.clone();
     if !has_term {
-        command.env("TERM", DEFAULT_TERM);
+        variables.entry("TERM".to_owned()).or_insert_with(|| DEFAULT_TERM.to_owned());
     }
-    let program = command.get_program().to_string_lossy().into_owned();
+    let command = prepare(exec, "", &variables, true).map_err(|error| error.to_string())?;
     let no_terminal = |error: pty_process::Error| format!("no terminal: {error}");
     let (pty, pts) = {
         // The descriptor is marked as not to be inherited in a second step.
@@ -72,20 +74,21 @@ pub(super) fn start(
         pty_process::open().map_err(no_terminal)?
     };
     pty.resize(size.unwrap_or(DEFAULT_SIZE).into()).map_err(no_terminal)?;
-    if let Some(user) = exec.user.as_deref() {
-        // Else it could not open its own terminal by name.
-        let (user, _) = account::user(user)?;
-        let _ = fchown(&pts, Some(Uid::from_raw(user)), None::<Gid>);
-    }
-    let command = pty_process::Command::from(tokio::process::Command::from(command));
+    let (mut refusal, refused) = io::pipe().map_err(|error| format!("no pipe: {error}"))?;
+    // The terminal is its input; its output is put there by the child, once it can no longer fail.
+    let command = pty_process::Command::from(tokio::process::Command::from(command)).stdout(refused);
     let started = {
         let _no_pty = STARTING.read().unwrap_or_else(PoisonError::into_inner);
         command.spawn(pts)
     };
-    let child = started.map_err(|error| match error {
-        pty_process::Error::Io(error) => not_started(exec, &program, &error),
+    let mut child = started.map_err(|error| match error {
+        pty_process::Error::Io(error) => format!("no process for it: {error}"),
         other => no_terminal(other),
     })?;
+    if let Some(why) = child::refusal_within(&mut refusal, START_TIME) {
+        let _ = child.start_kill();
+        return Err(why);
+    }
     let leader = Leader::of(child).map_err(|error| format!("lost sight of it: {error}"))?;
     let (output, input) = pty.into_split();
     Ok(Started { leader, output, input })

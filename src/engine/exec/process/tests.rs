@@ -71,11 +71,23 @@ fn without_input_a_script_reads_nothing_at_once() {
 }
 
 #[test]
-fn more_output_than_is_kept_is_cut_and_told() {
-    let finished = script(&Exec::default(), "head -c 3000000 /dev/zero | tr '\\0' x", None);
-    assert_eq!(finished.output.text.len(), MAX_OUTPUT_BYTES);
-    assert_eq!(finished.output.cut_bytes, 3_000_000 - MAX_OUTPUT_BYTES as u64);
-    assert!(finished.ending.is_success());
+fn of_long_output_head_and_tail_are_kept() {
+    let text = "echo first; head -c 3000000 /dev/zero | tr '\\0' x; echo; echo THE-REASON >&2; exit 3";
+    let finished = script(&Exec::default(), text, None);
+    assert_eq!(finished.ending, Ending::Exit(3));
+    let text = &finished.output.text;
+    assert!(text.starts_with("first\nxxx") && text.ends_with("xxx\nTHE-REASON"), "{:?}", &text[..20]);
+    let written = 3_000_000 + "first\n\nTHE-REASON\n".len() as u64;
+    let kept = text.matches('x').count() as u64;
+    assert_eq!(finished.output.cut_bytes, 3_000_000 - kept);
+    assert!(text.contains(&format!("\n[… {} bytes left out …]\n", finished.output.cut_bytes)));
+    assert!(written - finished.output.cut_bytes <= MAX_OUTPUT_BYTES as u64);
+    assert!(kept > MAX_OUTPUT_BYTES as u64 - 1000);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_shown() {
+    assert_eq!(script(&Exec::default(), "printf 'a\\377b'", None).output.text, "a\\xffb");
 }
 
 #[test]
@@ -94,7 +106,8 @@ fn what_cannot_start_says_why() {
     let nowhere = script(&exec(serde_json::json!({"workDir": "/no/such"})), "true", None);
     assert_eq!(nowhere.ending, Ending::NotStarted("`workDir` /no/such is no directory".to_owned()));
     let nobody = script(&exec(serde_json::json!({"user": "no-such-user"})), "true", None);
-    assert!(matches!(&nobody.ending, Ending::NotStarted(why) if why.contains("give its number")));
+    let why = "user `no-such-user` does not exist on this host";
+    assert_eq!(nobody.ending, Ending::NotStarted(why.to_owned()));
 }
 
 #[test]
@@ -103,14 +116,85 @@ fn the_directory_is_the_one_given() {
 }
 
 #[test]
-fn another_user_takes_its_own_group_along_and_no_other() {
-    let finished = script(&exec(serde_json::json!({"user": "nobody"})), "id -un; id -G", None);
+fn a_script_leads_a_session_without_a_terminal() {
+    let text =
+        "ps -o sid=,pgid= -p $$ | tr -s ' ' | sed \"s/$$/own/g\"; (: < /dev/tty) 2>&1 | grep -o 'No such.*'";
+    let finished = script(&Exec::default(), text, None);
+    assert_eq!(finished.output.text, "own own\nNo such device or address");
+}
+
+#[test]
+fn a_script_gets_three_descriptors_and_the_usual_umask() {
+    // The first is the directory that is being listed.
+    let finished = script(&Exec::default(), "exec ls /proc/self/fd", None);
+    assert_eq!(finished.output.text, "0\n1\n2\n3");
+    assert_eq!(script(&Exec::default(), "umask", None).output.text, "0022");
+}
+
+#[test]
+fn a_descriptor_that_a_library_left_open_does_not_reach_a_script() {
+    let (reader, _writer) = io::pipe().unwrap();
+    rustix::io::fcntl_setfd(&reader, rustix::io::FdFlags::empty()).unwrap();
+    assert_eq!(script(&Exec::default(), "exec ls /proc/self/fd", None).output.text, "0\n1\n2\n3");
+}
+
+#[test]
+fn what_loads_code_does_not_load_it_into_the_child_of_the_engine() {
+    let exec = exec(serde_json::json!({"env": {"LD_PRELOAD": "/no/such/library.so"}}));
+    let text = script(&exec, "echo done", None).output.text;
+    // Bash complains, and only Bash: the child between would have done so, too.
+    assert_eq!(text.matches("/no/such/library.so").count(), 1, "{text}");
+    assert!(text.ends_with("done"));
+}
+
+#[test]
+fn a_user_brings_its_groups_and_its_home() {
+    let text = "id -un; id -G; echo $HOME $USER $LOGNAME $SHELL";
+    let finished = script(&exec(serde_json::json!({"user": "nobody"})), text, None);
     if geteuid().is_root() {
-        let (_, group) = account::user("nobody").unwrap();
-        assert_eq!(finished.output.text, format!("nobody\n{}", group.unwrap()));
+        let of_system = std::process::Command::new("id").args(["-G", "nobody"]).output().unwrap();
+        let groups = String::from_utf8(of_system.stdout).unwrap();
+        let user = uzers::get_user_by_name("nobody").unwrap();
+        let (home, shell) = {
+            use uzers::os::unix::UserExt as _;
+            (user.home_dir().display().to_string(), user.shell().display().to_string())
+        };
+        let expected = format!("nobody\n{groups}{home} nobody nobody {shell}");
+        assert_eq!(finished.output.text, expected);
     } else {
         assert!(matches!(&finished.ending, Ending::NotStarted(why) if why.contains("only root")));
     }
+}
+
+#[test]
+fn what_the_settings_say_of_a_user_is_kept() {
+    if geteuid().is_root() {
+        let exec = exec(serde_json::json!({"user": "nobody", "env": {"HOME": "/srv"}}));
+        assert_eq!(script(&exec, "echo $HOME $USER", None).output.text, "/srv nobody");
+    }
+}
+
+#[test]
+fn a_user_that_has_a_number_but_no_account_needs_a_group() {
+    let alone = script(&exec(serde_json::json!({"user": 54321})), "id -G", None);
+    let why = "user 54321 has no account on this host, so its group is unknown; set `group`, too";
+    assert_eq!(alone.ending, Ending::NotStarted(why.to_owned()));
+    if geteuid().is_root() {
+        let both = script(&exec(serde_json::json!({"user": 54321, "group": 54322})), "id -u; id -G", None);
+        assert_eq!(both.output.text, "54321\n54322");
+    }
+}
+
+#[test]
+fn a_script_that_is_too_long_says_what_to_do() {
+    let long = "#".repeat(200_000);
+    let why = "the script, or another word of its command line, is longer than the system takes (128 KiB)";
+    assert_eq!(script(&Exec::default(), &long, None).ending, Ending::NotStarted(why.to_owned()));
+    let (_stopper, limits) = unlimited();
+    let variables = BTreeMap::from([("BODY".to_owned(), long)]);
+    let finished = run(&Exec::default(), "true", None, &variables, &limits);
+    let why = "the variable `BODY` is longer than the system takes (128 KiB)";
+    assert_eq!(finished.ending, Ending::NotStarted(why.to_owned()));
 }
 
 #[test]
