@@ -85,12 +85,10 @@ pub fn is_powerful(name: &str) -> bool {
 /// wins. What describes a user is left out where the script runs as another one; the account has its own.
 pub fn of_script(exec: &Exec, variables: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
     let mut all = BTreeMap::new();
+    let is_of_another = |name: &OsStr| exec.user.is_some() && PERSONAL.iter().any(|known| name == *known);
     if exec.env_inherit {
-        let is_personal = |name: &OsStr| PERSONAL.iter().any(|personal| name == *personal);
-        all.extend(
-            std::env::vars_os()
-                .filter(|(name, _)| !is_private(name) && !(exec.user.is_some() && is_personal(name))),
-        );
+        let inherited = std::env::vars_os();
+        all.extend(inherited.filter(|(name, _)| !is_private(name)).filter(|(name, _)| !is_of_another(name)));
     }
     for (name, value) in exec.env.iter().chain(variables) {
         all.insert(name.into(), value.into());
