@@ -249,6 +249,7 @@ async fn perform(arguments: &Arguments) -> Result<bool, Said> {
             sources => print(&format!("the configuration is valid: {sources} sources\n")),
         },
         Task::Run { once, .. } => {
+            warn_of_keys(&config);
             let layers = layers(arguments);
             agent::run(config, Arc::new(move || layers.read()), *once).await.map_err(said)
         }
@@ -299,6 +300,13 @@ fn layers(arguments: &Arguments) -> Layers {
         file: arguments.config.clone(),
         environment: environment(),
         settings: arguments.settings.clone(),
+    }
+}
+
+fn warn_of_keys(config: &Config) {
+    for key in config.all_keys().filter(|key| key.is_printed()) {
+        let what = "the private half of this key is printed in a tutorial or a standard; replace it";
+        tracing::warn!(key = key.id(), "{what}");
     }
 }
 

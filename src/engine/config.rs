@@ -8,6 +8,7 @@ pub mod layers;
 pub mod place;
 pub mod server;
 pub mod targets;
+pub mod trusted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +29,7 @@ use crate::wire::token;
 use place::Place;
 pub use server::ServerConfig;
 pub use targets::Target;
+use trusted::Unbound;
 
 /// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
 const MIN_FREQUENCY: Duration = Duration::from_millis(100);
@@ -85,6 +87,12 @@ pub struct Config {
     pub timeout_webhook: Duration,
     /// Keys whose Patterns every Source takes.
     pub verify_keys: Vec<VerifyKey>,
+    /// Keys that open shells of every Source that has one.
+    pub shell_keys: Vec<VerifyKey>,
+    /// What this engine is called in tokens, beside its names and its key.
+    pub audiences: Vec<String>,
+    /// What is taken that is bound to no engine.
+    pub accept_unbound: Unbound,
     /// What is built, and pushed.
     pub build: Build,
     /// Where the engine listens.
@@ -136,6 +144,10 @@ pub struct Source {
     pub vars: Map<String, Value>,
     /// Keys for this Source, after those for all.
     pub verify_keys: Vec<VerifyKey>,
+    /// Keys for its shells, after those for all shells.
+    pub shell_keys: Vec<VerifyKey>,
+    /// A Pattern that was issued before the one in force may be pushed.
+    pub push_allow_older: bool,
     /// Requests to these paths run it.
     pub webhook_paths: Vec<String>,
 }
@@ -227,6 +239,9 @@ impl Config {
             timeout_stop: run.timeout_stop,
             timeout_webhook: run.timeout_webhook,
             verify_keys: run.verify_keys,
+            shell_keys: run.shell_keys,
+            audiences: run.audiences,
+            accept_unbound: run.accept_unbound,
             build,
             server,
             trust,
@@ -255,6 +270,19 @@ impl Config {
         self.verify_keys.iter().chain(&source.verify_keys).cloned().collect()
     }
 
+    /// Keys that open shells of a Source: those that are meant for shells, or else those of its Patterns.
+    pub fn shell_keys_of(&self, source: &Source) -> Vec<VerifyKey> {
+        let keys: Vec<_> = self.shell_keys.iter().chain(&source.shell_keys).cloned().collect();
+        if keys.is_empty() { self.keys_of(source) } else { keys }
+    }
+
+    /// Every key that is trusted with anything.
+    pub fn all_keys(&self) -> impl Iterator<Item = &VerifyKey> {
+        let of_sources =
+            self.sources.values().flat_map(|source| source.verify_keys.iter().chain(&source.shell_keys));
+        self.verify_keys.iter().chain(&self.shell_keys).chain(of_sources)
+    }
+
     /// A shell is run as its Source says.
     fn check_shells(&self) -> Result<(), Wrong> {
         for (name, source) in &self.sources {
@@ -271,15 +299,14 @@ impl Config {
     /// What is fetched, pushed or typed has to be verified.
     fn check_keys(&self) -> Result<(), Wrong> {
         for (name, source) in &self.sources {
-            if !source.verify_keys.is_empty() || !self.verify_keys.is_empty() {
-                continue;
-            }
+            let (has_key, has_shell_key) =
+                (!self.keys_of(source).is_empty(), !self.shell_keys_of(source).is_empty());
             let wanting = [
-                ("pullPaths", !source.pull_paths.is_empty()),
-                ("allowPush", source.allow_push),
-                ("shell", source.shell.is_some()),
+                ("pullPaths", !source.pull_paths.is_empty() && !has_key),
+                ("allowPush", source.allow_push && !has_key),
+                ("shell", source.shell.is_some() && !has_shell_key),
             ];
-            if let Some((key, _)) = wanting.iter().find(|(_, is_given)| *is_given) {
+            if let Some((key, _)) = wanting.iter().find(|(_, is_wanting)| *is_wanting) {
                 return Err(Wrong::new(
                     format!("sources, `{name}`"),
                     format!("`{key}` needs a key to verify with; give `verifyKeys` here or in `run`"),
@@ -313,7 +340,9 @@ impl Source {
             shell: shell(&mut fields)?,
             trigger_only: fields.flag("triggerOnly")?.unwrap_or(false),
             vars: fields.map("vars")?.unwrap_or_default(),
-            verify_keys: verify_keys(&mut fields)?,
+            verify_keys: trusted::keys(&mut fields, "verifyKeys")?,
+            shell_keys: trusted::keys(&mut fields, "shellKeys")?,
+            push_allow_older: fields.flag("pushAllowOlder")?.unwrap_or(false),
             webhook_paths: webhook_paths(&mut fields)?,
         };
         if source.run_frequency.is_some_and(|frequency| frequency < MIN_FREQUENCY) {
@@ -389,6 +418,9 @@ struct Run {
     timeout_stop: Duration,
     timeout_webhook: Duration,
     verify_keys: Vec<VerifyKey>,
+    shell_keys: Vec<VerifyKey>,
+    audiences: Vec<String>,
+    accept_unbound: Unbound,
 }
 
 fn run(mut fields: Fields) -> Result<Run, Wrong> {
@@ -403,7 +435,10 @@ fn run(mut fields: Fields) -> Result<Run, Wrong> {
         timeout_shell: timeout(&mut fields, "timeoutShell")?.unwrap_or(DEFAULT_TIMEOUT),
         timeout_stop: timeout(&mut fields, "timeoutStop")?.unwrap_or(DEFAULT_STOP_TIMEOUT),
         timeout_webhook: timeout(&mut fields, "timeoutWebhook")?.unwrap_or(DEFAULT_TIMEOUT),
-        verify_keys: verify_keys(&mut fields)?,
+        verify_keys: trusted::keys(&mut fields, "verifyKeys")?,
+        shell_keys: trusted::keys(&mut fields, "shellKeys")?,
+        audiences: fields.strings("audiences")?,
+        accept_unbound: Unbound::read(&mut fields)?,
     };
     fields.end()?;
     Ok(run)
@@ -430,11 +465,6 @@ fn timeout(fields: &mut Fields, key: &'static str) -> Result<Option<Duration>, W
         return Err(fields.wrong(key, "has to be longer than nothing and at most 24h"));
     }
     Ok(timeout)
-}
-
-fn verify_keys(fields: &mut Fields) -> Result<Vec<VerifyKey>, Wrong> {
-    let texts = fields.strings("verifyKeys")?;
-    texts.iter().map(|text| VerifyKey::read(text).map_err(|why| fields.wrong("verifyKeys", why))).collect()
 }
 
 fn regex(fields: &mut Fields, key: &'static str) -> Result<Option<Regex>, Wrong> {

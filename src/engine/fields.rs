@@ -153,6 +153,16 @@ impl Fields {
             .collect()
     }
 
+    /// The same, and whether it is there at all.
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
+    pub fn strings_if_given(&mut self, key: &'static str) -> Result<Option<Vec<String>>, Wrong> {
+        let is_given = self.members.get(key).is_some_and(|value| !value.is_null());
+        self.strings(key).map(|strings| Some(strings).filter(|_| is_given))
+    }
+
     /// Takes an object whose values are strings; numbers and flags become text.
     ///
     /// # Errors

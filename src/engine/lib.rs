@@ -54,7 +54,7 @@
 //! `jwtRule`) are not there.
 //!
 //! *Shells.* A session belongs to its Source and its key; input for any other is answered 404 and opens nothing. A request
-//! has to expire within five minutes and to hold no Pattern, so that no other token opens a shell. `timeoutShell` bounds a
+//! has to expire within five minutes, to hold no Pattern and to be bound to this engine, so that no other token opens a shell. `timeoutShell` bounds a
 //! session as a whole. One that ends by anything but its own exit is hung up on, with every process of its session in the
 //! system's sense, and what is still there after two seconds is killed; so `nohup` does not help, `setsid` does. If the engine
 //! is killed, the system hangs up. There are 64 sessions at most, 16 from one address. A client that claims `e` is told how

@@ -116,6 +116,13 @@ impl Pair {
     }
 }
 
+/// The SHA-256 digest of a certificate's public key (its `SubjectPublicKeyInfo`), as clients pin it. Nothing if it is no
+/// certificate.
+pub fn key_digest(certificate: &CertificateDer<'_>) -> Option<[u8; 32]> {
+    let parsed = rustls::server::ParsedCertificate::try_from(certificate).ok()?;
+    Some(Sha256::digest(parsed.subject_public_key_info()).into())
+}
+
 /// Why a chain and a key make no [`Pair`].
 #[derive(Debug)]
 pub(super) enum PairError {

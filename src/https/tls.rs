@@ -8,7 +8,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 
-use super::certificate::{ClientAuthorities, Error, Files, Pair, Version, provider};
+use super::certificate::{ClientAuthorities, Error, Files, Pair, Version, key_digest, provider};
 
 /// TLS 1.2 and 1.3 with one certificate, HTTP/2 and HTTP/1.1 offered in this order. Clones share one setup.
 #[derive(Clone, Debug)]
@@ -22,6 +22,9 @@ struct Current {
     config: Arc<ServerConfig>,
     clients: Option<ClientAuthorities>,
     not_after: i64,
+    key: [u8; 32],
+    /// The key before this one, for those who saw it last.
+    key_before: Option<[u8; 32]>,
     /// Of the pair and of the client authorities.
     digests: ([u8; 32], Option<[u8; 32]>),
     least: Version,
@@ -97,6 +100,13 @@ impl Tls {
         self.read().not_after
     }
 
+    /// Digests of the keys by which clients know this listener: the one now served, and the one before it, if it was
+    /// another one. See [`super::certificate::key_digest`].
+    pub fn key_digests(&self) -> Vec<[u8; 32]> {
+        let current = self.read();
+        std::iter::once(current.key).chain(current.key_before).collect()
+    }
+
     /// For the next connection.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.read().config)
@@ -107,8 +117,10 @@ impl Tls {
         self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, current: Current) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+    fn set(&self, mut next: Current) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        next.key_before = if next.key == current.key { current.key_before } else { Some(current.key) };
+        *current = next;
     }
 }
 
@@ -130,7 +142,9 @@ impl Current {
         // The last one is for clients that speak nothing newer, and that would be refused for want of a name in common.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         let digests = digests(pair, clients.as_ref());
-        Ok(Self { config: Arc::new(config), clients, not_after: pair.not_after(), digests, least })
+        let key = key_digest(&pair.certified.cert[0]).unwrap_or_default();
+        let not_after = pair.not_after();
+        Ok(Self { config: Arc::new(config), clients, not_after, key, key_before: None, digests, least })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Whoever speaks to a listening engine: signs tokens, pushes them, calls webhooks.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    io::{BufReader, Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -15,6 +16,7 @@ use engine::{
     },
 };
 use serde_json::Value;
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 use super::Home;
 use crate::harness::{
@@ -110,6 +112,45 @@ impl Engine {
     pub(super) fn send_from(&self, from: IpAddr, method: &str, target: &str, body: &str) -> Response {
         let server = (self.address, self.certificate.as_path());
         http::send(server, from, (method, target), &[("X-Test", "yes")], body.as_bytes())
+    }
+}
+
+/// An answer that goes on.
+pub(super) struct Stream(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+
+impl Engine {
+    /// `POST` of `token`, whose answer is read line by line.
+    pub(super) fn open(&self, path: &str, token: &str) -> Stream {
+        let mut stream = http::secured(self.address, &self.certificate);
+        let length = token.len();
+        write!(stream, "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{token}")
+            .unwrap();
+        let mut stream = Stream(BufReader::new(stream));
+        while stream.next() != "" {}
+        stream
+    }
+}
+
+impl Stream {
+    /// The next line of the answer, out of its chunk.
+    pub(super) fn line(&mut self) -> String {
+        self.next();
+        self.next()
+    }
+
+    /// Reads until the other side has ended it.
+    pub(super) fn read_to_end(mut self) {
+        while self.next() != "0" {}
+    }
+
+    fn next(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap().trim_end().to_owned()
     }
 }
 

@@ -17,13 +17,16 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use https::peer::network;
 use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use self::session::{Input, Reason, Session};
+use crate::agent::guard::{Asks, Guard};
 use crate::agent::record::Visit;
 use crate::agent::source::Sources;
 use crate::agent::source::events::{Cause, System};
@@ -36,7 +39,7 @@ use crate::wire::shell::Request;
 /// Sessions at once. Each holds a terminal, a thread, a task and the memory of its processes.
 pub const MAX_SESSIONS: usize = 64;
 
-/// Sessions at once from one address, so that nobody takes them all.
+/// Sessions at once from one address, or one network of IPv6, so that no client takes them all.
 pub const MAX_SESSIONS_PER_ADDRESS: usize = 16;
 
 /// The shells of an engine. Clones are the same.
@@ -60,6 +63,8 @@ struct Open {
     source: String,
     key: VerifyKey,
     input: Input,
+    /// The number of the last input, where they are bound: numbers only rise, so none comes twice.
+    last: Option<AtomicU64>,
 }
 
 /// A request that is to be trusted.
@@ -80,7 +85,7 @@ impl Asked {
     pub fn verify(config: &Config, name: &str, token: &str) -> Result<Asked, String> {
         let source = config.sources.get(name).ok_or("there is no such source")?;
         let shell = source.shell.as_ref().ok_or("the source has no shell")?;
-        let keys = config.keys_of(source);
+        let keys = config.shell_keys_of(source);
         let verified = Request::verify(token, &keys, program::now());
         let (request, key) = verified.map_err(|why| format!("the token {why}"))?;
         let exec = config.exec.with(&source.exec).with(shell);
@@ -90,6 +95,27 @@ impl Asked {
     /// Id of the key that verified it; empty if it has none.
     pub fn key_id(&self) -> &str {
         self.key.id()
+    }
+
+    /// The same if it is meant for the engine of `guard`.
+    ///
+    /// # Errors
+    ///
+    /// It is not. Says why.
+    pub fn admitted(self, config: &Config, guard: &Guard) -> Result<Asked, String> {
+        let asks = if self.request.session.is_some() { Asks::Input } else { Asks::Shell };
+        let token = (self.source.as_str(), self.request.bound.as_ref(), &self.key);
+        let admitted = guard.admit(config, asks, token, program::now());
+        admitted.map(|()| self).map_err(|why| format!("the token {why}"))
+    }
+}
+
+impl Open {
+    /// Whether a request comes after all that came before. One that is not bound is not asked, unless the session is.
+    fn follows(&self, request: &Request) -> bool {
+        let Some(last) = &self.last else { return true };
+        let number = request.bound.as_ref().map_or(0, |bound| bound.number);
+        last.fetch_max(number, Ordering::Relaxed) < number
     }
 }
 
@@ -183,6 +209,9 @@ impl Shells {
         let Some(open) = open.filter(|open| open.source == asked.source && open.key == asked.key) else {
             return gone("this key has no such shell here");
         };
+        if !open.follows(&asked.request) {
+            return gone("the input was taken before, or is not bound as the shell is");
+        }
         match open.input.write(asked.request.size, &asked.request.input).await {
             Ok(true) => Ok(Answer::Taken),
             Ok(false) => gone("the shell is over"),
@@ -228,7 +257,8 @@ impl Shells {
         let (session, input, lines) = Session::new(started, &visit.session, timeout, request.tell_end);
         let visit = Arc::new(visit);
         self.state.send_modify(|state| {
-            let open = Open { source: visit.source.clone(), key, input };
+            let last = request.bound.as_ref().map(|_| AtomicU64::new(0));
+            let open = Open { source: visit.source.clone(), key, input, last };
             state.open.insert(visit.session.clone(), Arc::new(open));
         });
         self.record(&visit, None).await;
@@ -285,7 +315,8 @@ impl Place {
     fn take(state: &Arc<watch::Sender<State>>, address: IpAddr) -> Result<Place, Refused> {
         let mut taken = Ok(());
         state.send_if_modified(|state| {
-            let of_address = state.places.iter().filter(|taken| **taken == address).count();
+            let of_client = network(address);
+            let of_address = state.places.iter().filter(|taken| network(**taken) == of_client).count();
             taken = match () {
                 () if state.stopping || state.places.len() >= MAX_SESSIONS => Err(Refused::Busy),
                 () if of_address >= MAX_SESSIONS_PER_ADDRESS => Err(Refused::TooMany),

@@ -1,5 +1,6 @@
 //! `etcha-engine shell`: which engine is meant, and what its answer means for the exit status.
 
+use std::cell::Cell;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -58,7 +59,15 @@ impl Shell {
         let path = self.path.as_deref().unwrap_or(&target.path_shell);
         let path = format!("{}/{}", path.trim_end_matches('/'), segment(&self.source));
         let client = Client::new(config.trust.clone());
-        let status = shell(&Door { server, path: &path, key, client: &client }).await;
+        let status = shell(&Door {
+            server,
+            path: &path,
+            key,
+            client: &client,
+            source: &self.source,
+            asked: Cell::new(0),
+        })
+        .await;
         let status = status.map_err(|error| format!("{}:{}: {error}", server.host, server.port))?;
         // One that is no number of a byte was no success either.
         Ok(ExitCode::from(u8::try_from(status).unwrap_or(OWN_FAILURE)))

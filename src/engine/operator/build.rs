@@ -141,6 +141,7 @@ pub(super) fn claims(pattern: &Pattern, imports: Imports, built: Built) -> token
         run_vars: Some(built.run_vars),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         audience: pattern.audience.clone(),
+        bound: None,
         expires: pattern.expires_in.map(|expires_in| now.saturating_add(lasting(expires_in))),
         issued: Some(now),
         not_before: Some(now),

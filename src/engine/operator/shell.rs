@@ -3,6 +3,7 @@
 //! Keys are sent at once and in order: what is typed while a request is under way goes with the next one. Two threads
 //! read and write the terminal, so that neither ever waits for the other.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::thread::{self, JoinHandle};
@@ -20,10 +21,11 @@ use tokio::time::timeout;
 
 use super::raw::{self, Raw};
 use crate::program::now;
-use crate::wire::client::{Client, Server};
+use crate::wire::bound::Bound;
+use crate::wire::client::{Client, Connected, Server};
 use crate::wire::key::SigningKey;
 use crate::wire::line::{self, End, Line};
-use crate::wire::shell::{MAX_INPUT_BYTES, Request};
+use crate::wire::shell::{MAX_INPUT_BYTES, Request, VALIDITY};
 
 /// How long it may take until the other side can be asked.
 const CONNECT_TIME: Duration = Duration::from_secs(20);
@@ -60,6 +62,10 @@ pub struct Door<'a> {
     pub key: &'a SigningKey,
     /// Connects.
     pub client: &'a Client,
+    /// Name of the Source.
+    pub source: &'a str,
+    /// How many requests were signed.
+    pub asked: Cell<u64>,
 }
 
 /// Why a shell did not open, or what became of it.
@@ -125,11 +131,11 @@ impl Opened {
     async fn open(door: &Door<'_>) -> Result<Opened, ShellError> {
         let request = Request { size: raw::size(), tell_end: true, ..Request::default() };
         let mut connection = door.connect().await?;
-        let answer = door.ask(&mut connection, &request).await.map_err(ShellError::Connect)?;
+        let answer = door.ask(&mut connection, request).await.map_err(ShellError::Connect)?;
         if answer.status() != StatusCode::OK {
             return Err(ShellError::Refused(meaning(answer).await));
         }
-        let mut lines = Lines { body: answer.into_body(), bytes: Vec::new(), _connection: connection };
+        let mut lines = Lines { body: answer.into_body(), bytes: Vec::new(), _connection: connection.sender };
         match lines.next().await? {
             Some(id) if (1..=128).contains(&id.len()) && id.is_ascii() => {
                 Ok(Opened { session: String::from_utf8_lossy(&id).into_owned(), lines })
@@ -165,18 +171,28 @@ impl Opened {
 }
 
 impl Door<'_> {
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ShellError> {
-        match timeout(CONNECT_TIME, self.client.connect(&self.server)).await {
+    async fn connect(&self) -> Result<Connected<Full<Bytes>>, ShellError> {
+        match timeout(CONNECT_TIME, self.client.meet(&self.server)).await {
             Ok(connected) => connected.map_err(ShellError::Connect),
             Err(_) => Err(ShellError::Connect(format!("no connection within {} s", CONNECT_TIME.as_secs()))),
         }
     }
 
+    /// Binds the next request to the engine with this key. Without TLS it is known by none.
+    fn bound(&self, engine: Option<&[u8; 32]>) -> Result<Option<Bound>, String> {
+        let Some(engine) = engine else { return Ok(None) };
+        self.asked.set(self.asked.get() + 1);
+        let bound = Bound::new(engine, self.source, now(), VALIDITY);
+        let bound = bound.map_err(|error| format!("the system gives no randomness: {error}"))?;
+        Ok(Some(Bound { number: self.asked.get(), ..bound }))
+    }
+
     async fn ask(
         &self,
-        connection: &mut SendRequest<Full<Bytes>>,
-        request: &Request,
+        connection: &mut Connected<Full<Bytes>>,
+        mut request: Request,
     ) -> Result<Response<Incoming>, String> {
+        request.bound = self.bound(connection.engine.as_ref())?;
         let token = request.sign(self.key, now())?;
         let Server { host, port, .. } = self.server;
         let host =
@@ -186,7 +202,7 @@ impl Door<'_> {
             .header(USER_AGENT, HeaderValue::from_static(concat!("etcha-engine/", env!("CARGO_PKG_VERSION"))))
             .body(Full::new(Bytes::from(token)));
         let request = request.map_err(|error| format!("no request: {error}"))?;
-        connection.send_request(request).await.map_err(|error| format!("HTTP: {error}"))
+        connection.sender.send_request(request).await.map_err(|error| format!("HTTP: {error}"))
     }
 }
 
@@ -233,11 +249,11 @@ impl Input {
                 () = tokio::time::sleep(IDLE) => {}
             }
             let session = Some(self.session.clone());
-            let request = Request { size: raw::size(), session, input, tell_end: false };
-            if connection.is_closed() {
+            let request = Request { size: raw::size(), session, input, ..Request::default() };
+            if connection.sender.is_closed() {
                 connection = door.connect().await?;
             }
-            let answer = door.ask(&mut connection, &request).await;
+            let answer = door.ask(&mut connection, request).await;
             let answer = answer.map_err(|why| ShellError::Lost(format!("input: {why}")))?;
             if answer.status() != StatusCode::OK {
                 return Err(ShellError::Lost(format!("it takes no input: {}", meaning(answer).await)));
@@ -303,8 +319,8 @@ async fn meaning(answer: Response<Incoming>) -> String {
     let said = String::from_utf8_lossy(&body.unwrap_or_default()).trim().replace(char::is_control, " ");
     match (parts.status, wait) {
         (StatusCode::NOT_FOUND, _) => {
-            "there is no such source, it has no shell, or it does not trust the token (key, clock); the log there \
-             says which"
+            "there is no such source, it has no shell, or it does not trust the token (key, clock, no TLS); the log \
+             there says which"
                 .to_owned()
         }
         (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => {

@@ -48,6 +48,15 @@ pub struct Client {
     verifying: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
+/// A connection, and who is at its other end.
+#[derive(Debug)]
+pub struct Connected<B> {
+    /// Sends requests.
+    pub sender: SendRequest<B>,
+    /// The digest of the key that the other side has shown, over TLS.
+    pub engine: Option<[u8; 32]>,
+}
+
 impl Client {
     /// Trusts what `trust` says.
     pub fn new(trust: Trust) -> Client {
@@ -75,17 +84,34 @@ impl Client {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.meet(server).await.map(|connected| connected.sender)
+    }
+
+    /// The same, and says who is at the other end.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::connect`].
+    pub async fn meet<B>(&self, server: &Server<'_>) -> Result<Connected<B>, String>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let host = server.host.trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, server.port)).await;
         let stream = stream.map_err(|error| format!("connecting: {error}"))?;
         // Requests are small and whole: waiting for more to send with them only costs time.
         let _ = stream.set_nodelay(true);
         if !server.tls {
-            return handshake(stream).await;
+            return handshake(stream).await.map(|sender| Connected { sender, engine: None });
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|_| "no name for a certificate")?;
         let connector = TlsConnector::from(self.tls(server.skip_verify)?);
-        handshake(connector.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?).await
+        let stream = connector.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let engine = shown.and_then(https::certificate::key_digest);
+        handshake(stream).await.map(|sender| Connected { sender, engine })
     }
 
     fn tls(&self, skip_verify: bool) -> Result<Arc<ClientConfig>, String> {

@@ -24,6 +24,16 @@ const P256_PUBLIC: [u8; 26] = [
     1, 7, 3, 0x42, 0,
 ];
 
+/// How public keys begin whose private halves are printed: the first three vectors of RFC 8032, section 7.1.
+const PRINTED: [[u8; 8]; 3] = [
+    [0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7],
+    [0x3d, 0x40, 0x17, 0xc3, 0xe8, 0x43, 0x89, 0x5a],
+    [0xfc, 0x51, 0xcd, 0x8e, 0x62, 0x18, 0xa1, 0xa3],
+];
+
+/// Ids of those that Etcha's tutorials print.
+const PRINTED_IDS: [&str; 2] = ["jjKByT4bnU", "reqYEklgP4"];
+
 /// Characters of a made id, and how many it has: 59 bits, so that no two keys of an installation share one.
 const ID_CHARACTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const ID_LENGTH: usize = 10;
@@ -32,7 +42,7 @@ const ID_LENGTH: usize = 10;
 const MAX_ID_BYTES: usize = 128;
 
 /// What a key signs with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Ed25519.
     Ed25519,
@@ -58,7 +68,7 @@ impl Algorithm {
 }
 
 /// A public key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct VerifyKey {
     algorithm: Algorithm,
     /// The 32 bytes of Ed25519, or the uncompressed point.
@@ -113,6 +123,11 @@ impl VerifyKey {
     /// Its id; empty if it has none.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether its private half is printed in a standard or a tutorial, so that anyone has it.
+    pub fn is_printed(&self) -> bool {
+        PRINTED.iter().any(|start| self.bytes.starts_with(start)) || PRINTED_IDS.contains(&self.id.as_str())
     }
 
     /// Whether `signature` of `message` was made with the private half.
@@ -332,6 +347,9 @@ mod tests {
         let raw = VerifyKey::read(&text(Algorithm::Ed25519, "public", &unhex(PUBLIC), "")).unwrap();
         assert!(raw.verifies(b"", &unhex(SIGNATURE)) && !raw.verifies(b"x", &unhex(SIGNATURE)));
         assert_eq!(raw.id(), "");
+        // Anyone has its private half.
+        assert!(raw.is_printed());
+        assert!(!VerifyKey::read(&generate(Algorithm::Ed25519, None).unwrap().public).unwrap().is_printed());
     }
 
     #[test]

@@ -5,9 +5,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use crate::wire::bound::Bound;
 use crate::wire::key::{SigningKey, VerifyKey};
 use crate::wire::token::{self, LEEWAY};
 
@@ -18,7 +19,7 @@ pub const MAX_BYTES: usize = 128 * 1024;
 pub const MAX_INPUT_BYTES: usize = 32 * 1024;
 
 /// How long a request is good, in seconds: as with Etcha.
-const VALIDITY: i64 = 5;
+pub const VALIDITY: i64 = 5;
 
 /// A request that would be good for longer than this many seconds is refused: it may be a token for something else.
 const LONGEST_VALIDITY: i64 = 300;
@@ -34,6 +35,8 @@ pub struct Request {
     pub input: Vec<u8>,
     /// Whether the client wants to be told how the session ends.
     pub tell_end: bool,
+    /// What it is bound to.
+    pub bound: Option<Bound>,
 }
 
 /// The size of a window, in characters.
@@ -60,8 +63,11 @@ struct Claims {
     tell_end: bool,
     #[serde(rename = "exp", default)]
     expires: i64,
-    #[serde(rename = "etchaPattern", default, skip_serializing_if = "Option::is_none")]
-    pattern: Option<Value>,
+    #[serde(rename = "etchaBound", default, skip_serializing_if = "Option::is_none")]
+    bound: Option<Bound>,
+    /// It is never built: a Pattern may be large.
+    #[serde(rename = "etchaPattern", default, skip_serializing)]
+    pattern: Option<IgnoredAny>,
 }
 
 impl Request {
@@ -78,6 +84,7 @@ impl Request {
             input: STANDARD.encode(&self.input),
             tell_end: self.tell_end,
             expires: now.saturating_add(VALIDITY),
+            bound: self.bound.clone(),
             pattern: None,
         };
         token::sign(&claims, key)
@@ -108,6 +115,7 @@ impl Request {
             session: Some(claims.session).filter(|session| !session.is_empty()),
             input,
             tell_end: claims.tell_end,
+            bound: claims.bound,
         };
         Ok((request, key))
     }
@@ -135,6 +143,7 @@ mod tests {
             session: Some("s".to_owned()),
             input: vec![0, 255, 3],
             tell_end: true,
+            bound: Some(Bound::new(&[7; 32], "web", 1000, 5).unwrap()),
         };
         for request in [request, Request::default()] {
             let token = request.sign(&key, 1000).unwrap();

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::jsonnet::Imports;
+use crate::wire::bound::Bound;
 use crate::wire::key::{SigningKey, VerifyKey};
 
 /// Longest token in bytes: a program of [`crate::jsonnet::imports::MAX_BYTES`], encoded, and room for the rest.
@@ -43,6 +44,9 @@ pub struct Claims {
     /// Variables for rendering it.
     #[serde(rename = "etchaRunVars", default)]
     pub run_vars: Option<Map<String, Value>>,
+    /// What it is bound to.
+    #[serde(rename = "etchaBound", default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
     /// Version of what built it.
     #[serde(rename = "etchaVersion", default, skip_serializing_if = "String::is_empty")]
     pub version: String,

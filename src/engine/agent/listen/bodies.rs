@@ -14,7 +14,7 @@ use crate::agent::budget::{Budget, Loan, Recalled};
 const TIME: Duration = Duration::from_secs(30);
 
 /// The longest pushes that are read at once. Those that are read take much less mostly.
-const PUSHES: usize = 3;
+const PUSHES: usize = 2;
 
 /// What all bodies of webhooks take together, in bytes, from the first byte that was read to the end of the run: 60 of the
 /// longest with their headers, or thousands of usual ones.

@@ -39,6 +39,7 @@ use tokio::net::TcpListener;
 
 use crate::agent::source::Sources;
 use crate::config::{Config, ServerConfig};
+use crate::wire::bound::key_text;
 use https::certificate::{self, Files};
 use https::names::Names;
 use https::self_signed::{self, Ensured, SelfSigned};
@@ -115,11 +116,12 @@ impl Listener {
     /// Accepts and answers until the engine stops. When it completes, no request is under way any more.
     pub async fn serve(self, sources: Arc<Sources>) {
         let Listener { listeners, tls, own, limits } = self;
+        let key = tls.key_digests().first().map(key_text).unwrap_or_default();
         for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
-            tracing::info!(%address, "listening");
+            tracing::info!(%address, key, "listening");
         }
         let stop = sources.stop().clone();
-        let site = Arc::new(Site::new(sources));
+        let site = Arc::new(Site::new(sources, tls.clone()));
         let shells = site.shells.clone();
         let service = service_fn(move |request| {
             let site = Arc::clone(&site);

@@ -35,11 +35,11 @@ pub(super) async fn answer(
         }
         Err(Unread::Broken) => return site.refuse(peer, name, Unread::Broken.why()),
     };
-    let (source, length) = (name.to_owned(), bytes.len());
+    let (source, length, guard) = (name.to_owned(), bytes.len(), Arc::clone(&site.guard));
     let verified = site.verify(move |sources| {
         let _held = room;
         match String::from_utf8(bytes) {
-            Ok(text) => sources.verify_push(&source, &text).map_err(|why| why.to_string()),
+            Ok(text) => sources.verify_push(&source, &text, &guard).map_err(|why| why.to_string()),
             Err(_) => Err("the token is no text".to_owned()),
         }
     });

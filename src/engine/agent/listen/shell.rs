@@ -23,11 +23,12 @@ pub(super) async fn answer(site: &Arc<Site>, peer: Option<&Peer>, name: &str, bo
         Err(Unread::NoRoom) => return answer::busy(),
         Err(unread) => return site.refuse(peer, name, unread.why()),
     };
-    let source = name.to_owned();
+    let (source, guard) = (name.to_owned(), Arc::clone(&site.guard));
     let verified = site.verify(move |sources| {
         let _held = room;
         let text = String::from_utf8(bytes).map_err(|_| "the token is no text".to_owned())?;
-        Asked::verify(&sources.config(), &source, &text)
+        let config = sources.config();
+        Asked::verify(&config, &source, &text)?.admitted(&config, &guard)
     });
     let asked = match verified.await {
         Ok(Ok(asked)) => asked,

@@ -10,10 +10,11 @@ use tokio::sync::Semaphore;
 
 use super::answer::{self, Answer};
 use super::bodies::Bodies;
+use crate::agent::guard::Guard;
 use crate::agent::shell::Shells;
 use crate::agent::source::Sources;
-use https::Peer;
 use https::attempts::{Attempts, Standing};
+use https::{Peer, Tls};
 
 /// Tokens that are verified at once: it takes a processor and nothing else.
 const VERIFYING: usize = 4;
@@ -23,16 +24,18 @@ pub struct Site {
     pub(super) sources: Arc<Sources>,
     pub(super) bodies: Bodies,
     pub(super) shells: Shells,
+    pub(super) guard: Arc<Guard>,
     attempts: Attempts,
     verifying: Semaphore,
 }
 
 impl Site {
-    /// A site over `sources`.
-    pub fn new(sources: Arc<Sources>) -> Site {
+    /// A site over `sources`, whose clients see the certificates of `tls`.
+    pub fn new(sources: Arc<Sources>, tls: Tls) -> Site {
         Site {
             bodies: Bodies::new(sources.config().max_token_bytes),
             shells: Shells::new(Arc::clone(&sources)),
+            guard: Arc::new(Guard::new(Some(tls))),
             attempts: Attempts::new(Instant::now()),
             verifying: Semaphore::new(VERIFYING),
             sources,

@@ -7,12 +7,16 @@ use regex::Regex;
 
 use super::events::System;
 use super::perform::{RunOptions, RunResult};
-use super::{NoTurn, Outcome, Sources, Token};
+use super::{Bound, NoTurn, Outcome, Sources, Token, lock};
+use crate::agent::guard::{Asks, Guard, Unmeant};
 use crate::agent::record::{Origin, Trigger};
 use crate::program;
 use crate::run::{Output, Phase};
 use crate::wire::push::PushResult;
-use crate::wire::token::{self, TokenError};
+use crate::wire::token::{self, Claims, TokenError};
+
+/// What is said of a push that would undo a later one.
+const OLDER: &str = "the pattern was issued before the one in force; build it anew, or see `pushAllowOlder`";
 
 /// A push that was verified.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub enum Refused {
     NotAllowed,
     /// The token cannot be trusted.
     Token(TokenError),
+    /// It is not meant for this engine.
+    Unmeant(Unmeant),
 }
 
 impl fmt::Display for Refused {
@@ -46,6 +52,7 @@ impl fmt::Display for Refused {
             Refused::Unknown => write!(out, "there is no such source"),
             Refused::NotAllowed => write!(out, "the source has no `allowPush`"),
             Refused::Token(error) => write!(out, "the token {error}"),
+            Refused::Unmeant(why) => write!(out, "the token {why}"),
         }
     }
 }
@@ -53,20 +60,25 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Sources {
-    /// Whether `text` may be pushed to the Source `name`.
+    /// Whether `text` may be pushed to the Source `name` of the engine of `guard`.
     ///
     /// # Errors
     ///
     /// It may not.
-    pub fn verify_push(&self, name: &str, text: &str) -> Result<Token, Refused> {
+    pub fn verify_push(&self, name: &str, text: &str, guard: &Guard) -> Result<Token, Refused> {
         let config = self.config();
         let source = config.sources.get(name).ok_or(Refused::Unknown)?;
         if !source.allow_push {
             return Err(Refused::NotAllowed);
         }
         let keys = config.keys_of(source);
-        let verified = token::verify(text, &keys, program::now()).map_err(Refused::Token)?;
-        Ok(Token { text: text.trim().to_owned(), claims: verified.claims, key_id: verified.key_id })
+        let now = program::now();
+        let (claims, key): (Claims, _) = token::verify_as(text, &keys, now).map_err(Refused::Token)?;
+        guard.check_audience(&config, &claims.audience).map_err(Refused::Unmeant)?;
+        // The last: what is admitted is not admitted again.
+        let bound = (name, claims.bound.as_ref(), key);
+        guard.admit(&config, Asks::Push, bound, now).map_err(Refused::Unmeant)?;
+        Ok(Token { text: text.trim().to_owned(), claims, key_id: key.id().to_owned() })
     }
 
     /// Runs what was pushed, if its turn comes within the time that it may run. What its events set off goes on
@@ -87,12 +99,18 @@ impl Sources {
             sources.restore(&bound);
             let time = patience.min(bound.source().run_timeout);
             let options = RunOptions { check_only: check, filter, time };
+            // Only now: another one may have come into force while this one waited.
+            if is_older(&bound, &token.claims) {
+                tracing::warn!(source = origin.source, key = origin.public_key, "push refused: {OLDER}");
+                return Err(OLDER);
+            }
             let ran = sources.run_pattern(&bound, &origin, Some(Arc::new(token)), &options);
             drop(turn);
-            (bound, origin, ran)
+            Ok((bound, origin, ran))
         });
-        let Some((bound, origin, ran)) = ran.await else {
-            return Ok(PushResult { err: "the run broke off".to_owned(), ..PushResult::default() });
+        let (bound, origin, ran) = match ran.await.unwrap_or(Err("the run broke off")) {
+            Ok(ran) => ran,
+            Err(why) => return Ok(PushResult { err: why.to_owned(), ..PushResult::default() }),
         };
         let result = result_of(&ran, check);
         if !check {
@@ -101,6 +119,17 @@ impl Sources {
         drop(working);
         Ok(result)
     }
+}
+
+/// Whether what was pushed was issued before the Pattern in force: somebody may have kept it to undo what came after.
+fn is_older(bound: &Bound, claims: &Claims) -> bool {
+    if bound.source().push_allow_older {
+        return false;
+    }
+    let in_force = lock(&bound.state.current).token.as_ref().and_then(|token| token.claims.issued);
+    // A clock that was ahead must not keep others out for longer than clocks may be apart.
+    let in_force = in_force.map(|issued| issued.min(program::now().saturating_add(token::LEEWAY)));
+    in_force.is_some_and(|in_force| claims.issued.is_none_or(|issued| issued < in_force))
 }
 
 impl Token {

@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::*;
+use crate::agent::guard::Guard;
 use crate::jsonnet::Imports;
 use crate::stop::{self, Stopper};
 use crate::wire::key::{Algorithm, SigningKey, generate};
@@ -343,7 +344,7 @@ fn push(host: &Host, sources: &Engine, check: bool, program: &str) -> PushResult
 }
 
 fn to_push(host: &Host, sources: &Engine, check: bool, program: &str) -> push::Push {
-    let token = sources.verify_push("web", &host.token(program)).unwrap();
+    let token = sources.verify_push("web", &host.token(program), &Guard::new(None)).unwrap();
     push::Push { source: "web".to_owned(), token, check, filter: None, remote_addr: "192.0.2.7".to_owned() }
 }
 
@@ -447,8 +448,9 @@ fn who_may_push_is_decided_by_the_source_and_its_keys() {
         "closed": {}
     }));
     let (own, foreign) = (host.token("{run: [{id: 'a'}]}"), other.token("{run: [{id: 'a'}]}"));
-    let key =
-        |name: &str, token: &str| sources.verify_push(name, token).map(|token| token.key_id().to_owned());
+    let key = |name: &str, token: &str| {
+        sources.verify_push(name, token, &Guard::new(None)).map(|token| token.key_id().to_owned())
+    };
     assert_eq!(key("web", &own).unwrap(), "k1");
     // The id is the receiver's, whatever the token says.
     assert_eq!(key("shared", &foreign).unwrap(), "k2");

@@ -13,8 +13,9 @@ use crate::operator::build::{self, BuildError, Built};
 use crate::pattern::Pattern;
 use crate::program::View;
 use crate::run::Step;
+use crate::wire::key::SigningKey;
 use crate::wire::paths;
-use crate::wire::token;
+use crate::wire::token::Claims;
 
 /// Id of a command that is pushed without a pattern.
 const COMMAND_ID: &str = "etcha push";
@@ -32,7 +33,11 @@ pub(super) struct Planned {
     pub(super) tls: bool,
     /// Path and query.
     pub(super) path: String,
-    pub(super) token: String,
+    /// Name of the Source.
+    pub(super) source: String,
+    pub(super) claims: Claims,
+    /// Signs it, once it is known who it goes to.
+    pub(super) key: SigningKey,
 }
 
 /// Renders, builds and signs for every target that is meant.
@@ -59,7 +64,6 @@ pub(super) fn plan(
         let mut built = built_once(config, &mut built, &pattern, limits, report).map_err(wrong)?;
         built.run_vars.extend(target.vars.clone());
         let claims = build::claims(&pattern, imports, built);
-        let token = token::sign(&claims, key).map_err(|why| wrong(BuildError::Sign(why)))?;
         planned.push(Planned {
             // Who names a host means that one.
             host: match push.host {
@@ -69,8 +73,10 @@ pub(super) fn plan(
             port: push.port.unwrap_or(target.port),
             tls: !target.insecure,
             path: path(push, &target),
+            source: push.source.to_owned(),
             name,
-            token,
+            claims,
+            key: key.clone(),
         });
     }
     Ok(planned)

@@ -9,11 +9,17 @@ use hyper::{Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::plan::Planned;
-use crate::wire::client::{Client, Server};
+use crate::program;
+use crate::wire::bound::Bound;
+use crate::wire::client::{Client, Connected, Server};
 use crate::wire::push::PushResult;
+use crate::wire::token::{self, Claims};
 
 /// How long a target may take until it can be asked.
 const CONNECT_TIME: Duration = Duration::from_secs(20);
+
+/// How long a token may be on its way, in seconds: as long as a body may take, and as much again.
+const LIFE: i64 = 60;
 
 /// Longest answer in bytes: all output that a run keeps, escaped.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -38,12 +44,13 @@ pub(super) async fn send(client: &Client, planned: &Planned, patience: Duration)
 }
 
 async fn ask(client: &Client, planned: &Planned) -> Result<PushResult, String> {
-    let Planned { host, port, tls, path, token, .. } = planned;
+    let Planned { host, port, tls, path, .. } = planned;
     let server = Server { host, port: *port, tls: *tls, skip_verify: false };
-    let connected = timeout(CONNECT_TIME, client.connect(&server)).await;
-    let mut sender =
+    let connected = timeout(CONNECT_TIME, client.meet(&server)).await;
+    let Connected { mut sender, engine } =
         connected.map_err(|_| format!("no connection within {} s", CONNECT_TIME.as_secs()))??;
-    let mut request = Request::post(path).body(Full::new(Bytes::from(token.clone())));
+    let token = signed(planned, engine.as_ref())?;
+    let mut request = Request::post(path).body(Full::new(Bytes::from(token)));
     if let Ok(request) = &mut request {
         let headers = request.headers_mut();
         let agent = concat!("etcha-engine/", env!("CARGO_PKG_VERSION"));
@@ -57,6 +64,14 @@ async fn ask(client: &Client, planned: &Planned) -> Result<PushResult, String> {
     let request = request.map_err(|error| format!("no request: {error}"))?;
     let answer = sender.send_request(request).await.map_err(|error| format!("HTTP: {error}"))?;
     read(answer).await
+}
+
+/// The token for the engine with this key alone. Without TLS it is known by none, and the token is for all that trust its
+/// key.
+fn signed(planned: &Planned, engine: Option<&[u8; 32]>) -> Result<String, String> {
+    let bound = engine.map(|engine| Bound::new(engine, &planned.source, program::now(), LIFE)).transpose();
+    let bound = bound.map_err(|error| format!("the system gives no randomness: {error}"))?;
+    token::sign(&Claims { bound, ..planned.claims.clone() }, &planned.key)
 }
 
 async fn read(answer: Response<Incoming>) -> Result<PushResult, String> {
@@ -80,9 +95,12 @@ fn meaning(status: StatusCode, wait: &str) -> String {
     match status {
         StatusCode::BAD_REQUEST => "the filter is not understood there".to_owned(),
         StatusCode::NOT_FOUND => {
-            "there is no such source, it takes no pushes, or it does not trust the token (key, \
-                                  clock); the log there says which"
+            "there is no such source, it takes no pushes, or it does not trust the token (key, clock, audience); the log \
+             there says which"
                 .to_owned()
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            "the token is longer than it takes there; see `run_maxTokenBytes` of its configuration".to_owned()
         }
         StatusCode::TOO_MANY_REQUESTS => {
             format!("too many requests from here were refused; try again in {wait} s")
