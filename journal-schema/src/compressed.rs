@@ -25,7 +25,26 @@ pub enum Compression {
     Other,
 }
 
+/// What compressed files begin with.
+const MAGIC: [(&[u8], Compression); 7] = [
+    (b"\x1f\x8b", Compression::Gzip),
+    (b"\x28\xb5\x2f\xfd", Compression::Zstd),
+    (b"BZh", Compression::Other),
+    (b"\xfd7zXZ\0", Compression::Other),
+    (b"\x04\x22\x4d\x18", Compression::Other),
+    (b"LZIP", Compression::Other),
+    (b"PK\x03\x04", Compression::Other),
+];
+
 impl Compression {
+    /// Bytes of a file that [`Compression::of_content`] looks at.
+    pub const MAGIC_BYTES: usize = 6;
+
+    /// As the first bytes of a file say, whatever its name is; `None` for a plain file.
+    pub fn of_content(first: &[u8]) -> Option<Compression> {
+        MAGIC.iter().find(|(magic, _)| first.starts_with(magic)).map(|(_, compression)| *compression)
+    }
+
     /// As the ending of a file's name says; `None` for a plain file.
     pub fn of(path: &Path) -> Option<Compression> {
         match path.extension()?.to_str()? {
@@ -111,6 +130,20 @@ mod tests {
         let mut text = String::new();
         let error = form.decode(bytes).unwrap().read_to_string(&mut text).err();
         (text, error.map(|error| error.kind()))
+    }
+
+    #[test]
+    fn the_first_bytes_tell_the_form() {
+        for form in [Compression::Gzip, Compression::Zstd] {
+            assert_eq!(
+                Compression::of_content(&packed(form, "text")[..Compression::MAGIC_BYTES]),
+                Some(form)
+            );
+        }
+        assert_eq!(Compression::of_content(b"\xfd7zXZ\0"), Some(Compression::Other));
+        for plain in [&b"{\"v\":1"[..], b"\0\0\0\0\0\0", b"", b"\x1f"] {
+            assert_eq!(Compression::of_content(plain), None, "{plain:?}");
+        }
     }
 
     #[test]

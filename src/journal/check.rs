@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use journal_schema::{Event, Reason, Record};
+use terminal::printable::line as label;
 
 use crate::Failure;
-use crate::input::{Progress, open, unreadable};
+use crate::input::{Journal, Progress, Segment, report, unreadable};
 use crate::quantity::counted;
 use crate::sequence::{Sequences, Verdict};
 
@@ -26,21 +26,20 @@ const EXAMPLES: &str = "\
 Exit code: 0 all lines are good, 1 some are not, 2 a file could not be read.
 
 Examples:
-  etcha-journal check /var/lib/etcha/journal.jsonl
+  etcha-journal check
   etcha-journal check journal.jsonl.20260131T093000.000000000Z.gz journal.jsonl
   ssh host cat /var/lib/etcha/journal.jsonl | etcha-journal check -";
 
 /// Check journals and report bad lines
 ///
 /// Reports every line that a reader cannot use as `file:line: reason: detail`, then sums up lines, events, bad lines by reason,
-/// numbers missing for each writer, and lines that came twice. Give all segments of a journal at once, in any order,
-/// so that nothing seems missing that is only elsewhere.
+/// numbers missing for each writer, and lines that came twice. Without FILE, all segments of the journal are read. If you
+/// give files, give all segments, in any order, so that nothing seems missing that is only elsewhere.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Journals to check: plain, compressed (.gz, .zst), or - for standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    journal: Journal,
     /// Show every bad line and every writer, not the first few
     #[arg(long)]
     all: bool,
@@ -58,25 +57,19 @@ struct Findings {
     /// By the reason's place in [`Reason::ALL`].
     bad: [u64; Reason::ALL.len()],
     /// Bytes after the last LF, and the file.
-    unfinished: Vec<(PathBuf, usize)>,
+    unfinished: Vec<(String, usize)>,
     sequences: Sequences,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let progress = Progress::through(&arguments.files);
+    let segments = arguments.journal.segments()?;
+    let progress = Progress::through(&segments);
     let mut findings = Findings::default();
     let mut out = anstream::stdout().lock();
     let mut failure = None;
-    for path in &arguments.files {
-        let result = findings.read(path, arguments, &progress, &mut out);
-        match result {
-            Ok(()) => {}
-            // The other files may be fine.
-            Err(Failure::Told(message, code)) => {
-                progress.above(|| writeln!(io::stderr(), "etcha-journal: {message}"))?;
-                failure = Some(code);
-            }
-            Err(pipe @ Failure::BrokenPipe) => return Err(pipe),
+    for segment in segments {
+        if let Err(error) = findings.read(segment, arguments, &progress, &mut out) {
+            failure = Some(report(error, &progress)?);
         }
     }
     progress.finish();
@@ -90,24 +83,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 impl Findings {
     fn read(
         &mut self,
-        path: &Path,
+        mut segment: Segment,
         arguments: &Arguments,
         progress: &Progress,
         out: &mut impl Write,
     ) -> Result<(), Failure> {
-        let mut input = open(path, progress)?;
+        let mut input = segment.open(progress)?;
+        let path = &segment.path;
+        let name = path.display().to_string();
+        let name = label(&name);
         while let Some(record) = input.next().map_err(|error| unreadable(path, &error))? {
             let Some((line, rejected)) = self.note(&record) else { continue };
             let told: u64 = self.bad.iter().sum();
             if !arguments.quiet && (arguments.all || told <= SHOWN) {
-                progress.above(|| writeln!(out, "{}:{line}: {rejected}", path.display()))?;
+                progress.above(|| writeln!(out, "{name}:{line}: {}", label(&rejected)))?;
             }
             if !arguments.quiet && !arguments.all && told == SHOWN + 1 {
                 progress.above(|| writeln!(out, "further bad lines are not shown; --all shows them"))?;
             }
         }
         if input.unfinished() > 0 {
-            self.unfinished.push((path.to_owned(), input.unfinished()));
+            self.unfinished.push((name.into_owned(), input.unfinished()));
         }
         Ok(())
     }
@@ -153,30 +149,28 @@ impl Findings {
             write_counts(out, reasons.filter(|(_, count)| *count > 0))?;
         }
         for (path, bytes) in &self.unfinished {
-            writeln!(
-                out,
-                "{}: {bytes} bytes after the last line feed; that line is not there yet",
-                path.display()
-            )?;
+            writeln!(out, "{path}: {bytes} bytes after the last line feed; that line is not there yet")?;
         }
         self.summarize_writers(arguments, out)
     }
 
     /// Writers of whom something is missing, or came twice.
     fn summarize_writers(&self, arguments: &Arguments, out: &mut impl Write) -> io::Result<()> {
-        let (mut writers, mut missing, mut duplicates, mut begun) = (0, 0, 0, 0);
+        // Wide enough for the gaps of any number of writers: one may be 2^53 long.
+        let mut missing = 0_u128;
+        let (mut writers, mut duplicates, mut begun) = (0, 0, 0);
         let mut shown: Vec<Verdict<'_>> = Vec::new();
         for verdict in self.sequences.verdicts() {
             writers += 1;
-            missing += verdict.missing;
+            missing += u128::from(verdict.missing);
             duplicates += verdict.duplicates;
             begun += u64::from(verdict.first > 1);
             if verdict.missing + verdict.duplicates > 0 || verdict.first > 1 {
                 shown.push(verdict);
             }
         }
-        let (writers, missing) = (counted(writers, "writer"), counted(missing, "line"));
-        writeln!(out, "{writers}, {missing} missing, {} twice", counted(duplicates, "line"))?;
+        let (writers, noun) = (counted(writers, "writer"), if missing == 1 { "line" } else { "lines" });
+        writeln!(out, "{writers}, {missing} {noun} missing, {} twice", counted(duplicates, "line"))?;
         if begun > 0 {
             writeln!(out, "{} began before the first line given here", counted(begun, "writer"))?;
         }

@@ -1,38 +1,230 @@
-//! Journals to read: plain, compressed, or standard input, with progress for those who wait.
+//! Journals to read: the files that are given, or all segments of a journal, plain or compressed; and standard input.
 //!
-//! Progress goes to standard error: a bar on a terminal, elsewhere a line now and then, and nothing when it is quick.
+//! How a file is compressed and whether it is a segment at all, its content says and not its name. A file is read once,
+//! so that a pipe is as good as a file. Progress goes to standard error.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Cursor, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use journal_schema::Reader;
+use jiff::Timestamp;
 use journal_schema::compressed::Compression;
+use journal_schema::limits::MAX_LINE_BYTES;
+use journal_schema::{Piece, Reader, Splitter, decode};
+use rustix::fs::OFlags;
+use terminal::printable::line as label;
 
 use crate::Failure;
 
-/// Where the journal is unless somebody says otherwise.
+/// Where the journal is unless a flag or a variable says otherwise.
 pub(crate) const JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
+
+/// How far into a file its first good line is looked for: a few of the longest kind. What has none by then is put in
+/// order by its name, and is no segment unless it was given by name.
+const FRONT_BYTES: usize = 4 * MAX_LINE_BYTES;
+
+/// Bytes read at a time while it is looked for.
+const CHUNK_BYTES: u64 = 16 * 1024;
 
 /// A journal that is being read.
 pub(crate) type Input<'a> = Reader<Box<dyn Read + 'a>>;
 
-/// Opens `path`; `-` is standard input. What is compressed by its name is decompressed.
-pub(crate) fn open<'a>(path: &Path, progress: &'a Progress) -> Result<Input<'a>, Failure> {
-    if path == Path::new("-") {
-        return Ok(Reader::new(Box::new(progress.count(io::stdin()))));
+/// Which journal a subcommand reads.
+#[derive(clap::Args)]
+pub(crate) struct Journal {
+    /// Files to read: plain, compressed with gzip or zstd, or - for standard input [default: all segments of --journal]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The journal whose segments are read, the rotated and compressed ones as well
+    #[arg(long, env = "ETCHA_JOURNAL", default_value = JOURNAL, value_name = "PATH")]
+    pub(crate) journal: PathBuf,
+}
+
+/// A file with lines, not read yet.
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
+    /// Time of its first good line.
+    first: Option<Timestamp>,
+    /// Its content, where it can be had only once.
+    held: Option<Box<dyn Read>>,
+}
+
+impl Journal {
+    /// What is to be read, oldest first: a shell must be opened before it is closed.
+    pub(crate) fn segments(&self) -> Result<Vec<Segment>, Failure> {
+        if self.files.is_empty() {
+            return rotated_and_active(&self.journal);
+        }
+        let mut segments: Vec<_> = self.files.iter().map(|path| Segment::given(path)).collect();
+        sort(&mut segments);
+        Ok(segments)
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let file = progress.count(file);
-    let Some(compression) = Compression::of(path) else { return Ok(Reader::new(Box::new(file))) };
-    let decoder = compression.decode(BufReader::new(file)).map_err(|error| unreadable(path, &error))?;
-    Ok(Reader::new(Box::new(decoder)))
+}
+
+/// All segments of the journal at `journal`, oldest first.
+pub(crate) fn rotated_and_active(journal: &Path) -> Result<Vec<Segment>, Failure> {
+    let mut segments = rotated(journal)?;
+    match fs::metadata(journal) {
+        Ok(_) => segments.push(Segment::given(journal)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !segments.is_empty() => {}
+        Err(error) => return Err(unreadable(journal, &error)),
+    }
+    sort(&mut segments);
+    Ok(segments)
+}
+
+/// The rotated segments of the journal at `journal`, oldest first: files beside it whose names begin with its name and
+/// whose content begins as a segment's does.
+pub(crate) fn rotated(journal: &Path) -> Result<Vec<Segment>, Failure> {
+    // A link is followed: segments are beside the file that it leads to.
+    let real = fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
+    let (Some(name), Some(directory)) = (real.file_name(), real.parent()) else { return Ok(Vec::new()) };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => return Err(unreadable(directory, &error)),
+    };
+    let mut segments = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| unreadable(directory, &error))?;
+        if is_longer(&entry.file_name(), name) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            segments.extend(Segment::found(entry.path()));
+        }
+    }
+    sort(&mut segments);
+    Ok(segments)
+}
+
+fn is_longer(found: &OsStr, name: &OsStr) -> bool {
+    let rest = found.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+    rest.is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-')))
+}
+
+fn sort(segments: &mut [Segment]) {
+    segments.sort_by(|one, other| {
+        (one.first.is_none(), one.first, &one.path).cmp(&(other.first.is_none(), other.first, &other.path))
+    });
+}
+
+impl Segment {
+    /// A file that was named. What is wrong with it shows when it is read.
+    pub(crate) fn given(path: &Path) -> Segment {
+        let mut segment = Segment { path: path.to_owned(), first: None, held: None };
+        let is_stream =
+            path == Path::new("-") || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if let Ok(mut content) = segment.content(|file| file)
+            && let Ok(front) = front(&mut content)
+        {
+            segment.first = first_time(&front);
+            segment.held = is_stream.then(|| Box::new(Cursor::new(front).chain(content)) as Box<dyn Read>);
+        }
+        segment
+    }
+
+    /// A file that lies beside the journal, if it is a segment, or a compressed file that may be one: then the error
+    /// shows when it is read.
+    fn found(path: PathBuf) -> Option<Segment> {
+        let mut segment = Segment { path, first: None, held: None };
+        let Ok(mut content) = segment.content(|file| file) else { return Some(segment) };
+        match front(&mut content) {
+            Ok(front) => segment.first = Some(first_time(&front)?),
+            Err(_) => return Some(segment),
+        }
+        Some(segment)
+    }
+
+    /// Opens it for reading from its beginning.
+    pub(crate) fn open<'a>(&mut self, progress: &'a Progress) -> Result<Input<'a>, Failure> {
+        let content: Box<dyn Read + 'a> = match self.held.take() {
+            Some(held) => Box::new(progress.count(held)),
+            None => self
+                .content(|file| Box::new(progress.count(file)))
+                .map_err(|error| unreadable(&self.path, &error))?,
+        };
+        Ok(Reader::new(content))
+    }
+
+    /// The plain content; `wrap` is put around what is read of the file itself.
+    fn content<'a>(
+        &self,
+        wrap: impl FnOnce(Box<dyn Read>) -> Box<dyn Read + 'a>,
+    ) -> io::Result<Box<dyn Read + 'a>> {
+        let file: Box<dyn Read> = if self.path == Path::new("-") {
+            Box::new(io::stdin())
+        } else {
+            Box::new(open_file(&self.path)?)
+        };
+        let mut file = wrap(file);
+        let mut magic = Vec::new();
+        file.by_ref().take(Compression::MAGIC_BYTES as u64).read_to_end(&mut magic)?;
+        let compression = Compression::of_content(&magic);
+        let whole = Cursor::new(magic).chain(file);
+        Ok(match compression {
+            None => Box::new(whole),
+            Some(compression) => Box::new(compression.decode(BufReader::new(whole))?),
+        })
+    }
+}
+
+/// Opens a file. One that was found may be a pipe that nobody writes to; one that was named is waited for.
+fn open_file(path: &Path) -> io::Result<File> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    let mut options = File::options();
+    if metadata.is_file() {
+        options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    }
+    options.read(true).open(path)
+}
+
+/// The beginning of some content, up to its first good line or as far as that is looked for.
+fn front(content: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut front = Vec::new();
+    while front.len() < FRONT_BYTES {
+        let read = content.by_ref().take(CHUNK_BYTES).read_to_end(&mut front)?;
+        if read == 0 || first_time(&front).is_some() {
+            break;
+        }
+    }
+    Ok(front)
+}
+
+/// The time of the first good line.
+fn first_time(mut bytes: &[u8]) -> Option<Timestamp> {
+    let mut splitter = Splitter::default();
+    while let Some((used, piece)) = splitter.next(bytes) {
+        if let Piece::Line(line) = piece
+            && let Ok(line) = decode(line)
+        {
+            return Some(line.envelope.time);
+        }
+        bytes = &bytes[used..];
+    }
+    None
 }
 
 /// What to say when `path` cannot be read, or not to its end.
 pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::unreadable(format_args!("{}: {error}", path.display()))
+    Failure::unreadable(format_args!("{}: {error}", label(&path.display().to_string())))
+}
+
+/// Reports a file that cannot be read; the others may be fine. The exit code to end with.
+pub(crate) fn report(failure: Failure, progress: &Progress) -> Result<u8, Failure> {
+    match failure {
+        Failure::Told(message, code) => {
+            progress.above(|| {
+                anstream::eprintln!("etcha-journal: {message}");
+                Ok(())
+            })?;
+            Ok(code)
+        }
+        pipe @ Failure::BrokenPipe => Err(pipe),
+    }
 }
 
 /// How far reading has come, over all files.
@@ -45,9 +237,9 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Progress through `files`, as far as their sizes are known.
-    pub(crate) fn through(files: &[PathBuf]) -> Progress {
-        let sizes = files.iter().map(|file| std::fs::metadata(file).map_or(0, |metadata| metadata.len()));
+    /// Progress through these, as far as their sizes are known.
+    pub(crate) fn through(segments: &[Segment]) -> Progress {
+        let sizes = segments.iter().map(|one| fs::metadata(&one.path).map_or(0, |metadata| metadata.len()));
         let shown = RefCell::new(terminal::progress::Progress::new("reading"));
         Progress { shown, done: Cell::new(0), total: sizes.sum() }
     }

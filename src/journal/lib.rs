@@ -5,8 +5,10 @@
 mod append;
 mod check;
 mod command;
+mod csv;
 mod documents;
 mod environment;
+mod filter;
 mod guard;
 mod input;
 mod quantity;
@@ -40,10 +42,13 @@ Examples:
     etcha-journal tail -f
 
   Is the journal right, its rotated segments as well?
-    etcha-journal check /var/lib/etcha/journal.jsonl*
+    etcha-journal check
 
   What fails, what is slow, who had a shell?
-    etcha-journal stats --since 7d /var/lib/etcha/journal.jsonl*";
+    etcha-journal stats --since 7d
+
+  Who opened a shell in January?
+    etcha-journal tail --shells --since 2026-01-01 --until 2026-02-01";
 
 /// Append to, check, show and sum up the journal of an Etcha-compatible agent, and record runs and shells in it.
 #[derive(Parser)]

@@ -1,7 +1,6 @@
 //! `stats`: a journal summed up for people, or as JSON. What is counted is `summary`'s part.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -9,7 +8,7 @@ use jiff::Timestamp;
 use terminal::printable::{line as label, short};
 
 use crate::Failure;
-use crate::input::{Progress, open, unreadable};
+use crate::input::{Journal, Progress, Segment, report, unreadable};
 use crate::quantity::{counted, seconds};
 use crate::report::{End, Report, Session};
 use crate::summary::Summary;
@@ -28,18 +27,18 @@ const EXAMPLES: &str = "\
 Examples:
   etcha-journal stats
   etcha-journal stats --since 24h
-  etcha-journal stats --since 2026-01-31T00:00:00Z /var/lib/etcha/journal.jsonl*
+  etcha-journal stats --since 2026-01-31 --journal /srv/etcha/journal.jsonl
   etcha-journal stats --json | jq '.shells[] | select(.end == \"open\")'";
 
 /// Sum up journals: runs, failures, slowest Commands, shells
 ///
-/// Segments may be given in any order. Lines that are there twice count once. Durations are known where the journal has them.
+/// Reads all segments of the journal, or the files that are given, in any order. Lines that are there twice count once.
+/// Durations are known where the journal has them.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Journals to sum up: plain, compressed (.gz, .zst), or - for standard input
-    #[arg(value_name = "FILE", env = "ETCHA_JOURNAL", default_value = crate::input::JOURNAL)]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    journal: Journal,
     /// Print a JSON object
     #[arg(long)]
     json: bool,
@@ -53,49 +52,37 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut summary = Summary::since(arguments.since);
-    let progress = Progress::through(&arguments.files);
-    for path in in_order(&arguments.files)? {
-        let mut input = open(path, &progress)?;
-        while let Some(record) = input.next().map_err(|error| unreadable(path, &error))? {
-            match &record.content {
-                Ok(line) => summary.line(line),
-                Err(_) => summary.bad(),
-            }
+    let segments = arguments.journal.segments()?;
+    let progress = Progress::through(&segments);
+    let mut code = 0;
+    for segment in segments {
+        if let Err(failure) = read(segment, &progress, &mut summary) {
+            code = report(failure, &progress)?;
         }
     }
+    let code = ExitCode::from(code);
     progress.finish();
     let report = summary.report(arguments.top);
     if arguments.json {
         let mut out = io::stdout().lock();
         serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
         writeln!(out)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     let bars = io::stdout().is_terminal();
     Page { report: &report, top: arguments.top, bars, out: anstream::stdout().lock() }.write()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
-/// Files by the time of their first good line, because a shell must be opened before it is closed. Standard input,
-/// of which only one look can be had, comes last.
-fn in_order(files: &[PathBuf]) -> Result<Vec<&Path>, Failure> {
-    let mut timed = Vec::new();
-    for path in files {
-        let mut first = None;
-        if path != Path::new("-") {
-            let quiet = Progress::through(&[]);
-            let mut input = open(path, &quiet)?;
-            while let Some(record) = input.next().map_err(|error| unreadable(path, &error))? {
-                if let Ok(line) = &record.content {
-                    first = Some(line.envelope.time);
-                    break;
-                }
-            }
+fn read(mut segment: Segment, progress: &Progress, summary: &mut Summary) -> Result<(), Failure> {
+    let mut input = segment.open(progress)?;
+    while let Some(record) = input.next().map_err(|error| unreadable(&segment.path, &error))? {
+        match &record.content {
+            Ok(line) => summary.line(line),
+            Err(_) => summary.bad(),
         }
-        timed.push((first.is_none(), first, path.as_path()));
     }
-    timed.sort();
-    Ok(timed.into_iter().map(|(_, _, path)| path).collect())
+    Ok(())
 }
 
 /// Where a report is written.

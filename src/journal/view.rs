@@ -21,6 +21,47 @@ const SHELL: Style = AnsiColor::Magenta.on_default().bold();
 const ENGINE: Style = AnsiColor::Cyan.on_default().bold();
 const PLAIN: Style = Style::new();
 
+/// How a Command ended, in a word. A check that finds work to do is no failure.
+pub(crate) fn command_result(command: &Command<'_>) -> &'static str {
+    match (command.error, command.mode) {
+        (false, _) => "ok",
+        (true, Mode::Check) => "needed",
+        (true, _) => "failed",
+    }
+}
+
+/// How a run ended, in a word.
+pub(crate) fn source_result(source: &Source<'_>) -> &'static str {
+    match (source.failed(), source.succeeded()) {
+        (true, _) => "failed",
+        (_, true) => "ok",
+        _ => "unknown",
+    }
+}
+
+pub(crate) fn shell_state(state: ShellState) -> &'static str {
+    match state {
+        ShellState::Opened => "opened",
+        ShellState::Closed => "closed",
+    }
+}
+
+pub(crate) fn engine_state(state: EngineState) -> &'static str {
+    match state {
+        EngineState::Started => "started",
+        EngineState::Stopped => "stopped",
+    }
+}
+
+/// The same word for a column of a terminal.
+fn styled(result: &'static str) -> (&'static str, Style) {
+    match result {
+        "ok" => ("ok", GOOD),
+        "failed" => ("FAILED", BAD),
+        other => (other, NEEDED),
+    }
+}
+
 /// Writes lines one below the other. The column of Sources grows with what it has seen.
 pub(crate) struct View {
     zone: TimeZone,
@@ -65,11 +106,7 @@ impl View {
     }
 
     fn command(&mut self, out: &mut String, command: &Command<'_>) {
-        let result = match (command.error, command.mode) {
-            (false, _) => ("ok", GOOD),
-            (true, Mode::Check) => ("needed", NEEDED),
-            (true, _) => ("FAILED", BAD),
-        };
+        let result = styled(command_result(command));
         let (event, what) = (("command", PLAIN), command.mode.as_str());
         self.columns(out, &Columns { event, what, result, source: &command.source });
         out.push_str(&label(&command.id));
@@ -81,11 +118,7 @@ impl View {
     }
 
     fn source(&mut self, out: &mut String, source: &Source<'_>) {
-        let result = match (source.failed(), source.succeeded()) {
-            (true, _) => ("FAILED", BAD),
-            (_, true) => ("ok", GOOD),
-            _ => ("unknown", NEEDED),
-        };
+        let result = styled(source_result(source));
         let (event, what) = (("source", PLAIN.bold()), source.trigger.as_str());
         self.columns(out, &Columns { event, what, result, source: &source.name });
         match (source.changed, source.removed) {
@@ -99,10 +132,7 @@ impl View {
     }
 
     fn shell(&mut self, out: &mut String, shell: &Shell<'_>) {
-        let what = match shell.state {
-            ShellState::Opened => "opened",
-            ShellState::Closed => "closed",
-        };
+        let what = shell_state(shell.state);
         self.columns(
             out,
             &Columns { event: ("shell", SHELL), what, result: ("", PLAIN), source: &shell.name },
@@ -115,10 +145,7 @@ impl View {
     }
 
     fn engine(&mut self, out: &mut String, engine: &Engine<'_>) {
-        let what = match engine.state {
-            EngineState::Started => "started",
-            EngineState::Stopped => "stopped",
-        };
+        let what = engine_state(engine.state);
         self.columns(out, &Columns { event: ("engine", ENGINE), what, result: ("", PLAIN), source: "" });
         out.push_str(&label(&engine.version));
         if let Some(pid) = engine.pid {

@@ -1,5 +1,6 @@
 //! The program as its users meet it: command lines in, a journal, text and exit codes out.
 
+mod auditing;
 mod program;
 mod wrapping;
 
@@ -382,6 +383,8 @@ fn check_reads_gzip_zstd_and_standard_input_and_says_what_it_cannot_read() {
     let ended = program::run(program(&["check"]).arg(&other));
     assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");
     let ended = program::run(program(&["tail"]).arg(&other));
+    assert!(ended.code == 0 && ended.out.lines().count() == 4, "{ended:?}");
+    let ended = program::run(program(&["tail", "-f"]).arg(&other));
     assert!(ended.code == 2 && ended.out.is_empty() && ended.err.contains("is compressed"), "{ended:?}");
     let ended = program::run_with_input(&mut program(&["check", "-"]), &place.journal());
     assert!(ended.code == 0 && ended.out.starts_with("good: 4 lines"), "{ended:?}");
@@ -394,6 +397,26 @@ fn check_reads_gzip_zstd_and_standard_input_and_says_what_it_cannot_read() {
         ended.err
     );
     assert!(ended.out.contains("good: 4 lines"), "{}", ended.out);
+}
+
+#[test]
+fn numbers_missing_are_added_up_whatever_their_size() {
+    let place = Place::new();
+    let line = |writer: usize, seq: u64| {
+        format!(
+            r#"{{"v":1,"writer":"w{writer}","seq":{seq},"time":"2026-01-31T09:30:00.000Z","event":"engine","state":"started"}}"#
+        ) + "\n"
+    };
+    let largest = 1_u64 << 53;
+    let lines: String = (0..3000).map(|writer| line(writer, 1) + &line(writer, largest)).collect();
+    fs::write(place.path(), lines).unwrap();
+    let ended = place.check();
+    let missing = 3000 * u128::from(largest - 2);
+    assert!(
+        ended.out.contains(&format!("3000 writers, {missing} lines missing, 0 lines twice")),
+        "{}",
+        ended.out
+    );
 }
 
 #[test]
