@@ -13,7 +13,7 @@
 //! * [`run`]: lists of Commands, one step after the other.
 //! * [`exec`]: how a script becomes a process, and how that ends.
 //! * [`config`]: file, environment and flags, as one configuration.
-//! * [`files`]: files that are written whole. [`stop`]: the wish that all work ends.
+//! * [`stop`]: the wish that all work ends.
 //!
 //! [`cli`] is what is asked for on a command line.
 //!
@@ -22,8 +22,10 @@
 //! Where Etcha's documents leave a choice, or its last public source does what nobody would expect, this engine does as
 //! follows.
 //!
-//! *Runs.* A trigger that was not consumed because the run failed keeps its turn for the next run of the same Pattern;
-//! asking only does not use it up. A Command never sets itself off, and a group cannot be set off. A group fires its own
+//! *Runs.* A Command that was set off stays so until it ran with success: over failures, restarts, and a new Pattern that
+//! still has it under the same ids; asking only does not use that up. Commands of one id are compared by their position
+//! among each other. A push whose filter lets no removal through leaves removals for the next whole run. A token that
+//! cannot be kept is not run. A Command never sets itself off, and a group cannot be set off. A group fires its own
 //! `onChange` and `onRemove`. A check that is cut off by a deadline or the end of the engine counts as nothing and ends the
 //! run; after the end no script starts, after a deadline what `onFail` sets off has a minute. Groups beside each other do
 //! not see each other's ids. A Pattern of groups alone runs. A Command whose change failed counts as changed. In the remove
@@ -69,7 +71,6 @@ pub mod cli;
 pub mod config;
 pub mod exec;
 pub mod fields;
-pub mod files;
 pub mod jsonnet;
 pub mod operator;
 pub mod pattern;
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn no_wing_sees_one_that_it_does_not_stand_on() {
-        let ground = ["config", "exec", "fields", "files", "jsonnet", "pattern", "program", "run", "stop"];
+        let ground = ["config", "exec", "fields", "jsonnet", "pattern", "program", "run", "stop"];
         let mut forbidden = vec![
             ("operator", vec!["agent", "cli"]),
             ("agent", vec!["operator", "cli"]),

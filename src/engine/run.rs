@@ -73,8 +73,8 @@ pub struct Step<'a> {
     pub via: &'a [String],
 }
 
-/// Commands that were set off by others, but did not have their turn yet. They keep it when a run ends early: what was
-/// changed then will not be changed, and told, once more.
+/// Commands that were set off by others and have not run with success since. They keep their turn when a run ends early or
+/// they fail: what was changed then will not be changed, and set them off, once more.
 #[derive(Debug, Default)]
 pub struct Pending {
     changed: Via,
@@ -87,14 +87,15 @@ type Via = HashMap<usize, Vec<String>>;
 impl Pending {
     /// Sets off the Command with this number in the next run.
     pub fn set_off(&mut self, phase: Phase, number: usize, by: &str) {
-        self.of(phase).entry(number).or_default().push(by.to_owned());
+        let known = self.of(phase).entry(number).or_default();
+        if !known.iter().any(|known| known == by) {
+            known.push(by.to_owned());
+        }
     }
 
-    /// Adds what another run left, after two of them ran at once.
-    pub fn merge(&mut self, other: Pending) {
-        for (number, by) in other.changed {
-            self.changed.entry(number).or_default().extend(by);
-        }
+    /// The Commands that set off the change of the Command with this number.
+    pub fn set_off_by(&self, number: usize) -> &[String] {
+        self.changed.get(&number).map(Vec::as_slice).unwrap_or_default()
     }
 
     fn of(&mut self, phase: Phase) -> &mut Via {
@@ -136,16 +137,19 @@ pub fn is_needed(phase: Phase, succeeded: bool) -> bool {
     }
 }
 
-/// Runs `stages` in order until one fails. `report` hears of every step at once.
+/// Runs `stages` in order until one fails. `report` hears of every step as it is done, and `set_off` of what is still to be
+/// done whenever a Command has set off another one.
 pub fn run(
     setting: Setting<'_>,
     stages: &[(Phase, &[Command])],
     variables: &BTreeMap<String, String>,
     pending: &mut Pending,
     report: &mut dyn FnMut(&Step<'_>),
+    set_off: &mut dyn FnMut(&Pending),
 ) -> Summary {
     let begin = Instant::now();
-    let mut run = Run { setting, variables: Variables::new(variables), outputs: Vec::new(), kept: 0, report };
+    let mut run =
+        Run { setting, variables: Variables::new(variables), outputs: Vec::new(), kept: 0, report, set_off };
     let top = Parents::top(setting.source);
     let failure = stages.iter().find_map(|(phase, commands)| run.list(commands, *phase, &top, pending).err());
     // What is removed does not come back: nothing of it is left for the next run.
@@ -161,6 +165,7 @@ struct Run<'a> {
     /// Bytes of output that are kept in `outputs`.
     kept: usize,
     report: &'a mut dyn FnMut(&Step<'_>),
+    set_off: &'a mut dyn FnMut(&Pending),
 }
 
 impl Run<'_> {
@@ -239,8 +244,9 @@ impl Run<'_> {
             self.outputs.push(output);
             return Ok(false);
         }
+        let acted = self.act(command, scripts, phase, parents, output, &via)?;
         pending.of(phase).remove(&command.number);
-        self.act(command, scripts, phase, parents, output, &via)
+        Ok(acted)
     }
 
     fn act(
@@ -284,7 +290,7 @@ impl Run<'_> {
         parents: &Parents,
         pending: &mut Pending,
     ) {
-        let command = &commands[index];
+        let (command, mut any) = (&commands[index], false);
         let targets = match phase {
             Phase::Change => &command.on_change,
             Phase::Remove => &command.on_remove,
@@ -298,10 +304,14 @@ impl Run<'_> {
                     for (_, other) in others.filter(|(_, other)| other.scripts().is_some()) {
                         if regex.is_match(&other.id) {
                             pending.set_off(phase, other.number, &command.id);
+                            any = phase == Phase::Change;
                         }
                     }
                 }
             }
+        }
+        if any {
+            (self.set_off)(pending);
         }
     }
 

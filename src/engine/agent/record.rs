@@ -114,12 +114,12 @@ impl Journal {
     }
 
     /// A run of a Source has ended.
-    pub fn source(&self, origin: &Origin, summary: &Summary) {
+    pub fn source(&self, origin: &Origin, summary: &Summary, failed: bool) {
         self.append(&Event::Source(journal::Source {
             changed: Some(summary.changed().count() as u64),
             removed: Some(summary.removed().count() as u64),
             duration_seconds: Some(seconds(summary.duration)),
-            ..source(origin, summary.failure.is_some())
+            ..source(origin, failed)
         }));
     }
 

@@ -6,12 +6,15 @@
 //!
 //! * `perform`: what every run does. It is asked for here, at the start and on schedule; in [`push`] and [`webhook`], by
 //!   requests; and in [`events`], by another run.
+//! * `plan`: what such a run is to do; `triggers`: what was set off and has not run yet.
 //! * `fetch`: tokens that are pulled, and those that were kept. `turn`: who may run. `work`: what is under way.
 
 pub mod events;
 mod fetch;
 mod perform;
+mod plan;
 pub mod push;
+pub(super) mod triggers;
 mod turn;
 pub mod webhook;
 mod work;
@@ -24,15 +27,15 @@ use tokio::task::spawn_blocking;
 
 use crate::agent::pull::{Fetched, Room};
 use crate::agent::record::{Journal, Origin, Trigger};
-use crate::agent::state::StateDir;
+use crate::agent::state::{Kept, StateDir};
 use crate::config::{Config, Source};
 use crate::pattern::Pattern;
-use crate::run::Pending;
 use crate::stop::{Stop, Stopper};
 use crate::wire::client::Client;
 use crate::wire::token::Claims;
 use events::System;
 use perform::{RunOptions, RunResult};
+use triggers::Triggers;
 pub use turn::NoTurn;
 use turn::Turns;
 use work::Work;
@@ -81,7 +84,20 @@ struct Current {
     generation: u64,
     pattern: Option<Arc<Pattern>>,
     token: Option<Arc<Token>>,
-    pending: Pending,
+    /// The token that the state directory has.
+    kept: Option<Arc<Token>>,
+    /// What was there before and still has to be removed, the oldest first: pushes with a filter removed nothing.
+    bases: Vec<Base>,
+    /// What was set off and no run under way has taken up.
+    triggers: Triggers,
+    /// What the state directory has of that.
+    kept_pending: Kept,
+}
+
+/// A Pattern that was there, with the token that it came in if it came in one.
+struct Base {
+    pattern: Arc<Pattern>,
+    token: Option<Arc<Token>>,
 }
 
 /// A Source as it is configured when a run begins, and what changes of it.

@@ -1,11 +1,41 @@
-//! What outlives a restart: the last token of each Source, one file each. A file is whole or it is not there.
+//! What outlives a restart, in one directory: the last token of each Source, and what is still to do of it. A file is whole
+//! or it is not there.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::write_whole;
-use crate::wire::token::read_token;
+use serde::{Deserialize, Serialize};
+use terminal::replace::Directory;
+
+use super::source::triggers::Triggers;
+use crate::wire::token::{MAX_BYTES, read_token};
+
+/// Mode of written files: tokens carry variables, and those may be secrets.
+const MODE: u32 = 0o600;
+
+/// Longest file about what is still to do, in bytes: the tokens in it, and much room for names.
+const MAX_PENDING_BYTES: u64 = 10 * MAX_BYTES as u64;
+
+/// What is still to do of a Source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Commands that were set off.
+    pub(super) triggers: Triggers,
+    /// Tokens of which runs with a filter left something to remove, the oldest first.
+    pub(super) bases: Vec<String>,
+}
+
+/// How that is written. A later version says another number.
+#[derive(Serialize, Deserialize)]
+struct Pending {
+    version: u32,
+    triggers: Triggers,
+    bases: Vec<String>,
+}
+
+/// The version that is written and read.
+const VERSION: u32 = 1;
 
 /// The directory with the files.
 #[derive(Clone, Debug)]
@@ -27,16 +57,36 @@ impl StateDir {
 
     /// The file for the token of a Source, whose name the configuration has checked.
     pub fn token_path(&self, source: &str) -> PathBuf {
-        self.path.join(format!("{source}.jwt"))
+        self.path.join(token_name(source))
     }
 
-    /// Keeps the token of a Source.
+    /// Writes the token of a Source so that only [`StateDir::take_staged_token`] is needed to keep it, which takes no space.
     ///
     /// # Errors
     ///
-    /// It cannot be written. What was there before is there still.
-    pub fn keep_token(&self, source: &str, token: &str) -> io::Result<()> {
-        write_whole(&self.token_path(source), token.as_bytes())
+    /// It cannot be written. What is kept is what was before.
+    pub fn stage_token(&self, source: &str, token: &str) -> io::Result<()> {
+        Directory::open(&self.path)?.replace(staged_name(source), MODE, token.as_bytes())
+    }
+
+    /// Keeps the token that was staged.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses.
+    pub fn take_staged_token(&self, source: &str) -> io::Result<()> {
+        let directory = Directory::open(&self.path)?;
+        directory.rename(staged_name(source), token_name(source))?;
+        directory.sync()
+    }
+
+    /// Removes a token that was staged and is not to be kept.
+    ///
+    /// # Errors
+    ///
+    /// The file system refuses.
+    pub fn unstage_token(&self, source: &str) -> io::Result<()> {
+        Directory::open(&self.path)?.remove(staged_name(source))
     }
 
     /// The token that was kept of a Source, if one was.
@@ -51,6 +101,52 @@ impl StateDir {
             Err(error) => Err(error),
         }
     }
+
+    /// Keeps what is still to do of a Source.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written. What was there before is there still.
+    pub fn keep_pending(&self, source: &str, kept: &Kept) -> io::Result<()> {
+        let directory = Directory::open(&self.path)?;
+        if *kept == Kept::default() {
+            directory.remove(pending_name(source))?;
+            return directory.sync();
+        }
+        let Kept { triggers, bases } = kept.clone();
+        let text = serde_json::to_vec(&Pending { version: VERSION, triggers, bases })?;
+        directory.replace(pending_name(source), MODE, &text)
+    }
+
+    /// What was still to do of a Source.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or not understood.
+    pub fn pending(&self, source: &str) -> io::Result<Kept> {
+        let Some(bytes) = Directory::open(&self.path)?.read(pending_name(source), MAX_PENDING_BYTES)? else {
+            return Ok(Kept::default());
+        };
+        let Pending { version, triggers, bases } = serde_json::from_slice(&bytes)?;
+        if version != VERSION {
+            return Err(io::Error::other(format!(
+                "was written by another version of the engine ({version})"
+            )));
+        }
+        Ok(Kept { triggers, bases })
+    }
+}
+
+fn token_name(source: &str) -> String {
+    format!("{source}.jwt")
+}
+
+fn staged_name(source: &str) -> String {
+    format!("{source}.jwt.staged")
+}
+
+fn pending_name(source: &str) -> String {
+    format!("{source}.pending.json")
 }
 
 #[cfg(test)]
@@ -66,9 +162,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::open(&directory.path().join("made/here")).unwrap();
         assert_eq!(state.token("web").unwrap(), None);
-        state.keep_token("web", "first").unwrap();
-        state.keep_token("web", "second").unwrap();
+        for token in ["first", "second"] {
+            state.stage_token("web", token).unwrap();
+            state.take_staged_token("web").unwrap();
+        }
+        state.stage_token("web", "third").unwrap();
         assert_eq!(state.token("web").unwrap().as_deref(), Some("second"));
+        state.unstage_token("web").unwrap();
         let names: Vec<_> = fs::read_dir(directory.path().join("made/here"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
@@ -78,12 +178,21 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_cannot_be_written_leaves_the_old_one() {
+    fn what_is_still_to_do_comes_back_and_leaves_no_file_when_it_is_done() {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::open(directory.path()).unwrap();
-        state.keep_token("web", "first").unwrap();
-        fs::create_dir(directory.path().join("web.jwt.tmp")).unwrap();
-        assert!(state.keep_token("web", "second").is_err());
-        assert_eq!(state.token("web").unwrap().as_deref(), Some("first"));
+        let triggers = serde_json::from_str(r#"[[[["g",0],["reload",1]],["config"]]]"#).unwrap();
+        let kept = Kept { triggers, bases: vec!["token".to_owned()] };
+        state.keep_pending("web", &kept).unwrap();
+        let text = fs::read_to_string(directory.path().join("web.pending.json")).unwrap();
+        // Frozen: it is read by the next version.
+        let expected = r#"{"version":1,"triggers":[[[["g",0],["reload",1]],["config"]]],"bases":["token"]}"#;
+        assert_eq!(text, expected);
+        assert_eq!(state.pending("web").unwrap(), kept);
+        fs::write(directory.path().join("web.pending.json"), text.replace(":1,", ":2,")).unwrap();
+        assert!(state.pending("web").unwrap_err().to_string().contains("another version"));
+        state.keep_pending("web", &Kept::default()).unwrap();
+        assert_eq!(state.pending("web").unwrap(), Kept::default());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

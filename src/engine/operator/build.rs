@@ -5,15 +5,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use terminal::replace;
 
 use crate::config::Config;
 use crate::exec::process::Limits;
-use crate::files;
 use crate::jsonnet::{Imports, JsonnetError};
 use crate::pattern::Pattern;
 use crate::program::{self, ProgramError, View};
 use crate::run::{Failure, Pending, Phase, Setting, Step, Summary, run};
 use crate::wire::token;
+
+/// Mode of a token: it carries variables, and those may be secrets.
+const MODE: u32 = 0o600;
 
 /// What build Commands belong to, in place of a Source.
 const SOURCE: &str = "build";
@@ -79,7 +82,7 @@ pub fn run_commands(
     let exec = config.exec.with(&pattern.build_exec);
     let setting = Setting { source: SOURCE, exec: &exec, filter: None, check_only: false, limits };
     let stages = [(Phase::Change, pattern.build.as_slice())];
-    let summary = run(setting, &stages, &BTreeMap::new(), &mut Pending::default(), report);
+    let summary = run(setting, &stages, &BTreeMap::new(), &mut Pending::default(), report, &mut |_| {});
     let built = collect(pattern, &summary);
     match summary.failure {
         Some(failure) => Err(failure),
@@ -110,7 +113,7 @@ pub fn build(
     let built = run_commands(config, &pattern, limits, report).map_err(BuildError::Failed)?;
     let token = token::sign(&claims(&pattern, imports, built), key).map_err(BuildError::Sign)?;
     let destination = destination.map_or_else(|| PathBuf::from(&pattern.build_output), Path::to_owned);
-    match files::write_whole(&destination, token.as_bytes()) {
+    match replace::file(&destination, MODE, token.as_bytes()) {
         Ok(()) => Ok(destination),
         Err(error) => Err(BuildError::Write(destination, error)),
     }

@@ -80,9 +80,14 @@ pub fn local(
     let setting = Setting { source: local.source, exec: &exec, filter: local.filter, check_only, limits };
     let phase = if local.remove { Phase::Remove } else { Phase::Change };
     let stages = [(phase, pattern.run.as_slice())];
-    let summary = run(setting, &stages, &BTreeMap::new(), &mut Pending::default(), &mut |step| {
-        say(out, step, check_only);
-    });
+    let summary = run(
+        setting,
+        &stages,
+        &BTreeMap::new(),
+        &mut Pending::default(),
+        &mut |step| say(out, step, check_only),
+        &mut |_| {},
+    );
     report::summary(out, &summary, check_only).map_err(LocalError::Output)?;
     Ok(summary.failure.is_none())
 }

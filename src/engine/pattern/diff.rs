@@ -1,5 +1,7 @@
 //! What a new Pattern takes away: the Commands of the old one whose remove script is to run. Pure; knows no process.
 
+use std::collections::{HashMap, VecDeque};
+
 use crate::pattern::command::{Body, Command, Scripts};
 
 /// Commands to remove. They are out of their groups, in the order in which they stood.
@@ -11,8 +13,9 @@ pub struct Removals {
     pub after: Vec<Command>,
 }
 
-/// Compares an old list with the new one, by ids. A Command that is gone is removed, and one whose `change` has a new
-/// text, unless the new one says `changeIgnore`. Other differences are none: the new check decides about them.
+/// Compares an old list with the new one, by ids: the first Command of an id with the first one there, the second with the
+/// second. A Command that is gone is removed, and one whose `change` has a new text, unless the new one says
+/// `changeIgnore`. Other differences are none: the new check decides about them.
 pub fn removals(old: &[Command], new: &[Command]) -> Removals {
     let mut removals = Removals::default();
     compare(old, new, &mut removals);
@@ -20,8 +23,12 @@ pub fn removals(old: &[Command], new: &[Command]) -> Removals {
 }
 
 fn compare(old: &[Command], new: &[Command], removals: &mut Removals) {
+    let mut of_id: HashMap<&str, VecDeque<&Command>> = HashMap::new();
+    for after in new {
+        of_id.entry(&after.id).or_default().push_back(after);
+    }
     for before in old {
-        let after = new.iter().find(|after| after.id == before.id);
+        let after = of_id.get_mut(before.id.as_str()).and_then(VecDeque::pop_front);
         compare(before.children(), after.map(Command::children).unwrap_or_default(), removals);
         let Some(scripts) = before.scripts() else { continue };
         if scripts.remove.is_empty() || after.is_some_and(|after| is_unchanged(scripts, after)) {
@@ -107,5 +114,38 @@ mod tests {
         assert_eq!(removed(old, json!([{"id": "g", "change": "x"}])), before(&["a", "b"]));
         let plain = json!([{"id": "g", "remove": "r"}]);
         assert_eq!(removed(plain, json!([{"id": "g", "commands": [{"id": "a"}]}])), before(&["g"]));
+    }
+
+    #[test]
+    fn commands_of_one_id_are_compared_by_their_position_among_each_other() {
+        let undo = |change: &str, remove: &str| json!({"id": "a", "change": change, "remove": remove});
+        let old = json!([undo("1", "r1"), undo("2", "r2"), undo("3", "r3")]);
+        assert_eq!(removed(old.clone(), old.clone()), none());
+        // The third one is gone.
+        assert_eq!(removed(old.clone(), json!([undo("1", "r1"), undo("2", "r2")])), before(&["a"]));
+        // One before the others moves all of them.
+        let moved = json!([undo("0", "r0"), undo("1", "r1"), undo("2", "r2"), undo("3", "r3")]);
+        assert_eq!(removed(old, moved), before(&["a", "a", "a"]));
+    }
+
+    /// Lists with few ids, so that many are equal, and groups in groups.
+    fn lists() -> impl proptest::strategy::Strategy<Value = Vec<Value>> {
+        use proptest::prelude::*;
+        let command = ("[ab]", "[xyz]")
+            .prop_map(|(id, change)| json!({"id": id, "change": change, "remove": "r"}))
+            .prop_recursive(3, 32, 5, |inner| {
+                ("[ab]", proptest::collection::vec(inner, 1..5))
+                    .prop_map(|(id, commands)| json!({"id": id, "commands": commands}))
+            });
+        proptest::collection::vec(command, 0..6)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_pattern_takes_nothing_away_from_itself_nor_from_a_shorter_one(list in lists(), more in lists()) {
+            let whole: Vec<_> = list.iter().chain(&more).cloned().collect();
+            proptest::prop_assert_eq!(removed(json!(list), json!(list)), none());
+            proptest::prop_assert_eq!(removed(json!(list), json!(whole)), none());
+        }
     }
 }

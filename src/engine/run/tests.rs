@@ -53,11 +53,18 @@ impl Bench {
             limits: &self.limits,
         };
         let stages = [(phase, self.commands.as_slice())];
-        let summary = run(setting, &stages, &BTreeMap::new(), &mut self.pending, &mut |step| {
-            let parents = step.parents.label();
-            let inside = if parents.is_empty() { String::new() } else { format!("[{parents}] ") };
-            steps.push(format!("{inside}{} {:?} {}", step.id, step.mode, u8::from(step.error)));
-        });
+        let summary = run(
+            setting,
+            &stages,
+            &BTreeMap::new(),
+            &mut self.pending,
+            &mut |step| {
+                let parents = step.parents.label();
+                let inside = if parents.is_empty() { String::new() } else { format!("[{parents}] ") };
+                steps.push(format!("{inside}{} {:?} {}", step.id, step.mode, u8::from(step.error)));
+            },
+            &mut |_| {},
+        );
         (steps, summary)
     }
 

@@ -62,11 +62,17 @@ fn a_run_is_one_line_for_each_step_and_one_for_itself() {
     let exec = Exec::default();
     let setting = Setting { source: "web", exec: &exec, filter: None, check_only: false, limits: &limits };
     journal.engine_started();
-    let summary =
-        run(setting, &[(Phase::Change, &commands)], &BTreeMap::new(), &mut Pending::default(), &mut |step| {
+    let summary = run(
+        setting,
+        &[(Phase::Change, &commands)],
+        &BTreeMap::new(),
+        &mut Pending::default(),
+        &mut |step| {
             journal.command(&origin, step);
-        });
-    journal.source(&origin, &summary);
+        },
+        &mut |_| {},
+    );
+    journal.source(&origin, &summary, summary.failure.is_some());
     journal.source_failed(&origin);
     journal.engine_stopped();
     let command = |id: &str, mode: &str, error: bool, parent: &str, timed: bool| {

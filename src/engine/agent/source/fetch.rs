@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::{Bound, Sources, Token, lock};
+use super::{Base, Bound, Current, Sources, Token, lock};
 use crate::agent::pull::{Fetched, Room};
 use crate::config::Source;
 use crate::config::place::Place;
@@ -42,34 +42,66 @@ impl Sources {
         if current.generation > 0 {
             lock(&bound.state.fetched).clear();
         }
-        current.generation = bound.generation;
-        (current.token, current.pattern) = (None, bound.source().commands.clone().map(Arc::new));
+        *current = Current { generation: bound.generation, ..Current::default() };
+        current.pattern = bound.source().commands.clone().map(Arc::new);
         if bound.source().no_restore {
             return;
         }
         match self.kept(bound) {
             Ok(None) => {}
             Ok(Some((token, pattern))) => {
-                (current.token, current.pattern) = (Some(Arc::new(token)), Some(Arc::new(pattern)));
+                let token = Arc::new(token);
+                (current.token, current.kept) = (Some(Arc::clone(&token)), Some(token));
+                current.pattern = Some(Arc::new(pattern));
             }
             Err(why) => {
                 let path = self.state.token_path(&bound.name);
                 tracing::error!(source = bound.name, "{}: not restored: {why}", path.display());
             }
         }
+        self.restore_pending(bound, &mut current);
     }
 
     fn kept(&self, bound: &Bound) -> Result<Option<(Token, Pattern)>, String> {
-        let Some(text) = self.state.token(&bound.name).map_err(|error| error.to_string())? else {
-            return Ok(None);
+        match self.state.token(&bound.name).map_err(|error| error.to_string())? {
+            None => Ok(None),
+            Some(text) => bound.rendered(&text).map(Some),
+        }
+    }
+
+    /// What was still to do when the engine ended. What cannot be understood any more is logged and not done.
+    fn restore_pending(&self, bound: &Bound, current: &mut Current) {
+        let kept = match self.state.pending(&bound.name) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::error!(source = bound.name, "what was still to do is not restored: {error}");
+                return;
+            }
         };
-        let token = verified(&text, &bound.config.keys_of(bound.source()))?;
-        let pattern = program::of_claims(&bound.config, &bound.name, &token.claims, &token.text);
-        pattern.map(|pattern| Some((token, pattern))).map_err(|error| error.to_string())
+        for text in &kept.bases {
+            match bound.rendered(text) {
+                Ok((token, pattern)) => {
+                    let (pattern, token) = (Arc::new(pattern), Some(Arc::new(token)));
+                    current.bases.push(Base { pattern, token });
+                }
+                Err(why) => {
+                    tracing::error!(source = bound.name, "what is still to be removed is not known: {why}");
+                }
+            }
+        }
+        current.triggers = kept.triggers.clone();
+        current.kept_pending = kept;
     }
 }
 
 impl Bound {
+    /// A kept token, if it can still be trusted, and its Pattern.
+    fn rendered(&self, text: &str) -> Result<(Token, Pattern), String> {
+        let token = verified(text, &self.config.keys_of(self.source()))?;
+        let pattern = program::of_claims(&self.config, &self.name, &token.claims, &token.text);
+        pattern.map(|pattern| (token, pattern)).map_err(|error| error.to_string())
+    }
+
     /// Fetches and verifies. Verifying takes a processor for a while, so a thread does that.
     async fn pull_from(
         &self,

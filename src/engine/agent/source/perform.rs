@@ -1,4 +1,7 @@
-//! What every run of a Source does: render, compare with what was there, run, record, keep.
+//! What every run of a Source does: choose what is to run, plan it, run it, keep it.
+//!
+//! What cannot be kept is not run: a token is written before its Pattern runs and renamed after that went well, so no
+//! start of the engine falls back behind a run that was said to be good.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -7,17 +10,22 @@ use std::time::{Duration, Instant};
 
 use regex::Regex;
 
-use super::{Bound, NoTurn, Outcome, Sources, Token, lock};
+use super::plan::Plan;
+use super::triggers::Triggers;
+use super::{Base, Bound, Current, NoTurn, Outcome, Sources, Token, lock};
 use crate::agent::record::Origin;
+use crate::agent::state::Kept;
 use crate::exec::process::Limits;
 use crate::pattern::Pattern;
 use crate::pattern::command::Command;
-use crate::pattern::diff;
 use crate::program;
 use crate::run::{Output, Pending, Phase, Setting, Step, Summary, run};
 
 /// The event that ends the engine, after everybody who receives events of the same run.
 const EXIT: &str = "exit";
+
+/// Patterns of which pushes with a filter may have left something to remove. Each is kept with its token.
+const MAX_BASES: usize = 8;
 
 /// What a run is asked for beside what its Source says.
 #[derive(Clone, Debug, Default)]
@@ -51,12 +59,25 @@ impl RunResult {
     }
 }
 
+/// What is to be there next.
+struct Chosen {
+    /// What was there, and what earlier runs left of others, the oldest first; nothing if nothing is to be compared.
+    before: Vec<Arc<Pattern>>,
+    new: Arc<Pattern>,
+    token: Option<Arc<Token>>,
+    /// The token is not the one that is kept.
+    is_new: bool,
+}
+
 /// What is run, and for whom.
 struct Work<'a> {
     bound: &'a Bound,
     origin: &'a Origin,
     pattern: &'a Pattern,
     variables: &'a BTreeMap<String, String>,
+    options: &'a RunOptions,
+    /// What was set off in Commands that the Pattern does not have.
+    others: &'a Triggers,
 }
 
 impl Sources {
@@ -66,61 +87,62 @@ impl Sources {
         bound: &Bound,
         origin: &Origin,
         token: Option<Arc<Token>>,
-        wish: &RunOptions,
+        options: &RunOptions,
     ) -> RunResult {
-        let (source, state) = (bound.source(), &bound.state);
-        let (old, pending) = {
-            let mut current = lock(&state.current);
-            (current.pattern.clone(), mem::take(&mut current.pending))
+        let chosen = match choose(bound, token) {
+            Ok(Some(chosen)) => chosen,
+            Ok(None) => return RunResult::without_outputs(Outcome::Nothing),
+            Err(why) => return self.not_run(origin, why),
         };
-        let new = match &token {
-            None => old.clone(),
-            Some(token) => {
-                match program::of_claims(&bound.config, &origin.source, &token.claims, &token.text) {
-                    Ok(pattern) => Some(Arc::new(pattern)),
-                    Err(error) => {
-                        tracing::error!(source = origin.source, "pattern: {error}");
-                        lock(&state.current).pending.merge(pending);
-                        self.journal.source_failed(origin);
-                        let failure = Some(format!("pattern: {error}"));
-                        return RunResult { failure, ..RunResult::without_outputs(Outcome::Failed) };
-                    }
-                }
-            }
-        };
-        let Some(new) = new else { return RunResult::without_outputs(Outcome::Nothing) };
-        if source.trigger_only && !wish.check_only {
-            if token.is_some() {
-                self.journal.source_stored(origin);
-            }
-            return RunResult::without_outputs(self.keep(bound, origin, &new, token, pending));
+        if !options.check_only
+            && let Err(why) = self.stage(bound, &chosen, options)
+        {
+            return self.not_run(origin, why);
         }
-        // The numbers of another Pattern mean nothing in this one.
-        let same = token.is_none() || old.as_ref().is_some_and(|old| old.rendered == new.rendered);
-        let (mut pending, others) = if same { (pending, None) } else { (Pending::default(), Some(pending)) };
-        let compared = old.filter(|_| !source.no_remove && token.is_some());
-        let removals = compared.map(|old| diff::removals(&old.run, &new.run)).unwrap_or_default();
-        let stages = [
-            (Phase::Remove, removals.before.as_slice()),
-            (Phase::Change, new.run.as_slice()),
-            (Phase::Remove, removals.after.as_slice()),
-        ];
-        let work = Work { bound, origin, pattern: &new, variables: &BTreeMap::new() };
-        let asked = RunOptions { check_only: wish.check_only || source.check_only, ..wish.clone() };
-        let mut summary = self.stages(&work, &stages, asked, &mut pending);
+        if bound.source().trigger_only && !options.check_only {
+            return self.store(bound, origin, chosen);
+        }
+        let triggers = mem::take(&mut lock(&bound.state.current).triggers);
+        let new = Arc::clone(&chosen.new);
+        let plan = Plan::new(&chosen.before, new, triggers, options.filter.as_ref(), &bound.name);
+        self.carry_out(bound, origin, chosen, plan, options)
+    }
+
+    fn carry_out(
+        &self,
+        bound: &Bound,
+        origin: &Origin,
+        chosen: Chosen,
+        mut plan: Plan,
+        options: &RunOptions,
+    ) -> RunResult {
+        let check_only = options.check_only || bound.source().check_only;
+        let mut pending = mem::take(&mut plan.pending);
+        let work = Work {
+            bound,
+            origin,
+            pattern: &plan.new,
+            variables: &BTreeMap::new(),
+            options: &RunOptions { check_only, ..options.clone() },
+            others: &plan.others,
+        };
+        let mut summary = self.execute(&work, &plan.stages(), &mut pending);
         let outputs = mem::take(&mut summary.outputs);
-        let failure = summary.failure.map(|failure| failure.to_string());
-        if let Some(failure) = &failure {
-            tracing::error!(source = origin.source, "{failure}");
-        }
-        if failure.is_some() || wish.check_only {
+        let mut failure = summary.failure.as_ref().map(ToString::to_string);
+        let mut triggers = Triggers::of(&pending, &plan.new.run);
+        if failure.is_some() || options.check_only {
             // What is there stays, and with it what was left to do of it.
-            lock(&state.current).pending.merge(others.unwrap_or(pending));
-            let outcome = if failure.is_some() { Outcome::Failed } else { Outcome::Done };
-            return RunResult { outcome, outputs, failure };
+            triggers.merge(plan.others);
+            let kept = self.settle(bound, &mut lock(&bound.state.current), triggers);
+            failure = failure.or(kept.err());
+            self.unstage(bound, &chosen);
+        } else if let Err(why) = self.keep(bound, chosen, plan.leaves_removals, triggers) {
+            failure = Some(why);
         }
-        let outcome = self.keep(bound, origin, &new, token, pending);
-        RunResult { outcome, outputs, failure }
+        summary.outputs = outputs;
+        self.record(origin, &summary, failure.as_deref());
+        let outcome = if failure.is_some() { Outcome::Failed } else { Outcome::Done };
+        RunResult { outcome, outputs: summary.outputs, failure }
     }
 
     /// Runs what is there of the Source `name`, because a request or an event asks for it. Nothing if there is nothing. It
@@ -153,78 +175,185 @@ impl Sources {
         time: Duration,
     ) -> Option<Summary> {
         self.restore(bound);
-        let (pattern, mut pending) = {
+        let (pattern, triggers) = {
             let mut current = lock(&bound.state.current);
             let pattern = current.pattern.clone()?;
-            (pattern, mem::take(&mut current.pending))
+            (pattern, mem::take(&mut current.triggers))
         };
         let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let work = Work { bound, origin, pattern: &pattern, variables: &variables };
-        let stages = [(Phase::Change, pattern.run.as_slice())];
+        let (mut pending, others) = triggers.split(&pattern.run);
         let options = RunOptions { time, ..RunOptions::default() };
-        let summary = self.stages(&work, &stages, options, &mut pending);
-        lock(&bound.state.current).pending.merge(pending);
-        if let Some(failure) = &summary.failure {
-            tracing::error!(source = bound.name, "{failure}");
-        }
+        let (pattern, variables, options) = (&*pattern, &variables, &options);
+        let work = Work { bound, origin, pattern, variables, options, others: &others };
+        let stages = [(Phase::Change, pattern.run.as_slice())];
+        let summary = self.execute(&work, &stages, &mut pending);
+        let mut triggers = Triggers::of(&pending, &pattern.run);
+        triggers.merge(others);
+        let kept = self.settle(bound, &mut lock(&bound.state.current), triggers);
+        let failure = summary.failure.as_ref().map(ToString::to_string).or(kept.err());
+        self.record(origin, &summary, failure.as_deref());
         Some(summary)
     }
 
-    /// Makes `new` what is there, and keeps its token for the next start.
+    /// Records a run that did not come to run anything.
+    fn not_run(&self, origin: &Origin, why: String) -> RunResult {
+        tracing::error!(source = origin.source, "{why}");
+        self.journal.source_failed(origin);
+        RunResult { failure: Some(why), ..RunResult::without_outputs(Outcome::Failed) }
+    }
+
+    /// Makes what was chosen what is there, without running it.
+    fn store(&self, bound: &Bound, origin: &Origin, chosen: Chosen) -> RunResult {
+        let is_token = chosen.token.is_some();
+        let triggers = mem::take(&mut lock(&bound.state.current).triggers);
+        if let Err(why) = self.keep(bound, chosen, false, triggers) {
+            return self.not_run(origin, why);
+        }
+        if is_token {
+            self.journal.source_stored(origin);
+        }
+        RunResult::without_outputs(Outcome::Done)
+    }
+
+    /// Writes the token where only a rename makes it the one that is kept.
+    fn stage(&self, bound: &Bound, chosen: &Chosen, options: &RunOptions) -> Result<(), String> {
+        if options.filter.is_some() && lock(&bound.state.current).bases.len() >= MAX_BASES {
+            return Err(format!(
+                "{MAX_BASES} pushes with a filter have left something to remove; push the pattern without one"
+            ));
+        }
+        match chosen.to_be_kept(bound) {
+            Some(token) => self.state.stage_token(&bound.name, &token.text).map_err(|error| not_kept(&error)),
+            None => Ok(()),
+        }
+    }
+
+    fn unstage(&self, bound: &Bound, chosen: &Chosen) {
+        if chosen.to_be_kept(bound).is_some()
+            && let Err(error) = self.state.unstage_token(&bound.name)
+        {
+            tracing::debug!(source = bound.name, "state directory: {error}");
+        }
+    }
+
+    /// Makes what was chosen what is there, for the next start, too.
     fn keep(
         &self,
         bound: &Bound,
-        origin: &Origin,
-        new: &Arc<Pattern>,
-        token: Option<Arc<Token>>,
-        pending: Pending,
-    ) -> Outcome {
-        let (source, state) = (bound.source(), &bound.state);
-        let mut current = lock(&state.current);
-        let is_new = match (&token, &current.token) {
-            (Some(token), Some(present)) => !Arc::ptr_eq(token, present),
-            (Some(_), None) => true,
-            (None, _) => false,
+        chosen: Chosen,
+        leaves_removals: bool,
+        triggers: Triggers,
+    ) -> Result<(), String> {
+        let current = &mut *lock(&bound.state.current);
+        let renamed = match chosen.to_be_kept(bound) {
+            Some(_) => self.state.take_staged_token(&bound.name).map_err(|error| not_kept(&error)),
+            None => Ok(()),
         };
-        if let Some(token) = token.as_ref().filter(|_| is_new && !source.no_restore)
-            && let Err(error) = self.state.keep_token(&origin.source, &token.text)
-        {
-            // The run is done; only the next start will not know of it.
-            tracing::error!(source = origin.source, "state directory: {error}");
+        if renamed.is_ok() {
+            current.kept.clone_from(&chosen.token);
         }
-        current.pattern = Some(Arc::clone(new));
-        current.pending.merge(pending);
-        if token.is_some() {
-            current.token = token;
+        if leaves_removals {
+            let old = current.pattern.take().map(|pattern| Base { pattern, token: current.token.clone() });
+            current.bases.extend(old);
+        } else if !bound.source().trigger_only {
+            current.bases.clear();
         }
-        Outcome::Done
+        current.pattern = Some(chosen.new);
+        if chosen.token.is_some() {
+            current.token = chosen.token;
+        }
+        renamed.and(self.settle(bound, current, triggers))
     }
 
-    /// Runs `stages` and records them.
-    fn stages(
-        &self,
-        work: &Work<'_>,
-        stages: &[(Phase, &[Command])],
-        wish: RunOptions,
-        pending: &mut Pending,
-    ) -> Summary {
-        let Work { bound, origin, pattern, variables } = work;
+    /// Keeps what is still to do of a Source, if that has changed.
+    fn settle(&self, bound: &Bound, current: &mut Current, triggers: Triggers) -> Result<(), String> {
+        current.triggers.merge(triggers);
+        if bound.source().no_restore {
+            return Ok(());
+        }
+        let tokens = current.bases.iter().filter_map(|base| Some(base.token.as_ref()?.text.clone()));
+        let kept = Kept { triggers: current.triggers.clone(), bases: tokens.collect() };
+        if kept == current.kept_pending {
+            return Ok(());
+        }
+        // It differs until it is written: each run tries again.
+        self.state.keep_pending(&bound.name, &kept).map_err(|error| not_kept(&error))?;
+        current.kept_pending = kept;
+        Ok(())
+    }
+
+    /// Runs `stages`. What they set off is kept as soon as it is: the change that did so is not made again.
+    fn execute(&self, work: &Work<'_>, stages: &[(Phase, &[Command])], pending: &mut Pending) -> Summary {
+        let Work { bound, origin, pattern, variables, options, others } = work;
         let exec = bound.config.exec.with(&bound.source().exec).with(&pattern.run_exec);
-        let deadline = Instant::now().checked_add(wish.time);
+        let deadline = Instant::now().checked_add(options.time);
         let limits = Limits { deadline, stop: self.stop.clone() };
-        let RunOptions { check_only, filter, .. } = wish;
-        let filter = filter.as_ref();
-        let setting = Setting { source: &origin.source, exec: &exec, filter, check_only, limits: &limits };
-        let summary = run(setting, stages, variables, pending, &mut |step: &Step<'_>| {
-            self.journal.command(origin, step);
-        });
-        self.journal.source(origin, &summary);
-        tell(origin, &summary);
-        summary
+        let setting = Setting {
+            source: &origin.source,
+            exec: &exec,
+            filter: options.filter.as_ref(),
+            check_only: options.check_only,
+            limits: &limits,
+        };
+        let mut report = |step: &Step<'_>| self.journal.command(origin, step);
+        let mut set_off = |pending: &Pending| {
+            let mut triggers = Triggers::of(pending, &pattern.run);
+            triggers.merge((*others).clone());
+            let current = &mut *lock(&bound.state.current);
+            let before = current.triggers.clone();
+            if let Err(why) = self.settle(bound, current, triggers) {
+                tracing::error!(source = bound.name, "{why}");
+            }
+            // They are still this run's.
+            current.triggers = before;
+        };
+        run(setting, stages, variables, pending, &mut report, &mut set_off)
+    }
+
+    /// Records a run that has ended, and why it failed if it did.
+    fn record(&self, origin: &Origin, summary: &Summary, failure: Option<&str>) {
+        if let Some(failure) = failure {
+            tracing::error!(source = origin.source, "{failure}");
+        }
+        self.journal.source(origin, summary, failure.is_some());
+        log(origin, summary, failure.is_some());
     }
 }
 
-fn tell(origin: &Origin, summary: &Summary) {
+impl Chosen {
+    /// The token, if it has to be kept and is not yet.
+    fn to_be_kept(&self, bound: &Bound) -> Option<&Arc<Token>> {
+        self.token.as_ref().filter(|_| self.is_new && !bound.source().no_restore)
+    }
+}
+
+/// What `token` renders to, or without one what is there; nothing if nothing is.
+fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, String> {
+    let (old, bases, is_new) = {
+        let current = lock(&bound.state.current);
+        let is_kept =
+            token.as_ref().zip(current.kept.as_ref()).is_some_and(|(token, kept)| Arc::ptr_eq(token, kept));
+        let bases: Vec<_> = current.bases.iter().map(|base| Arc::clone(&base.pattern)).collect();
+        (current.pattern.clone(), bases, !is_kept)
+    };
+    let new = match &token {
+        None => old.clone(),
+        Some(token) => {
+            let pattern = program::of_claims(&bound.config, &bound.name, &token.claims, &token.text);
+            Some(Arc::new(pattern.map_err(|error| format!("pattern: {error}"))?))
+        }
+    };
+    let Some(new) = new else { return Ok(None) };
+    let is_compared = token.is_some() && !bound.source().no_remove;
+    let before = if is_compared { bases.into_iter().chain(old).collect() } else { Vec::new() };
+    Ok(Some(Chosen { before, new, token, is_new }))
+}
+
+fn not_kept(error: &std::io::Error) -> String {
+    format!("state directory: {error}")
+}
+
+fn log(origin: &Origin, summary: &Summary, failed: bool) {
     let (changed, removed) = (summary.changed().count(), summary.removed().count());
     for output in &summary.outputs {
         tracing::debug!(
@@ -239,7 +368,7 @@ fn tell(origin: &Origin, summary: &Summary) {
         trigger = ?origin.trigger,
         changed,
         removed,
-        failed = summary.failure.is_some(),
+        failed,
         seconds = summary.duration.as_secs_f64(),
         "ran"
     );

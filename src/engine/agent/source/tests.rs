@@ -481,3 +481,112 @@ fn a_push_that_waits_compares_with_what_the_one_before_it_left() {
     let left = ["a", "b", "c", "d"].iter().filter(|id| host.path(id).exists()).count();
     assert_eq!(left, 1);
 }
+
+/// Changes a file, which sets off a reload; a Command between them fails until `up` is there.
+const RELOADING: &str = "{run: [
+    {id: 'config', check: 'test -e config', change: 'touch config', onChange: 'reload'},
+    {id: 'between', check: 'test -e up', change: 'test -e up'},
+    {id: 'reload', change: 'test ! -e deaf && echo r >> reloads'}]}";
+
+#[test]
+fn what_was_set_off_runs_after_a_failure_a_restart_and_a_failure_of_its_own_and_then_no_more() {
+    let host = Host::new();
+    let web = json!({"web": {"allowPush": true}});
+    let (sources, stopper) = host.start(&web);
+    push(&host, &sources, false, "{run: [{id: 'base', check: 'true'}]}");
+    assert_eq!(push(&host, &sources, false, RELOADING).err, "changing web > between: exit status 1");
+    drop((sources, stopper));
+    fs::write(host.path("up"), "").unwrap();
+    fs::write(host.path("deaf"), "").unwrap();
+    let (sources, stopper) = host.start(&web);
+    assert_eq!(push(&host, &sources, false, RELOADING).err, "changing web > reload: exit status 1");
+    fs::remove_file(host.path("deaf")).unwrap();
+    // Another Pattern that still has the Command.
+    let changed = RELOADING.replace("{run: [", "{run: [{id: 'new', check: 'true'},");
+    let pushed = push(&host, &sources, false, &changed);
+    assert_eq!((pushed.err.as_str(), pushed.changed_ids), ("", Some(vec!["reload".to_owned()])));
+    assert_eq!(host.read("reloads"), "r");
+    assert!(!host.path("state/web.pending.json").exists());
+    drop((sources, stopper));
+    let (sources, _stopper) = host.start(&web);
+    assert_eq!(push(&host, &sources, false, &changed).changed_ids, None);
+    assert_eq!(host.read("reloads"), "r");
+}
+
+#[test]
+fn what_was_set_off_is_kept_before_the_run_is_over() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
+    let program = "{run: [{id: 'a', always: true, change: 'true', onChange: 'b'},
+        {id: 'look', always: true, change: 'cat state/web.pending.json > seen'}, {id: 'b', change: 'true'}]}";
+    assert_eq!(push(&host, &sources, false, program).err, "");
+    assert_eq!(host.read("seen"), r#"{"version":1,"triggers":[[[["b",0]],["a"]]],"bases":[]}"#);
+}
+
+/// Pushes what a filter lets through.
+fn push_filtered(host: &Host, sources: &Engine, filter: &str, program: &str) -> PushResult {
+    let mut push = to_push(host, sources, false, program);
+    push.filter = Some(regex::Regex::new(filter).unwrap());
+    let pushed = sources.runtime.block_on(sources.push(push)).unwrap();
+    sources.settle();
+    pushed
+}
+
+#[test]
+fn what_a_push_with_a_filter_did_not_remove_is_removed_by_the_next_whole_one() {
+    let host = Host::new();
+    let web = json!({"web": {"allowPush": true}});
+    let (sources, stopper) = host.start(&web);
+    let undo =
+        |id: &str| format!("{{id: '{id}', check: 'test -e {id}', change: 'touch {id}', remove: 'rm {id}'}}");
+    let group = |id: &str, commands: &[&str]| {
+        let commands: Vec<_> = commands.iter().map(|id| undo(id)).collect();
+        format!("{{id: '{id}', commands: [{}]}}", commands.join(","))
+    };
+    push(&host, &sources, false, &format!("{{run: [{}, {}]}}", group("app", &["a"]), group("db", &["old"])));
+    let second = format!("{{run: [{}]}}", group("app", &["a", "b"]));
+    assert_eq!(push_filtered(&host, &sources, "web > app", &second).changed_ids, Some(vec!["b".to_owned()]));
+    assert!(host.path("old").exists());
+    // Also after a restart, and what came with the filter is known as well.
+    drop((sources, stopper));
+    let (sources, _stopper) = host.start(&web);
+    assert_eq!(push(&host, &sources, true, &second).removed_ids, Some(vec!["old".to_owned()]));
+    let third = format!("{{run: [{}]}}", group("app", &["a"]));
+    let pushed = push(&host, &sources, false, &third);
+    assert_eq!(pushed.removed_ids, Some(vec!["b".to_owned(), "old".to_owned()]));
+    assert!(!host.path("old").exists() && !host.path("b").exists() && host.path("a").exists());
+    assert_eq!(push(&host, &sources, false, &third), PushResult::default());
+    assert!(!host.path("state/web.pending.json").exists());
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_run_and_said_to_have_failed() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
+    push(&host, &sources, false, "{run: [{id: 'a', check: 'true'}]}");
+    let kept = host.read("state/web.jwt");
+    // Nothing can be put in its place.
+    fs::create_dir_all(host.path("state/web.jwt.staged/full")).unwrap();
+    let failed = push(&host, &sources, false, "{run: [{id: 'b', always: true, change: 'touch b'}]}");
+    assert!(failed.err.starts_with("state directory: "), "{}", failed.err);
+    assert!(!host.path("b").exists());
+    assert_eq!(host.read("state/web.jwt"), kept);
+    assert_eq!(host.runs()[1], "web push true - - k1");
+    fs::remove_dir_all(host.path("state/web.jwt.staged")).unwrap();
+    assert_eq!(push(&host, &sources, false, "{run: [{id: 'b', always: true, change: 'touch b'}]}").err, "");
+    assert_ne!(host.read("state/web.jwt"), kept);
+}
+
+#[test]
+fn a_token_that_could_not_be_kept_in_the_end_is_a_failure_and_kept_by_the_next_run() {
+    let host = Host::new();
+    let program =
+        "{run: [{id: 'a', always: true, change: 'test -e ran || { rm state/web.jwt.staged; touch ran; }'}]}";
+    host.sign("web.jwt", program);
+    let (sources, _stopper) = host.start(&host.pulling());
+    assert_eq!(sources.run("web", Trigger::Init), Outcome::Failed);
+    assert!(!host.path("state/web.jwt").exists());
+    assert_eq!(sources.run("web", Trigger::Pull), Outcome::Done);
+    assert!(host.path("state/web.jwt").exists());
+    assert_eq!(host.runs(), ["web init true 1 0 k1", "web pull false 1 0 k1"]);
+}
