@@ -4,7 +4,7 @@
 //!
 //! Data goes one way, from the follower through one published state to the scrapers.
 //!
-//! * [`follow`]: the journal's bytes to lines to events, each counted once.
+//! * [`follow`]: which bytes of which files are read, each once. `count`: what their lines do to writers and metrics.
 //! * [`metrics`]: what events add up to.
 //! * [`checkpoint`]: positions and values in one file, the directory it is in, the thread that writes it.
 //! * [`publish`]: the published state, the one place where the counting side meets the serving side.
@@ -19,6 +19,7 @@
 pub mod checkpoint;
 pub mod commands;
 pub mod config;
+mod count;
 pub mod exposition;
 pub mod follow;
 mod log;

@@ -15,7 +15,7 @@ fn run(script: &[Action]) -> World {
 }
 
 /// What the reference checks at each look is not repeated here.
-fn counts(world: &World) -> (u64, u64) {
+fn counts(world: &World) -> (u64, u128) {
     (world.follower.tally().events[0], world.follower.state().missing)
 }
 

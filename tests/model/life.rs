@@ -141,7 +141,7 @@ impl World {
         }
         assert_eq!(counted, self.reference.counts, "(ours left, the reference's right)");
         let missing = self.follower.state().missing;
-        let expected: u64 = self.reference.seen.values().map(missing_of).sum();
+        let expected: u128 = self.reference.seen.values().map(missing_of).sum();
         if self.reference.complete {
             assert_eq!(missing, expected, "lines missing (ours left): {:?}", self.reference.seen);
         } else {
@@ -151,8 +151,8 @@ impl World {
     }
 }
 
-fn missing_of(seen: &BTreeSet<u64>) -> u64 {
-    seen.last().map_or(0, |last| last - seen.len() as u64)
+fn missing_of(seen: &BTreeSet<u64>) -> u128 {
+    seen.last().map_or(0, |last| u128::from(last - seen.len() as u64))
 }
 
 pub(crate) fn fresh(journal: &Journal) -> Follower {

@@ -17,6 +17,7 @@
 //! * `writer`: the thread that writes checkpoints.
 
 pub(crate) mod store;
+mod v1;
 pub(crate) mod writer;
 
 use std::fmt;
@@ -38,7 +39,7 @@ pub const DAMAGED: &str = "checkpoint.damaged";
 pub const NEW: &str = "checkpoint.new";
 
 const MAGIC: &[u8; 8] = b"etchackp";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 4;
 
 /// Largest checkpoint that is read, in bytes: several million series. A larger file is not one of ours.
@@ -133,7 +134,7 @@ impl Checkpoint {
             header[from..to].iter().rev().fold(0u64, |number, byte| number << 8 | u64::from(*byte))
         };
         let version = u32::try_from(number(8, 12)).unwrap_or(u32::MAX);
-        if version != VERSION {
+        if version != VERSION && version != v1::VERSION {
             return Err(Unusable::Version(version));
         }
         let payload = &bytes[HEADER_BYTES..];
@@ -143,7 +144,9 @@ impl Checkpoint {
         if u64::from(crc32fast::hash(payload)) != number(20, HEADER_BYTES) {
             return Err(Unusable::Damaged("its checksum differs"));
         }
-        postcard::from_bytes(payload).map_err(Unusable::Shape)
+        let decoded =
+            if version == v1::VERSION { v1::decode(payload) } else { postcard::from_bytes(payload) };
+        decoded.map_err(Unusable::Shape)
     }
 }
 

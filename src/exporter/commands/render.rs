@@ -34,7 +34,7 @@ pub(super) struct Summary {
     /// Lines that stood there more than once.
     pub duplicates: u64,
     /// Lines missing by their writers' numbers.
-    pub missing: u64,
+    pub missing: u128,
 }
 
 /// Why nothing was printed.
@@ -91,7 +91,7 @@ fn is_stdin(file: &Path) -> bool {
 }
 
 impl Summary {
-    fn new(tally: &Tally, missing: u64) -> Summary {
+    fn new(tally: &Tally, missing: u128) -> Summary {
         let rejected = Reason::ALL.into_iter().map(|reason| (reason, tally.rejected[reason as usize]));
         Summary {
             counted: tally.events.iter().sum(),

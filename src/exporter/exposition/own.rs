@@ -8,6 +8,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 use crate::checkpoint::Origin;
 use crate::checkpoint::writer::Written;
+use crate::follow::Skip;
 use crate::metrics::catalogue::FamilyId;
 use crate::metrics::seconds;
 use crate::publish::Snapshot;
@@ -17,9 +18,11 @@ const EVENTS: [&str; 4] = ["command", "source", "shell", "engine"];
 
 /// All own families of this moment, in the order of their names.
 pub(crate) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let mut families =
-        [lines(snapshot), journal(snapshot), limits(snapshot), checkpoint(snapshot), agent(snapshot)]
-            .concat();
+    let mut families = [journal(snapshot), memory(snapshot), checkpoint(snapshot), agent(snapshot)].concat();
+    if snapshot.caught_up {
+        // Before that they may be lower than they were shown before a crash, which would pass for a reset.
+        families.extend([lines(snapshot), journal_totals(snapshot), series(snapshot)].concat());
+    }
     families.retain(|family| !family.get_metric().is_empty());
     families.sort_by(|a, b| a.name().cmp(b.name()));
     families
@@ -49,7 +52,7 @@ fn lines(snapshot: &Snapshot) -> Vec<MetricFamily> {
         gauge(
             "etcha_exporter_lines_missing",
             "Number of lines that writers numbered and that were never seen.",
-            whole(snapshot.journal.missing),
+            approximate(snapshot.journal.missing),
         ),
         counter(
             "etcha_exporter_read_bytes_total",
@@ -87,15 +90,12 @@ fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
             "Number of segments that could not be read to their end at the last attempt.",
             whole(journal.unreadable as u64),
         ),
-        counter(
-            "etcha_exporter_journal_rotations_total",
-            "Total number of rotations of the active file.",
-            snapshot.tally.rotations,
-        ),
-        counter(
-            "etcha_exporter_journal_rewinds_total",
-            "Total number of segments read again because their content was replaced.",
-            journal.rewinds,
+        labelled(
+            "etcha_exporter_journal_files_skipped",
+            "Number of files beside the journal that are not read to their end, by reason.",
+            MetricType::GAUGE,
+            "reason",
+            Skip::ALL.into_iter().map(|skip| (skip.as_str(), journal.skipped[skip as usize] as u64)),
         ),
         gauge(
             "etcha_exporter_journal_watched",
@@ -110,7 +110,32 @@ fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
     ]
 }
 
-fn limits(snapshot: &Snapshot) -> Vec<MetricFamily> {
+fn journal_totals(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    vec![
+        counter(
+            "etcha_exporter_journal_rotations_total",
+            "Total number of rotations of the active file.",
+            snapshot.tally.rotations,
+        ),
+        counter(
+            "etcha_exporter_journal_rewinds_total",
+            "Total number of segments read again because their content was replaced.",
+            snapshot.journal.rewinds,
+        ),
+        counter(
+            "etcha_exporter_journal_segments_lost_total",
+            "Total number of active segments that left the path and were found nowhere beside it.",
+            snapshot.tally.lost,
+        ),
+        counter(
+            "etcha_exporter_writers_forgotten_total",
+            "Total number of writers forgotten because of the limit.",
+            snapshot.journal.writers_forgotten,
+        ),
+    ]
+}
+
+fn series(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let all = || FamilyId::GUIDE.into_iter().chain(FamilyId::FURTHER).map(|id| snapshot.tables.family(id));
     vec![
         labelled(
@@ -140,20 +165,31 @@ fn limits(snapshot: &Snapshot) -> Vec<MetricFamily> {
                 ("closed_unopened", snapshot.tables.oddities.shells_unopened),
             ],
         ),
+    ]
+}
+
+/// What is remembered of the journal, beside its limit.
+fn memory(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    vec![
         gauge(
             "etcha_exporter_writers",
             "Number of writers remembered.",
             whole(snapshot.journal.writers as u64),
         ),
-        counter(
-            "etcha_exporter_writers_forgotten_total",
-            "Total number of writers forgotten because of the limit.",
-            snapshot.journal.writers_forgotten,
+        gauge(
+            "etcha_exporter_writers_limit",
+            "Number of writers that can be remembered.",
+            whole(snapshot.journal.max_writers as u64),
         ),
         gauge(
             "etcha_exporter_segments_remembered",
             "Number of segments remembered, including deleted ones.",
             whole(snapshot.journal.segments as u64),
+        ),
+        gauge(
+            "etcha_exporter_segments_limit",
+            "Number of segments that can be remembered.",
+            whole(snapshot.journal.max_segments as u64),
         ),
     ]
 }
@@ -239,6 +275,12 @@ fn flag(set: bool) -> f64 {
 /// Counts of this size are exact up to 2^53; beyond it a sample could not hold them anyway.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 pub(crate) fn whole(count: u64) -> f64 {
+    count as f64
+}
+
+/// The same of what may be larger than 64 bits count, and is then not exact.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+fn approximate(count: u128) -> f64 {
     count as f64
 }
 

@@ -1,57 +1,90 @@
-//! A look at the file system: which files belong to the journal at this moment, and opening them safely.
+//! A look at the file system: which files stand beside the journal at this moment, and which of them may have changed.
 //!
-//! The thin shell around [`super::segments`]. It believes no name: whatever stands under one may be a pipe, a device
-//! or a loop of links, so a file is opened without waiting and asked what it is.
+//! The thin shell around [`super::segments`]. A look costs about the same whether eight files stand there or fifty
+//! thousand: the directory is listed when something came or went, the active file and those that changed lately are
+//! looked at each time, the others in turn.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, BufReader, Read, Seek as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Metadata};
+use std::io;
+use std::ops::Bound;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use journal_schema::compressed::{Compression, Decoder};
-use journal_schema::{Piece, Place, Splitter, decode, limits::MAX_LINE_BYTES};
-use rustix::fs::OFlags;
-
-use super::segments::{Front, Mark, Position};
 use crate::watch::directory_of;
-
-/// How far into a file its first usable line is looked for, runs of NULs not counted: two lines of the longest kind.
-const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;
 
 /// How long the names in a directory are believed while its times say that they are the same. Not for ever: there are
 /// file systems whose times say nothing.
 const LISTING_INTERVAL: Duration = Duration::from_secs(10);
 
+/// A listing takes at most one part in this many of the time, however many names there are.
+const LISTING_COST: u32 = 500;
+
+/// Where there are more names than this, a listing is also bounded right after something came or went ...
+const MANY_NAMES: usize = 1000;
+
+/// ... to one part in this many of the time.
+const FRESH_LISTING_COST: u32 = 20;
+
 /// Times of files come from a clock that ticks this rarely at worst, on the kernels in use.
 const CLOCK_TICK: Duration = Duration::from_millis(20);
 
-/// Files of the journal at one moment.
+/// The same on file systems that keep whole seconds, or even ones.
+const COARSE_TICK: Duration = Duration::from_secs(2);
+
+/// Files looked at in each round. Looking at one takes about a microsecond.
+const EACH_ROUND: usize = 64;
+
+/// Of more files, so many are looked at in turn ...
+const IN_TURN: usize = 1000;
+
+/// ... this often.
+const TURN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Files at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Look {
-    /// In the order of their names, the active one first.
+    /// Those that are not known to be as they were, in the order of their names, the active one first.
     pub(crate) files: Vec<Found>,
+    /// Those that are gone.
+    pub(crate) gone: Vec<PathBuf>,
+    /// How many there are in all.
+    pub(crate) total: usize,
     /// Why there is no active file, if there is none.
     pub(crate) trouble: Option<String>,
 }
 
-/// Looks again and again, and so need not list a directory in which nothing came or went.
+/// Looks again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Lookout {
     listings: Vec<Listing>,
+    /// What stands beside the journal under names that go on from its own.
+    beside: BTreeMap<PathBuf, Option<Stamp>>,
+    /// Of these, those that are not settled, to be looked at each time.
+    unsettled: BTreeSet<PathBuf>,
+    /// Of these, those that changed last, which may change again.
+    recent: Vec<PathBuf>,
+    /// Whether `recent` is to be chosen anew.
+    is_recent_stale: bool,
+    /// The last one that was looked at in turn, and when.
+    turn: Option<(PathBuf, Instant)>,
+    /// The active file at the look before.
+    active: Option<Stamp>,
 }
 
-/// The rotated segments of a journal, by their names alone.
+/// That a directory was listed.
 #[derive(Debug)]
 struct Listing {
     journal: PathBuf,
-    /// What their directory was like before it was listed.
-    stamp: Stamp,
+    /// What the directory was like before, unless it had changed so lately that a further change might not show.
+    stamp: Option<Stamp>,
     listed: Instant,
-    segments: Vec<PathBuf>,
+    cost: Duration,
+    names: Vec<PathBuf>,
 }
 
-/// A file that belongs to the journal.
+/// A file that may belong to the journal.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) path: PathBuf,
@@ -62,6 +95,8 @@ pub(crate) struct Found {
     pub(crate) belongs: bool,
     /// Whether it changed so short a time ago that its times may not tell another change.
     pub(crate) is_fresh: bool,
+    /// Whether its front was not looked at, because it is most likely the file that it was with more behind it.
+    pub(crate) is_assumed: bool,
 }
 
 /// What changes when a file changes.
@@ -76,7 +111,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Stamp {
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Stamp {
             device: metadata.dev(),
@@ -89,8 +124,10 @@ impl Stamp {
 
     /// Whether the file changed within the last tick before `now`, or after it by a clock that was set back.
     fn is_fresh(&self, now: SystemTime) -> bool {
+        let is_whole = |time: i128| time % 1_000_000_000 == 0;
+        let tick = if is_whole(self.modified) && is_whole(self.changed) { COARSE_TICK } else { CLOCK_TICK };
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let settled = now.saturating_sub(CLOCK_TICK).as_nanos();
+        let settled = now.saturating_sub(tick).as_nanos();
         i128::try_from(settled).is_ok_and(|settled| self.changed > settled)
     }
 
@@ -102,167 +139,20 @@ impl Stamp {
 impl Found {
     fn new(path: PathBuf, metadata: &Metadata, now: SystemTime) -> Found {
         let stamp = Stamp::of(metadata);
-        Found { path, stamp, active: false, belongs: true, is_fresh: stamp.is_fresh(now) }
+        Found { path, stamp, active: false, belongs: true, is_fresh: stamp.is_fresh(now), is_assumed: false }
     }
 
-    fn compression(&self) -> Option<Compression> {
-        Compression::of(&self.path)
-    }
-
-    /// Whether the file is compressed, by its name.
-    pub(crate) fn is_compressed(&self) -> bool {
-        self.compression().is_some()
-    }
-
-    /// What the file would be compressed from, if it belongs to a journal and is compressed.
+    /// What the file would be compressed from, if it belongs to a journal and its name has an ending for it.
     pub(crate) fn plain(&self) -> Option<PathBuf> {
-        (self.belongs && self.is_compressed()).then(|| self.path.with_extension(""))
-    }
-
-    /// Opens the file; `None` if another file stands under its name by now, or none.
-    pub(crate) fn open(&self) -> io::Result<Option<Content>> {
-        let file = match open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
-        };
-        let metadata = file.metadata()?;
-        if !Stamp::of(&metadata).is_same_file(&self.stamp) || !metadata.is_file() {
-            return Ok(None);
-        }
-        if let Some(compression) = self.compression() {
-            let file = BufReader::with_capacity(64 * 1024, file);
-            return compression.decode(file).map(Content::Compressed).map(Some);
-        }
-        // An older segment is read to its end; the active one only as far as it reached when the look began, so
-        // that no line is read before one that its writer wrote earlier, to a segment that was read before.
-        let limit = if self.active { self.stamp.size } else { u64::MAX };
-        Ok(Some(Content::Plain(file.take(limit))))
-    }
-
-    /// What the front of the file says; `None` if another file stands under its name by now. `before` is what it
-    /// said at an earlier look, which spares a search through damage that stands before the first usable line.
-    pub(crate) fn front(&self, before: Option<&Front>) -> io::Result<Option<Front>> {
-        if let Some((before, mark)) = before.and_then(|before| Some((before, before.mark?))) {
-            let Some(mut content) = self.open()? else { return Ok(None) };
-            if content.has_line(&mark).or_else(is_shorter)? {
-                return Ok(Some(before.clone()));
-            }
-        }
-        let Some(content) = self.open()? else { return Ok(None) };
-        Ok(Some(search(content)?.unwrap_or_else(|| Front::of_file(self.stamp.device, self.stamp.inode))))
-    }
-}
-
-/// The first usable line, if there is one within the limit.
-fn search(mut content: Content) -> io::Result<Option<Front>> {
-    let (mut splitter, mut bytes, mut passed, mut at) = (Splitter::default(), Vec::new(), 0, 0);
-    let mut chunk = [0; 8192];
-    while passed < FRONT_BYTES {
-        let read = match content.read(&mut chunk) {
-            // A compressed file that is still being written ends early; what is there may suffice.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-            read => read?,
-        };
-        if read == 0 {
-            break;
-        }
-        bytes.extend_from_slice(&chunk[..read]);
-        let mut used = 0;
-        while let Some((step, piece)) = splitter.next(&bytes[used..]) {
-            if let Piece::Line(line) = piece
-                && let Some(envelope) = envelope_of(line)
-            {
-                return Ok(Some(Front::of_line(line, at, &envelope)));
-            }
-            used += step;
-            at += step as u64;
-            if splitter.place() != Place::InPadding {
-                passed += step;
-            }
-        }
-        bytes.drain(..used);
-    }
-    Ok(None)
-}
-
-/// An open file, its uncompressed content.
-#[derive(Debug)]
-pub(crate) enum Content {
-    Plain(io::Take<File>),
-    Compressed(Decoder<BufReader<File>>),
-}
-
-impl Read for Content {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Content::Plain(file) => file.read(buffer),
-            Content::Compressed(file) => file.read(buffer),
-        }
-    }
-}
-
-impl Content {
-    /// Goes to a position, if what stands before it is what was read. To be asked at the start of the content.
-    pub(crate) fn go_to(&mut self, position: &Position) -> io::Result<bool> {
-        self.holds(position).or_else(is_shorter)
-    }
-
-    fn holds(&mut self, position: &Position) -> io::Result<bool> {
-        let mut at = 0;
-        if let Some(mark) = &position.line {
-            if !self.has_line(mark)? {
-                return Ok(false);
-            }
-            at = mark.start + u64::from(mark.bytes) + 1;
-        }
-        self.skip(position.offset - position.tail.len() as u64 - at)?;
-        let mut tail = vec![0; position.tail.len()];
-        self.read_exact(&mut tail)?;
-        Ok(tail == position.tail)
-    }
-
-    /// Whether this line stands where it stood. To be asked at the start of the content; goes behind its LF.
-    fn has_line(&mut self, mark: &Mark) -> io::Result<bool> {
-        self.skip(mark.start)?;
-        let mut line = vec![0; mark.bytes as usize + 1];
-        self.read_exact(&mut line)?;
-        Ok(line.pop() == Some(b'\n') && mark.is_of(&line))
-    }
-
-    fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        match self {
-            Content::Plain(file) => {
-                let limit = file.limit().checked_sub(bytes).ok_or(io::ErrorKind::UnexpectedEof)?;
-                file.get_mut().seek_relative(i64::try_from(bytes).unwrap_or(i64::MAX))?;
-                file.set_limit(limit);
-            }
-            Content::Compressed(file) => {
-                if io::copy(&mut file.take(bytes), &mut io::sink())? < bytes {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The answer to whether a file holds something, where it ended before that could be seen.
-fn is_shorter(error: io::Error) -> io::Result<bool> {
-    if error.kind() == io::ErrorKind::UnexpectedEof { Ok(false) } else { Err(error) }
-}
-
-/// The envelope of a line, whether its event can be used or not.
-fn envelope_of(line: &[u8]) -> Option<journal_schema::Envelope<'_>> {
-    match decode(line) {
-        Ok(line) => Some(line.envelope),
-        Err(rejected) => rejected.envelope,
+        let is_ending = self.path.extension().is_some_and(|ending| ending == "gz" || ending == "zst");
+        (self.belongs && is_ending).then(|| self.path.with_extension(""))
     }
 }
 
 impl Lookout {
-    /// Looks for the journal `path` and its rotated segments: files beside it whose names go on with `.` or `-`.
+    /// The files of the journal at `path`, which may be a symbolic link. Those beside a link's target count, too.
     ///
-    /// The active file is looked at first: whatever is found in the others then was written before they were read.
+    /// The active one is looked at first: whatever is found in the others then was written before they were read.
     pub(crate) fn look(&mut self, path: &Path) -> Look {
         let (mut look, now) = (Look::default(), SystemTime::now());
         match fs::metadata(path) {
@@ -272,6 +162,108 @@ impl Lookout {
             Ok(metadata) => look.trouble = Some(format!("it is {}, not a regular file", kind(&metadata))),
             Err(error) => look.trouble = Some(error.to_string()),
         }
+        let active = look.files.first().map(|found| found.stamp);
+        // Where it is another file, the former one may have got another name: that must be seen now.
+        let is_another = active.zip(self.active).is_some_and(|(now, before)| !now.is_same_file(&before));
+        self.active = active;
+        if self.list_again(path, now, is_another) {
+            self.compare_names(&mut look.gone);
+        }
+        self.look_at_those_due(&mut look, active, now);
+        look.total = self.beside.len() + usize::from(active.is_some());
+        look
+    }
+
+    /// A file needs no further look as long as its stamp is this one.
+    pub(crate) fn settle(&mut self, path: &Path, stamp: Stamp) {
+        if let Some(known) = self.beside.get_mut(path) {
+            *known = Some(stamp);
+            self.unsettled.remove(path);
+        }
+    }
+
+    fn look_at_those_due(&mut self, look: &mut Look, active: Option<Stamp>, now: SystemTime) {
+        for path in self.due() {
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_file() => metadata,
+                // A directory is not ours, a file that vanished is no longer.
+                _ => {
+                    look.gone.push(path);
+                    continue;
+                }
+            };
+            let found = Found::new(path, &metadata, now);
+            if active.is_some_and(|active| active.is_same_file(&found.stamp)) {
+                look.gone.push(found.path);
+                continue;
+            }
+            let Some(known) = self.beside.get_mut(&found.path) else { continue };
+            self.is_recent_stale |= *known != Some(found.stamp);
+            if *known == Some(found.stamp) && !self.unsettled.contains(&found.path) {
+                continue;
+            }
+            *known = Some(found.stamp);
+            self.unsettled.insert(found.path.clone());
+            look.files.push(found);
+        }
+    }
+
+    /// The files to look at now.
+    fn due(&mut self) -> Vec<PathBuf> {
+        if self.beside.len() <= EACH_ROUND {
+            return self.beside.keys().cloned().collect();
+        }
+        if std::mem::take(&mut self.is_recent_stale) {
+            let mut times: Vec<_> = self
+                .beside
+                .iter()
+                .map(|(path, stamp)| (stamp.map_or(i128::MAX, |it| it.changed), path))
+                .collect();
+            let least = times.len() - EACH_ROUND;
+            times.select_nth_unstable(least);
+            self.recent = times[least..].iter().map(|(_, path)| (*path).clone()).collect();
+        }
+        let mut due = self.unsettled.clone();
+        due.extend(self.recent.iter().cloned());
+        if self.turn.as_ref().is_none_or(|(_, at)| at.elapsed() >= TURN_INTERVAL) {
+            let after = self.turn.take().map_or(Bound::Unbounded, |(path, _)| Bound::Excluded(path));
+            let turn: Vec<_> = self.beside.range((after, Bound::Unbounded)).take(IN_TURN).collect();
+            // At the end of all, from the start again.
+            if let (Some((last, _)), true) = (turn.last(), turn.len() == IN_TURN) {
+                self.turn = Some(((*last).clone(), Instant::now()));
+            } else {
+                self.turn = Some((PathBuf::new(), Instant::now()));
+            }
+            due.extend(turn.into_iter().map(|(path, _)| path.clone()));
+        }
+        due.into_iter().collect()
+    }
+
+    /// Takes up new names, and drops those that are gone.
+    fn compare_names(&mut self, gone: &mut Vec<PathBuf>) {
+        let names: BTreeSet<_> = self.listings.iter().flat_map(|listing| &listing.names).collect();
+        self.beside.retain(|path, _| {
+            let stays = names.contains(path);
+            if !stays {
+                gone.push(path.clone());
+            }
+            stays
+        });
+        for name in names {
+            if !self.beside.contains_key(name) {
+                self.beside.insert(name.clone(), None);
+                self.unsettled.insert(name.clone());
+            }
+        }
+        for path in &*gone {
+            self.unsettled.remove(path);
+        }
+        self.recent.retain(|path| self.beside.contains_key(path));
+        self.is_recent_stale = true;
+    }
+
+    /// Lists the directories again in which something may have come or gone; says whether there was one.
+    fn list_again(&mut self, path: &Path, now: SystemTime, by_all_means: bool) -> bool {
         let mut places = vec![path.to_owned()];
         // Behind a symbolic link the segments stand beside its target.
         if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
@@ -279,63 +271,56 @@ impl Lookout {
         {
             places.push(target);
         }
+        let before = self.listings.len();
         self.listings.retain(|listing| places.contains(&listing.journal));
+        let mut again = self.listings.len() < before;
         for place in places {
-            for path in self.rotated(place, now) {
-                let Ok(metadata) = fs::metadata(&path) else { continue };
-                let found = Found::new(path, &metadata, now);
-                if metadata.is_file()
-                    && !look.files.iter().any(|other| other.stamp.is_same_file(&found.stamp))
-                {
-                    look.files.push(found);
+            // No directory, no segments: the active file's trouble tells why.
+            let stamp = fs::metadata(directory_of(&place)).ok().map(|metadata| Stamp::of(&metadata));
+            let known = self.listings.iter().position(|listing| listing.journal == place);
+            if let Some(known) = known {
+                if !by_all_means && self.listings[known].is_good(stamp) {
+                    continue;
                 }
+                self.listings.swap_remove(known);
             }
+            let listed = Instant::now();
+            let names = if stamp.is_some() { list(directory_of(&place), &place) } else { Vec::new() };
+            let stamp = stamp.filter(|stamp| !stamp.is_fresh(now));
+            self.listings.push(Listing { journal: place, stamp, listed, cost: listed.elapsed(), names });
+            again = true;
         }
-        look
-    }
-
-    /// What stands beside the journal under names that go on from its own.
-    fn rotated(&mut self, journal: PathBuf, now: SystemTime) -> Vec<PathBuf> {
-        let directory = directory_of(&journal);
-        // No directory, no segments: the active file's trouble tells why.
-        let Ok(stamp) = fs::metadata(directory).map(|metadata| Stamp::of(&metadata)) else {
-            return Vec::new();
-        };
-        let known = self.listings.iter().position(|listing| listing.journal == journal);
-        if let Some(known) = known {
-            let listing = &self.listings[known];
-            if listing.stamp == stamp && listing.listed.elapsed() < LISTING_INTERVAL {
-                return listing.segments.clone();
-            }
-            self.listings.swap_remove(known);
-        }
-        let segments = list(directory, &journal);
-        // What came or went within the same tick would not show.
-        if !stamp.is_fresh(now) {
-            self.listings.push(Listing {
-                journal,
-                stamp,
-                listed: Instant::now(),
-                segments: segments.clone(),
-            });
-        }
-        segments
+        again
     }
 }
 
+impl Listing {
+    /// Whether it is still to be believed, its directory being like this now.
+    fn is_good(&self, now: Option<Stamp>) -> bool {
+        let age = self.listed.elapsed();
+        if self.stamp.is_some() && self.stamp == now {
+            return age < LISTING_INTERVAL.max(self.cost.saturating_mul(LISTING_COST));
+        }
+        // Something came or went, or may have. Where there are many names, they are not listed again for each.
+        self.names.len() > MANY_NAMES && age < self.cost.saturating_mul(FRESH_LISTING_COST)
+    }
+}
+
+/// The names in a directory that go on from the journal's own. One that ends as it does is another journal's.
 fn list(directory: &Path, journal: &Path) -> Vec<PathBuf> {
     let (Some(name), Ok(entries)) = (journal.file_name(), fs::read_dir(directory)) else { return Vec::new() };
-    let mut segments: Vec<PathBuf> = entries
+    let ending = journal.extension();
+    entries
         .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_symlink()))
         .filter(|entry| {
             let entry = entry.file_name();
             let rest = entry.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
             rest.is_some_and(|rest| rest.len() > 1 && matches!(rest[0], b'.' | b'-'))
+                && (ending.is_none() || Path::new(&entry).extension() != ending)
         })
         .map(|entry| entry.path())
-        .collect();
-    segments.sort();
-    segments
+        .collect()
 }
 
 /// One file that is said to be a segment, whatever its name.
@@ -345,12 +330,6 @@ pub(crate) fn file(path: &Path) -> io::Result<Found> {
         return Err(io::Error::other(format!("it is {}, not a regular file", kind(&metadata))));
     }
     Ok(Found { belongs: false, ..Found::new(path.to_owned(), &metadata, SystemTime::now()) })
-}
-
-/// Opens for reading without waiting: a pipe without a writer would block for ever.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
 fn kind(metadata: &Metadata) -> &'static str {

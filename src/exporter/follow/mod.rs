@@ -1,47 +1,47 @@
-//! Following the journal: bytes to lines to events, each counted once.
+//! Following the journal: which bytes of which files are read, each once. Bytes to lines.
 //!
 //! # Layout
 //!
-//! * `look`: which files there are. The only room here that touches the file system.
-//! * `segments`: what is known of each file, and in which order they are read. Pure.
-//! * `lines`: the bytes of one segment, counted line by line.
-//! * `sequence`: which lines of which writer were counted. Pure.
-//! * `tally`: numbers that say what was read.
+//! * `look`: which files there are, and which may have changed. `content`: one of them, opened. These two and `front`,
+//!   what its first line says, touch the file system.
+//! * `segments`: what is known of each file, and in which order they are read. `trail`: digests of what was read. Pure.
+//! * `reading`: the bytes of one file from a position on, handed to [`super::count`] batch by batch.
+//! * `state`: how the journal was found.
 //! * [`tail`]: the thread that does this again and again; the `watch` tells it when to hurry, `pace` when not to.
 //! * this file: one round of it.
 //!
-//! The file system is the truth: a round looks at everything there is and reads what lies beyond the known
-//! positions. It does not matter what happened in between, or whether anybody told.
+//! The file system is the truth: a round looks at what may have changed and reads what lies beyond the known positions. It
+//! does not matter what happened in between, or whether a notification came.
 
-mod lines;
+mod content;
+mod front;
 mod look;
 mod pace;
+mod reading;
 mod segments;
-mod sequence;
+mod state;
 pub mod tail;
-mod tally;
+mod trail;
+mod v1;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use journal_schema::Reason;
-use journal_schema::glance::Glancer;
+use journal_schema::compressed::Compression;
 use journal_schema::limits::MAX_LINE_BYTES;
 use serde::{Deserialize, Serialize};
 
-use self::lines::{Batches, Source};
-use self::look::{Content, Found, Look, Lookout, Stamp};
-use self::segments::{Front, SegmentKey, Segments, SegmentsRecord, Version, reading_order};
-use self::sequence::{Writers, WritersRecord};
+use self::look::{Found, Look, Lookout, Stamp};
+use self::reading::{End, Opened, Reading};
+use self::segments::{Front, SegmentKey, Segments, SegmentsRecord, reading_order};
+use super::count::{Counter, CounterRecord};
 use super::metrics::Metrics;
 
 pub use self::segments::DEFAULT_MAX_SEGMENTS;
-pub use self::sequence::DEFAULT_MAX_WRITERS;
-pub use self::tally::{JournalState, Tally};
-
-/// Bytes read at once. Several of the longest lines, and small enough to stay in the processor's cache.
-const READ_BYTES: usize = 256 * 1024;
+pub use self::state::{JournalState, Skip};
+pub(crate) use self::v1::FollowRecordV1;
+pub use super::count::{DEFAULT_MAX_WRITERS, Tally};
 
 /// What a follower takes at most, and how much it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,28 +65,26 @@ impl Default for Bounds {
 #[derive(Debug)]
 pub struct Follower {
     journal: PathBuf,
-    /// Bytes that a line may have with its LF.
-    line_bytes: usize,
-    metrics: Metrics,
+    bounds: Bounds,
+    counter: Counter,
     segments: Segments,
-    writers: Writers,
-    tally: Tally,
+    /// The segment that was active at the last look.
+    active: Option<SegmentKey>,
     lookout: Lookout,
-    /// What each file was like when it was last read.
+    /// What each file was like when it was last read, or left out.
     seen: HashMap<PathBuf, Seen>,
+    /// Files that were read as far as their turn went.
+    paused: HashMap<PathBuf, Reading>,
     /// Compressed files that stood beside the plain ones they are made from, at the last look.
     growing: HashMap<PathBuf, Stamp>,
-    /// Why files could not be read, so that it is said once.
-    failing: HashMap<PathBuf, io::ErrorKind>,
-    /// What was said of which segment, so that it is said once.
-    told: HashSet<(SegmentKey, Reason)>,
+    /// Files that are left out, and why, so that it is said once.
+    skipped: HashMap<PathBuf, Skip>,
     /// The first file that could not be read in the last round.
     failed: Option<(PathBuf, io::Error)>,
     state: JournalState,
     buffer: Vec<u8>,
-    glancer: Glancer,
-    /// Room for taking labels apart.
-    scratch: Vec<u8>,
+    /// Grows with whatever a checkpoint keeps.
+    revision: u64,
 }
 
 /// What a file was like.
@@ -95,9 +93,6 @@ struct Seen {
     stamp: Stamp,
     /// Whether the stamp would tell any change since.
     is_settled: bool,
-    /// Whether it is compressed, and damaged or in a form that is not read here: it is of no use to try again until it
-    /// changes.
-    is_damaged: bool,
     front: Front,
 }
 
@@ -106,9 +101,9 @@ impl Seen {
     /// line read still stands where it stood says as much, and is asked in any case.
     fn goes_on_as(&self, found: &Found) -> bool {
         self.front.mark.is_some()
-            && !found.is_compressed()
             && self.stamp.is_same_file(&found.stamp)
             && self.stamp.size <= found.stamp.size
+            && found.plain().is_none()
     }
 }
 
@@ -116,14 +111,14 @@ impl Seen {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowRecord {
     segments: SegmentsRecord,
-    writers: WritersRecord,
-    tally: Tally,
+    counter: CounterRecord,
+    active: Option<SegmentKey>,
 }
 
 impl FollowRecord {
     /// What was read.
     pub fn tally(&self) -> &Tally {
-        &self.tally
+        &self.counter.tally
     }
 
     /// Each segment known, by the digest of its first line, and how many of its bytes were read.
@@ -137,7 +132,7 @@ impl FollowRecord {
 pub struct Round {
     /// Whether anything was read.
     pub changed: bool,
-    /// Whether files moved under the round, so that another should follow at once.
+    /// Whether files moved under the round, or there is more to read, so that another should follow without a pause.
     pub again: bool,
     /// Whether it was stopped before its end.
     pub stopped: bool,
@@ -162,31 +157,30 @@ impl Follower {
     pub fn restore(journal: &Path, metrics: Metrics, record: FollowRecord, bounds: Bounds) -> Follower {
         Follower {
             journal: journal.to_owned(),
-            line_bytes: bounds.line_bytes,
-            metrics,
+            bounds,
+            counter: Counter::restore(metrics, record.counter, bounds.line_bytes, bounds.writers),
             segments: Segments::restore(record.segments, bounds.segments),
-            writers: Writers::restore(record.writers, bounds.writers),
-            tally: record.tally,
+            active: record.active,
             lookout: Lookout::default(),
             seen: HashMap::new(),
+            paused: HashMap::new(),
             growing: HashMap::new(),
-            failing: HashMap::new(),
-            told: HashSet::new(),
+            skipped: HashMap::new(),
             failed: None,
             state: JournalState::default(),
             buffer: Vec::new(),
-            glancer: Glancer::default(),
-            scratch: Vec::new(),
+            revision: 0,
         }
     }
 
     /// What a later process needs to go on from here, beside the metrics.
     pub fn record(&self) -> FollowRecord {
-        FollowRecord {
-            segments: self.segments.record(),
-            writers: self.writers.record(),
-            tally: self.tally.clone(),
-        }
+        FollowRecord { segments: self.segments.record(), counter: self.counter.record(), active: self.active }
+    }
+
+    /// Grows whenever [`Follower::record`] would be another.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// The path it follows.
@@ -196,27 +190,36 @@ impl Follower {
 
     /// What was counted.
     pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+        self.counter.metrics()
     }
 
     /// What was read.
     pub fn tally(&self) -> &Tally {
-        &self.tally
+        self.counter.tally()
     }
 
     /// How the journal was found.
     pub fn state(&self) -> JournalState {
+        let writers = self.counter.writers();
+        let mut skipped = [0; Skip::ALL.len()];
+        self.skipped.values().for_each(|&skip| skipped[skip as usize] += 1);
+        let others = skipped[Skip::NotASegment as usize];
         JournalState {
+            files: self.state.files.saturating_sub(others),
             segments: self.segments.len(),
+            max_segments: self.bounds.segments,
             rewinds: self.segments.rewinds(),
-            writers: self.writers.len(),
-            writers_forgotten: self.writers.forgotten(),
-            missing: self.writers.missing(),
+            writers: writers.len(),
+            max_writers: self.bounds.writers,
+            writers_forgotten: writers.forgotten(),
+            missing: writers.missing(),
+            unreadable: skipped.iter().sum::<usize>() - others,
+            skipped,
             ..self.state.clone()
         }
     }
 
-    /// Looks at all there is and reads what was not read yet, oldest first. `between` is asked after each batch.
+    /// Looks at what may have changed and reads what was not read yet, oldest first. `between` is asked after each batch.
     pub fn round(&mut self, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
         let look = self.lookout.look(&self.journal);
         self.round_over(look, between)
@@ -236,7 +239,8 @@ impl Follower {
         for path in paths {
             files.push(look::file(path).map_err(|error| (path.clone(), error))?);
         }
-        self.round_over(Look { files, trouble: None }, between);
+        let look = Look { total: files.len(), files, ..Look::default() };
+        self.round_over(look, between);
         self.failed.take().map_or(Ok(()), Err)
     }
 
@@ -247,23 +251,27 @@ impl Follower {
     /// If the stream fails. What was read before counts.
     pub fn replay_stream(&mut self, name: &Path, content: &mut dyn Read) -> io::Result<()> {
         let key = Front::of_file(u64::MAX, u64::MAX).key;
-        let mut buffer = vec![0; READ_BYTES];
-        let (number, _) = self.segments.begin(key);
-        let source = Source { key, version: (number, Version::default()), path: name, compressed: None };
-        self.batches(&source, content, &mut buffer, &mut |_| Go::On)?;
+        if let Some(version) = self.segments.begin(key, None, true) {
+            let mut reading = Reading::new(key, &version, content);
+            self.read_on(name, &mut reading, false, &mut |_| Go::On)?;
+        }
         Ok(())
     }
 
     fn round_over(&mut self, look: Look, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
-        let Look { files, trouble } = look;
+        let Look { files, gone, total, trouble } = look;
         let mut round = Round::default();
         self.failed = None;
-        self.state = JournalState { trouble, files: files.len(), ..JournalState::default() };
-        let is_there = |path: &PathBuf| files.iter().any(|found| found.path == *path);
-        self.seen.retain(|path, _| is_there(path));
-        self.growing.retain(|path, _| is_there(path));
-        self.failing.retain(|path, _| is_there(path));
-        let waiting = self.changed_files(files, &mut round);
+        self.state = JournalState { trouble, files: total, ..JournalState::default() };
+        gone.iter().for_each(|path| self.forget(path));
+        if self.state.trouble.is_some() {
+            self.forget(&self.journal.clone());
+        }
+        let waiting = self.changed_files(files, &mut round, between);
+        if round.stopped {
+            return round;
+        }
+        self.notice_rotation(&waiting);
         self.state.behind = waiting.iter().map(|(found, front)| self.unread(found, front)).sum();
         let fronts: Vec<_> = waiting.iter().map(|(found, front)| (front.clone(), found.active)).collect();
         let mut left_behind = 0;
@@ -272,9 +280,10 @@ impl Follower {
             if self.is_in_the_making(found, front, &waiting) {
                 continue;
             }
-            match self.read(found, front, &mut round, between) {
-                Ok(()) => {}
-                Err(error) => {
+            if let Err(error) = self.read(found, front, &mut round, between) {
+                if content::is_stopped(&error) {
+                    round.stopped = true;
+                } else {
                     self.cannot_read(found, front, &error);
                     left_behind += self.unread(found, front);
                 }
@@ -283,38 +292,81 @@ impl Follower {
                 return round;
             }
         }
-        self.state.behind = left_behind;
+        self.state.behind = left_behind + self.paused.values().filter_map(Reading::size).sum::<u64>();
+        let is_read = self.tally().bytes > 0;
+        if is_read && !round.again {
+            self.counter.begin();
+        }
         round
     }
 
     /// The files that look otherwise than when they were last read, with what their fronts say.
-    fn changed_files(&mut self, files: Vec<Found>, round: &mut Round) -> Vec<(Found, Front)> {
+    fn changed_files(
+        &mut self,
+        files: Vec<Found>,
+        round: &mut Round,
+        between: &mut dyn FnMut(&Follower) -> Go,
+    ) -> Vec<(Found, Front)> {
         let mut changed = Vec::new();
-        for found in files {
+        for mut found in files {
+            if between(self) == Go::Stop {
+                round.stopped = true;
+                break;
+            }
             let before = self.seen.get(&found.path);
-            if let Some(before) = before
-                && before.is_settled
-                && before.stamp == found.stamp
-            {
-                self.state.unreadable += usize::from(before.is_damaged);
+            if before.is_some_and(|before| before.is_settled && before.stamp == found.stamp) {
                 continue;
             }
             let known = before.filter(|before| before.goes_on_as(&found)).map(|before| before.front.clone());
+            found.is_assumed = known.is_some();
+            let nameless = Front::of_file(found.stamp.device, found.stamp.inode);
             let front = match known {
                 Some(front) => Ok(Some(front)),
-                None => found.front(before.map(|before| &before.front)),
+                // There is nothing in it, and a lock may not even be opened.
+                None if found.stamp.size == 0 && !found.active => Ok(Some(nameless.clone())),
+                None => {
+                    let before = before.map(|before| before.front.clone());
+                    let mut stop = || between(self) == Go::Stop;
+                    front::front_of(&found, before.as_ref(), &mut stop)
+                }
             };
-            let nameless = Front::of_file(found.stamp.device, found.stamp.inode);
             match front {
                 Ok(Some(front)) => {
+                    self.appear(&found, &front);
                     self.segments.rename(nameless.key, front.key);
                     changed.push((found, front));
                 }
                 Ok(None) => round.again = true,
+                Err(error) if content::is_stopped(&error) => {
+                    round.stopped = true;
+                    break;
+                }
                 Err(error) => self.cannot_read(&found, &nameless, &error),
             }
         }
         changed
+    }
+
+    /// Another file is active than before: it was rotated, or another was put in its place.
+    fn notice_rotation(&mut self, waiting: &[(Found, Front)]) {
+        let Some((_, front)) = waiting.iter().find(|(found, _)| found.active) else { return };
+        if !matches!(front.key, SegmentKey::Line(_)) || self.active == Some(front.key) {
+            return;
+        }
+        let former = self.active.replace(front.key);
+        self.revision += 1;
+        let Some(former) = former else { return };
+        self.counter.tally_mut().rotations += 1;
+        if !self.segments.is_present(former) {
+            self.counter.tally_mut().lost += 1;
+            tracing::warn!(
+                journal = %self.journal.display(),
+                segment = %former,
+                "the former active segment left the path and is found nowhere beside it; lines that it got after the \
+                 last look are not counted. A rotated segment belongs beside the journal, under a name that goes on \
+                 from its own"
+            );
+        }
     }
 
     /// Whether a compressed file is being made from a plain one that is still there: it changes from look to look.
@@ -327,8 +379,8 @@ impl Follower {
     }
 
     /// Bytes of the file that were not read. Of a compressed one only its size on disk is known.
-    fn unread(&mut self, found: &Found, front: &Front) -> u64 {
-        if found.is_compressed() {
+    fn unread(&self, found: &Found, front: &Front) -> u64 {
+        if found.plain().is_some() {
             let finished = self.segments.is_finished(front.key, found.stamp.size, found.stamp.modified);
             return if finished { 0 } else { found.stamp.size };
         }
@@ -344,80 +396,119 @@ impl Follower {
         between: &mut dyn FnMut(&Follower) -> Go,
     ) -> io::Result<()> {
         let (key, stamp) = (front.key, found.stamp);
-        if found.active && matches!(key, SegmentKey::Line(_)) && self.tally.active != Some(key) {
-            self.tally.rotations += u64::from(self.tally.active.is_some());
-            self.tally.active = Some(key);
+        if matches!(key, SegmentKey::File { .. }) && found.belongs && !found.active {
+            // An empty one may become a segment yet.
+            if Compression::of(&found.path).is_some() {
+                self.skip(
+                    found,
+                    Skip::Damaged,
+                    "its name says that it is compressed, its first bytes do not",
+                );
+            } else if stamp.size > 0 {
+                self.skip(found, Skip::NotASegment, "no line of a journal is at its front");
+            }
+            self.remember(found, front);
+            return Ok(());
         }
-        if !found.is_compressed() || !self.segments.is_finished(key, stamp.size, stamp.modified) {
-            let Some((mut content, version)) = self.open(found, key)? else {
-                round.again = true;
-                return Ok(());
+        if !self.segments.is_finished(key, stamp.size, stamp.modified) {
+            let mut reading = match self.paused.remove(&found.path) {
+                Some(reading) if reading.is_of(key, &stamp) => Box::new(reading),
+                _ => match self.open(found, key, between)? {
+                    Opened::At(reading) => reading,
+                    Opened::Changed => {
+                        round.again = true;
+                        return Ok(());
+                    }
+                    Opened::NoRoom => {
+                        self.skip(
+                            found,
+                            Skip::NoRoom,
+                            "more files than --max-segments stand beside the journal",
+                        );
+                        return Ok(());
+                    }
+                },
             };
-            let compressed = found.is_compressed().then_some((stamp.size, stamp.modified));
-            let source = Source { key, version, path: &found.path, compressed };
-            let mut buffer = std::mem::take(&mut self.buffer);
-            buffer.resize(READ_BYTES, 0);
-            let ended = self.batches(&source, &mut content, &mut buffer, between);
-            self.buffer = buffer;
-            let Batches { changed, stopped } = ended?;
-            round.changed |= changed;
-            round.stopped |= stopped;
-            if stopped {
+            let has_turn = found.belongs && !found.active;
+            let progress = self.read_on(&found.path, &mut reading, has_turn, between)?;
+            round.changed |= progress.changed;
+            round.again |= progress.end == End::Turn;
+            round.stopped |= progress.end == End::Stopped;
+            if progress.end != End::File {
+                if reading.compressed.is_some() {
+                    self.paused.insert(found.path.clone(), *reading);
+                }
                 return Ok(());
             }
         }
-        self.failing.remove(&found.path);
-        self.remember(found, front, false);
-        self.tally.begun |= matches!(key, SegmentKey::Line(_));
+        self.skipped.remove(&found.path);
+        self.remember(found, front);
         Ok(())
     }
 
-    fn remember(&mut self, found: &Found, front: &Front, is_damaged: bool) {
-        let (stamp, is_settled) = (found.stamp, !found.is_fresh);
-        self.seen.insert(found.path.clone(), Seen { stamp, is_settled, is_damaged, front: front.clone() });
+    /// The file at this path holds this segment now, whatever it held before.
+    fn appear(&mut self, found: &Found, front: &Front) {
+        let before = self.seen.get(&found.path).map(|seen| seen.front.key);
+        if before != Some(front.key) {
+            self.segments.appear(front.key);
+            before.into_iter().for_each(|key| self.segments.vanish(key));
+        }
+        // What was read of it is known by the segment, not by the path: nothing is settled by this.
+        let unsettled = Seen { stamp: found.stamp, is_settled: false, front: front.clone() };
+        let seen = self.seen.entry(found.path.clone()).or_insert(unsettled);
+        seen.front = front.clone();
     }
 
-    /// Opens a file where it is to be read on: at the position of the version that it holds, else at its start.
-    fn open(&mut self, found: &Found, key: SegmentKey) -> io::Result<Option<(Content, (usize, Version))>> {
-        let versions = self.segments.versions(key);
-        let is_known = !versions.is_empty();
-        for (number, version) in versions {
-            let Some(mut content) = found.open()? else { return Ok(None) };
-            if content.go_to(&version.position)? {
-                return Ok(Some((content, (number, version))));
-            }
+    fn remember(&mut self, found: &Found, front: &Front) {
+        let (stamp, is_settled) = (found.stamp, !found.is_fresh);
+        self.appear(found, front);
+        self.seen.insert(found.path.clone(), Seen { stamp, is_settled, front: front.clone() });
+        if is_settled {
+            self.lookout.settle(&found.path, stamp);
         }
-        if self.seen.get(&found.path).is_some_and(|before| before.goes_on_as(found)) {
-            // It is not: what its front says has to be looked at.
-            self.seen.remove(&found.path);
-            return Ok(None);
+    }
+
+    /// What the front of a file says is to be looked at again.
+    fn forget_front(&mut self, path: &Path) {
+        if let Some(seen) = self.seen.remove(path) {
+            self.segments.vanish(seen.front.key);
         }
-        let Some(content) = found.open()? else { return Ok(None) };
-        if is_known {
-            tracing::warn!(
-                file = %found.path.display(),
-                "a segment stands here in another version than those that were read; reading it from its start, \
-                 lines that were counted are recognised"
-            );
-        }
-        Ok(Some((content, self.segments.begin(key))))
+    }
+
+    /// A file is gone.
+    fn forget(&mut self, path: &Path) {
+        self.forget_front(path);
+        self.paused.remove(path);
+        self.growing.remove(path);
+        self.skipped.remove(path);
     }
 
     fn cannot_read(&mut self, found: &Found, front: &Front, error: &io::Error) {
+        let skip = Skip::of(error);
         if found.active {
             self.state.trouble = Some(error.to_string());
         }
-        self.state.unreadable += 1;
-        let is_news = self.failing.insert(found.path.clone(), error.kind()) != Some(error.kind());
-        // Of the active one, who looks after its state tells; of one that was given by hand, who gave it.
-        if is_news && found.belongs && !found.active {
-            tracing::warn!(file = %found.path.display(), %error, "a segment cannot be read, or not to its end");
-        }
-        if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::Unsupported) {
-            self.remember(found, front, true);
+        self.skip(found, skip, &error.to_string());
+        if skip.is_lasting() {
+            self.remember(found, front);
         }
         if self.failed.is_none() {
             self.failed = Some((found.path.clone(), io::Error::new(error.kind(), error.to_string())));
+        }
+    }
+
+    /// Leaves a file out, and says why if that is news.
+    fn skip(&mut self, found: &Found, skip: Skip, why: &str) {
+        let is_news = self.skipped.insert(found.path.clone(), skip) != Some(skip);
+        // Of the active one, its own metric speaks; of one that was given by hand, the answer to who gave it.
+        if !is_news || !found.belongs || found.active {
+            return;
+        }
+        let file = found.path.display();
+        if skip == Skip::NotASegment {
+            tracing::info!(%file, why, "a file beside the journal is no segment of it; it is left alone");
+        } else {
+            tracing::warn!(%file, reason = skip.as_str(), why, "a segment cannot be read, or not to its end");
         }
     }
 }

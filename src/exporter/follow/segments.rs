@@ -2,12 +2,14 @@
 //!
 //! The first usable line of a segment carries `(writer, seq, time)`, so its digest names the segment: it survives
 //! rename, copy, compression, backup and the reuse of an inode, and it changes when a file is truncated and written
-//! anew. For each segment this room knows how far it was read and the last line before that point. A copy may have gone
-//! on otherwise after the first line, so a segment may have several versions. This room decides where to read on and
-//! in which order; it is pure and opens nothing.
+//! anew. For each segment this module knows how far it was read, the last line before that point, and the [`Trail`] of what
+//! was read. A copy may have gone on otherwise after the first line, so a segment may have several versions. This module
+//! decides where to read on and in which order; it is pure and opens nothing.
+//!
+//! A segment that a file on disk holds is never forgotten. Of the others the one that left first goes first.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 
@@ -17,9 +19,11 @@ use journal_schema::{Envelope, Place};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Default of `--max-segments`: a hundred times what a writer keeps, so that a segment which comes back from a
-/// backup is still recognised.
-pub const DEFAULT_MAX_SEGMENTS: usize = 1024;
+use super::trail::Trail;
+
+/// Default of `--max-segments`: more files than a directory is kept well with, some ten megabytes when there are so many.
+/// Those that are gone are remembered within it, so that a segment which comes back from a backup is recognised.
+pub const DEFAULT_MAX_SEGMENTS: usize = 65_536;
 
 /// Bytes remembered of what follows the last usable line before the position. There are none in a journal without
 /// damage.
@@ -27,7 +31,7 @@ const TAIL_BYTES: usize = 512;
 
 /// Versions remembered of a segment: the file itself and some copies of it that were made earlier or went on
 /// otherwise.
-const MAX_VERSIONS: usize = 4;
+const MAX_VERSIONS: usize = 16;
 
 /// What names a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,6 +124,19 @@ impl Position {
         self.place = place;
     }
 
+    /// Moves over a hole of so many bytes, within a run of NULs.
+    fn pass(&mut self, bytes: u64) {
+        let kept = usize::try_from(bytes).unwrap_or(TAIL_BYTES).min(TAIL_BYTES);
+        self.tail.resize(self.tail.len() + kept, 0);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
+        self.offset += bytes;
+    }
+
+    /// Whether what stands right before it tells where it is: a line, or all that was read.
+    pub(crate) fn is_distinct(&self) -> bool {
+        self.line.is_some() || self.offset == self.tail.len() as u64
+    }
+
     /// Whether its parts fit each other: a decoded one has to be asked.
     fn is_sound(&self) -> bool {
         let line_end = match self.line {
@@ -136,35 +153,89 @@ impl Position {
 #[derive(Clone, Debug)]
 pub(crate) struct Segments {
     known: HashMap<SegmentKey, Segment>,
+    /// How many files on disk hold each.
+    present: HashMap<SegmentKey, u32>,
+    /// Those that no file holds, the one that left first at the front.
+    gone: BTreeSet<(u64, SegmentKey)>,
     max: usize,
     clock: u64,
     rewinds: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Segment {
+pub(super) struct Segment {
     /// In the order in which they were met. Mostly one: files that begin with the same line and hold the same up to
     /// where one of them was read share a version.
-    versions: Vec<Version>,
-    /// When it was last looked at, by the count of looks.
-    seen: u64,
+    pub(super) versions: Vec<Version>,
+    /// When it was last begun or left the disk, by the count of such events.
+    pub(super) seen: u64,
 }
 
 /// One course that a segment took from its first line on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Version {
+    /// Names it within its segment.
+    pub(crate) number: u32,
     pub(crate) position: Position,
+    /// Digests of what was read up to there.
+    pub(crate) trail: Trail,
     /// Bytes at its front of which an earlier version told what cannot be used: a copy of damage is no new damage.
     pub(crate) told: u64,
     /// Size and time of the compressed file that was read to its end.
-    finished: Option<(u64, i128)>,
+    pub(super) finished: Option<(u64, i128)>,
+}
+
+impl Version {
+    /// Moves over `bytes`, the last usable line among which stands, with its LF, at `line`.
+    pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: Place) {
+        self.trail.advance(self.position.offset, bytes);
+        self.position.advance(bytes, line, place);
+    }
+
+    /// Moves over a hole.
+    pub(crate) fn pass(&mut self, bytes: u64) {
+        self.position.pass(bytes);
+    }
 }
 
 impl Segments {
-    /// The versions of the segment, those that were read the farthest first, each with its number.
-    pub(crate) fn versions(&mut self, key: SegmentKey) -> Vec<(usize, Version)> {
-        let mut versions: Vec<_> = self.touch(key).versions.iter().cloned().enumerate().collect();
-        versions.sort_by_key(|(_, version)| Reverse(version.position.offset));
+    /// A file on disk holds this segment.
+    pub(crate) fn appear(&mut self, key: SegmentKey) {
+        *self.present.entry(key).or_default() += 1;
+        self.place(key);
+    }
+
+    /// A file that held this segment is gone, or holds another one.
+    pub(crate) fn vanish(&mut self, key: SegmentKey) {
+        if let Some(files) = self.present.get_mut(&key) {
+            *files -= 1;
+            if *files == 0 {
+                self.present.remove(&key);
+            }
+        }
+        self.place(key);
+    }
+
+    /// Whether a file on disk holds it.
+    pub(crate) fn is_present(&self, key: SegmentKey) -> bool {
+        self.present.contains_key(&key)
+    }
+
+    /// Puts a segment among those that are gone, or takes it from there.
+    fn place(&mut self, key: SegmentKey) {
+        let Some(segment) = self.known.get_mut(&key) else { return };
+        self.gone.remove(&(segment.seen, key));
+        if !self.present.contains_key(&key) {
+            self.clock += 1;
+            segment.seen = self.clock;
+            self.gone.insert((segment.seen, key));
+        }
+    }
+
+    /// The versions of the segment, those that were read the farthest first.
+    pub(crate) fn versions(&self, key: SegmentKey) -> Vec<Version> {
+        let mut versions = self.known.get(&key).map_or_else(Vec::new, |segment| segment.versions.clone());
+        versions.sort_by_key(|version| Reverse(version.position.offset));
         versions
     }
 
@@ -174,27 +245,38 @@ impl Segments {
         versions.iter().map(|version| version.position.offset).max().unwrap_or(0)
     }
 
-    /// A version begins: the first one, or one that differs from all others before their positions, as a restored
-    /// backup does. It is read from its start; lines that were counted are recognised by their numbers.
-    pub(crate) fn begin(&mut self, key: SegmentKey) -> (usize, Version) {
-        let told = self.offset(key);
-        let segment = self.touch(key);
-        let is_first = segment.versions.is_empty();
-        if segment.versions.len() >= MAX_VERSIONS {
-            segment.versions.remove(0);
+    /// A version begins: the first one, or one that holds what the version `of` holds up to its mark at an offset, and
+    /// then differs, as a restored backup does. It is read from there; lines that were counted are recognised by their
+    /// numbers. `None` if there is room for no further segment; the active one always has room.
+    pub(crate) fn begin(
+        &mut self,
+        key: SegmentKey,
+        of: Option<(&Version, u64)>,
+        is_active: bool,
+    ) -> Option<Version> {
+        if !self.make_room(key) && !is_active {
+            return None;
         }
-        let version = Version { told, ..Version::default() };
+        let mut version = Version { told: self.offset(key), ..Version::default() };
+        if let Some((other, mark)) = of {
+            version.trail = other.trail.up_to(mark);
+            version.position.offset = mark;
+        }
+        let segment = self.known.entry(key).or_default();
+        self.rewinds += u64::from(!segment.versions.is_empty());
+        if segment.versions.len() >= MAX_VERSIONS {
+            let shortest = (0..segment.versions.len()).min_by_key(|&at| segment.versions[at].position.offset);
+            shortest.map(|at| segment.versions.remove(at));
+        }
+        version.number = segment.versions.iter().map(|other| other.number + 1).max().unwrap_or(0);
         segment.versions.push(version.clone());
-        let number = segment.versions.len() - 1;
-        self.rewinds += u64::from(!is_first);
-        (number, version)
+        self.place(key);
+        Some(version)
     }
 
-    /// A version was read as far as this.
-    pub(crate) fn advance(&mut self, key: SegmentKey, number: usize, position: Position) {
-        if let Some(version) = self.touch(key).versions.get_mut(number) {
-            version.position = position;
-        }
+    /// A version, to be moved on.
+    pub(crate) fn version_mut(&mut self, key: SegmentKey, number: u32) -> Option<&mut Version> {
+        self.known.get_mut(&key)?.versions.iter_mut().find(|version| version.number == number)
     }
 
     /// A file that had no usable line has one now.
@@ -202,7 +284,9 @@ impl Segments {
         if !self.known.contains_key(&to)
             && let Some(segment) = self.known.remove(&from)
         {
+            self.gone.remove(&(segment.seen, from));
             self.known.insert(to, segment);
+            self.place(to);
         }
     }
 
@@ -213,8 +297,8 @@ impl Segments {
     }
 
     /// A compressed file of this size and time, which holds this version, was read to its end.
-    pub(crate) fn finish(&mut self, key: SegmentKey, number: usize, size: u64, time: i128) {
-        if let Some(version) = self.touch(key).versions.get_mut(number) {
+    pub(crate) fn finish(&mut self, key: SegmentKey, number: u32, size: u64, time: i128) {
+        if let Some(version) = self.version_mut(key, number) {
             version.finished = Some((size, time));
         }
     }
@@ -228,26 +312,22 @@ impl Segments {
         self.rewinds
     }
 
-    fn touch(&mut self, key: SegmentKey) -> &mut Segment {
-        self.clock += 1;
-        if self.known.len() >= self.max && !self.known.contains_key(&key) {
-            let oldest = self.known.iter().min_by_key(|(key, segment)| (segment.seen, **key));
-            if let Some(oldest) = oldest.map(|(key, _)| *key) {
-                self.known.remove(&oldest);
-            }
+    /// Forgets segments that are gone, until there is room for this one. Says whether there is.
+    fn make_room(&mut self, key: SegmentKey) -> bool {
+        while self.known.len() >= self.max && !self.known.contains_key(&key) {
+            let Some((_, oldest)) = self.gone.pop_first() else { return false };
+            self.known.remove(&oldest);
         }
-        let segment = self.known.entry(key).or_default();
-        segment.seen = self.clock;
-        segment
+        true
     }
 }
 
 /// [`Segments`] as a checkpoint keeps them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SegmentsRecord {
-    known: Vec<(SegmentKey, Segment)>,
-    clock: u64,
-    rewinds: u64,
+    pub(super) known: Vec<(SegmentKey, Segment)>,
+    pub(super) clock: u64,
+    pub(super) rewinds: u64,
 }
 
 impl SegmentsRecord {
@@ -283,17 +363,28 @@ impl Segments {
     pub(crate) fn restore(record: SegmentsRecord, max: usize) -> Segments {
         let mut known = record.known;
         for (_, segment) in &mut known {
-            segment.versions.retain(|version| version.position.is_sound());
+            segment.versions.retain(Version::is_sound);
             segment.versions.truncate(MAX_VERSIONS);
         }
         known.sort_by_key(|(_, segment)| Reverse(segment.seen));
         known.truncate(max.max(1));
+        // Until the files are looked at, none is known to be there.
+        let gone = known.iter().map(|(key, segment)| (segment.seen, *key)).collect();
         Segments {
             known: known.into_iter().collect(),
+            present: HashMap::new(),
+            gone,
             max: max.max(1),
             clock: record.clock,
             rewinds: record.rewinds,
         }
+    }
+}
+
+impl Version {
+    /// Whether its parts fit each other: a decoded one has to be asked.
+    fn is_sound(&self) -> bool {
+        self.position.is_sound() && self.trail.is_sound(self.position.offset)
     }
 }
 
@@ -353,34 +444,52 @@ mod tests {
         assert_ne!(front("a", 1, 5).key, front("a", 2, 5).key);
     }
 
-    fn at(offset: u64) -> Position {
-        Position { offset, ..Position::default() }
+    /// Begins a version and reads so many bytes of it.
+    fn read_to(segments: &mut Segments, key: SegmentKey, offset: u64) -> Version {
+        let version = segments.begin(key, None, false).unwrap();
+        segments.version_mut(key, version.number).unwrap().position.offset = offset;
+        version
     }
 
     #[test]
     fn a_file_that_gets_its_first_line_keeps_its_position() {
         let mut segments = Segments::restore(SegmentsRecord::default(), 9);
         let (junk, named) = (Front::of_file(1, 2).key, front("a", 1, 5).key);
-        let (number, _) = segments.begin(junk);
-        segments.advance(junk, number, at(7));
+        read_to(&mut segments, junk, 7);
         segments.rename(junk, named);
         assert_eq!(segments.offset(named), 7);
         assert_eq!((segments.len(), segments.rewinds()), (1, 0));
     }
 
     #[test]
-    fn versions_keep_their_own_positions_and_the_oldest_of_too_many_is_forgotten() {
+    fn versions_keep_their_own_positions_and_the_shortest_of_too_many_is_forgotten() {
         let mut segments = Segments::restore(SegmentsRecord::default(), 9);
         let key = front("a", 1, 5).key;
-        for offset in [50, 90, 70, 10, 20] {
-            let (number, version) = segments.begin(key);
-            assert_eq!(version.told, segments.offset(key));
-            segments.advance(key, number, at(offset));
+        for offset in 1..=MAX_VERSIONS as u64 + 1 {
+            let told = segments.offset(key);
+            assert_eq!(read_to(&mut segments, key, offset * 10).told, told);
         }
-        let offsets: Vec<_> =
-            segments.versions(key).iter().map(|(_, version)| version.position.offset).collect();
-        assert_eq!(offsets, [90, 70, 20, 10]);
-        assert_eq!(segments.rewinds(), 4);
+        let offsets: Vec<_> = segments.versions(key).iter().map(|version| version.position.offset).collect();
+        assert_eq!(
+            offsets,
+            (2..=MAX_VERSIONS as u64 + 1).rev().map(|offset| offset * 10).collect::<Vec<_>>()
+        );
+        assert_eq!(segments.rewinds(), MAX_VERSIONS as u64);
+    }
+
+    #[test]
+    fn a_version_that_differs_from_a_mark_on_begins_there() {
+        let mut segments = Segments::restore(SegmentsRecord::default(), 9);
+        let key = front("a", 1, 5).key;
+        let version = segments.begin(key, None, false).unwrap();
+        let line = format!("{:99}\n", "x").repeat(1000);
+        segments.version_mut(key, version.number).unwrap().advance(line.as_bytes(), None, Place::LineStart);
+        let long = &segments.versions(key)[0];
+        let mark = long.trail.points(100_000).nth(7).unwrap();
+        let short = segments.begin(key, Some((long, mark.at)), false).unwrap();
+        assert_eq!((short.position.offset, short.told), (mark.at, 100_000));
+        assert_eq!(short.trail.points(mark.at).last(), Some(mark));
+        assert_ne!(short.number, long.number);
     }
 
     #[test]
@@ -397,16 +506,32 @@ mod tests {
     }
 
     #[test]
-    fn the_segments_not_seen_for_the_longest_time_are_forgotten() {
-        let mut segments = Segments::restore(SegmentsRecord::default(), 2);
-        for seq in [1, 2, 1, 3] {
-            let key = front("a", seq, 0).key;
-            let (number, _) = segments.begin(key);
-            segments.advance(key, number, at(seq));
+    fn a_segment_on_disk_is_never_forgotten_and_of_the_others_the_one_that_left_first() {
+        let mut segments = Segments::restore(SegmentsRecord::default(), 3);
+        let key = |seq| front("a", seq, 0).key;
+        for seq in 1..=3 {
+            segments.appear(key(seq));
+            read_to(&mut segments, key(seq), seq);
         }
-        assert_eq!(segments.len(), 2);
-        assert_eq!(segments.offset(front("a", 1, 0).key), 1);
-        assert_eq!(Segments::restore(segments.record(), 2).record(), segments.record());
+        assert!(segments.begin(key(4), None, false).is_none(), "there is no room for a further file");
+        assert!(segments.begin(key(4), None, true).is_some(), "but there is for the active one");
+        segments.vanish(key(2));
+        segments.vanish(key(1));
+        segments.appear(key(5));
+        read_to(&mut segments, key(5), 5);
+        let known: Vec<_> = (1..=5).map(|seq| segments.offset(key(seq))).collect();
+        assert_eq!(known, [1, 0, 3, 0, 5]);
+        assert_eq!(Segments::restore(segments.record(), 3).record(), segments.record());
+    }
+
+    #[test]
+    fn a_scan_over_as_many_files_as_are_remembered_forgets_none_of_them() {
+        let mut segments = Segments::restore(SegmentsRecord::default(), 1000);
+        let keys: Vec<_> = (1..=1000).map(|seq| front("a", seq, 0).key).collect();
+        keys.iter().for_each(|&key| drop(read_to(&mut segments, key, 9)));
+        let mut segments = Segments::restore(segments.record(), 1000);
+        keys.iter().for_each(|&key| segments.appear(key));
+        assert!(keys.iter().all(|&key| segments.offset(key) == 9));
     }
 
     proptest! {

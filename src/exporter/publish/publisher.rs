@@ -14,9 +14,8 @@ use super::systemd::Supervisor;
 use crate::checkpoint::writer::Checkpointer;
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::exposition::own;
+use crate::follow::Follower;
 use crate::follow::tail::{Moment, Show};
-use crate::follow::{FollowRecord, Follower};
-use crate::metrics::Tables;
 use crate::progress::Progress;
 
 /// How often the process looks at itself. Reading `/proc` costs more than all else that an idle second holds.
@@ -32,8 +31,8 @@ pub(crate) struct Publisher {
     agent: AgentWatch,
     generation: u64,
     restored: Option<Origin>,
-    /// When a checkpoint was last offered, and the positions it had.
-    offered: Option<(Instant, FollowRecord)>,
+    /// When a checkpoint was last offered, and the follower's revision then.
+    offered: Option<(Instant, u64)>,
     progress: Option<Progress>,
     supervisor: Supervisor,
 }
@@ -71,14 +70,19 @@ impl Publisher {
         }
         self.generation += 1;
         let agent_up = self.agent.is_up(&follower.metrics().tables().engine);
+        // Until the journal has been caught up with, counters are lower than they were shown before a restart, and states
+        // are older. Prometheus would take that for a reset and count the difference twice, so none of it is shown.
+        let counted = moment.caught_up.then(|| {
+            let metrics = follower.metrics();
+            (metrics.tables().clone(), Arc::new(metrics.open_shells()), agent_up)
+        });
+        let (tables, open_shells, agent_up) = counted.unwrap_or_default();
         Snapshot {
             generation: self.generation,
             caught_up: moment.caught_up,
             watching: moment.watching,
-            // Until the journal has been caught up with, counters are lower than they were shown before a restart.
-            // Prometheus would take that for a reset and count the difference twice, so they are not shown.
-            tables: if moment.caught_up { follower.metrics().tables().clone() } else { Tables::default() },
-            open_shells: Arc::new(follower.metrics().open_shells()),
+            tables,
+            open_shells,
             tally: follower.tally().clone(),
             journal: follower.state(),
             agent_up,
@@ -96,23 +100,22 @@ impl Publisher {
         if !due && !last {
             return;
         }
-        let follow = follower.record();
-        let now = Instant::now();
+        let (now, revision) = (Instant::now(), follower.revision());
         if self.offered.is_none() && self.restored == Some(Origin::Current) {
             // The first one repeats what this began with, and has the time until a second would be due.
-            self.offered = Some((now, FollowRecord::default()));
+            self.offered = Some((now, 0));
             return;
         }
-        if self.offered.as_ref().is_some_and(|(_, before)| *before == follow) {
+        if self.offered.is_some_and(|(_, before)| before == revision) {
             return;
         }
         self.checkpointer.offer(Checkpoint {
             journal: follower.journal().to_owned(),
             taken: Timestamp::now().as_millisecond(),
             metrics: follower.metrics().record(),
-            follow: follow.clone(),
+            follow: follower.record(),
         });
-        self.offered = Some((now, follow));
+        self.offered = Some((now, revision));
     }
 }
 

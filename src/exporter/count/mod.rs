@@ -1,0 +1,331 @@
+//! Counting: what a line does to writers, metrics and the tally. Lines to events.
+//!
+//! Here a line is admitted or dropped, goes the short way or the long one, or is counted as what cannot be used.
+//! Lines that may go the short way are gathered and counted together, always before a line that comes after them.
+//! Which file the bytes come from, and which bytes are read, is decided in [`super::follow`]; nothing here opens one.
+//!
+//! * `writers`: which lines of which writer were counted; `past`: the writers of long ago, in a few bytes each.
+//! * `tally`: numbers that say what was read.
+
+mod past;
+mod tally;
+mod writers;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use journal_schema::glance::{Glance, Glancer, command};
+use journal_schema::{Event, Piece, Reason, Splitter, decode};
+use serde::{Deserialize, Serialize};
+
+use self::writers::{Admission, Writers, WritersRecord};
+use super::metrics::{Metrics, TOGETHER};
+
+pub use self::tally::Tally;
+pub use self::writers::DEFAULT_MAX_WRITERS;
+pub(crate) use self::writers::WritersRecordV1;
+
+/// Files of which it is remembered what was logged.
+const LOGGED_MAX: usize = 4096;
+
+/// Counts lines.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    /// Bytes that a line may have with its LF.
+    line_bytes: usize,
+    metrics: Metrics,
+    writers: Writers,
+    tally: Tally,
+    /// Whether all that was there at first was read: what a new writer's first line leaves out is missing since then.
+    begun: bool,
+    /// What was logged of which file, a bit for each reason, so that it is logged once.
+    logged: HashMap<PathBuf, u16>,
+    glancer: Glancer,
+    /// Room for taking labels apart.
+    scratch: Vec<u8>,
+    /// Series of commands that were admitted and are to be counted at the end of a batch, together.
+    admitted: Vec<u32>,
+}
+
+/// Where bytes come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) path: &'a Path,
+    /// Bytes at its front in which what cannot be used was counted before.
+    pub(crate) told: u64,
+}
+
+/// What was taken of a batch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Taken {
+    /// Bytes that were used up. What is left is a line without its end.
+    pub(crate) used: usize,
+    /// Where among them the last line stands that names itself, with its LF.
+    pub(crate) last_line: Option<Range<usize>>,
+}
+
+/// Lines that were taken apart, [`TOGETHER`] at most, in their order.
+#[derive(Default)]
+struct Gathered<'b> {
+    lines: Vec<Waiting<'b>>,
+    /// Their labels once more, side by side.
+    labels: Vec<&'b [u8]>,
+}
+
+/// A line that was taken apart.
+struct Waiting<'b> {
+    glance: Glance<'b>,
+    bytes: &'b [u8],
+    /// Where it stands in the batch.
+    at: usize,
+}
+
+/// A batch on its way from bytes to counts.
+struct Batch<'a, 'b> {
+    source: Source<'a>,
+    /// Where it stands in the segment.
+    offset: u64,
+    last_line: Option<Range<usize>>,
+    gathered: Gathered<'b>,
+}
+
+impl Counter {
+    /// A counter that goes on from a record.
+    pub(crate) fn restore(
+        metrics: Metrics,
+        record: CounterRecord,
+        line_bytes: usize,
+        max_writers: usize,
+    ) -> Counter {
+        Counter {
+            line_bytes,
+            metrics,
+            writers: Writers::restore(record.writers, max_writers),
+            tally: record.tally,
+            begun: record.begun,
+            logged: HashMap::new(),
+            glancer: Glancer::default(),
+            scratch: Vec::new(),
+            admitted: Vec::new(),
+        }
+    }
+
+    /// What a later process needs to go on from here, beside the metrics.
+    pub(crate) fn record(&self) -> CounterRecord {
+        CounterRecord { writers: self.writers.record(), tally: self.tally.clone(), begun: self.begun }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn writers(&self) -> &Writers {
+        &self.writers
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub(crate) fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// All that was there at first was read.
+    pub(crate) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Counts all pieces that `bytes` hold, which stand `offset` into their source.
+    pub(crate) fn count(
+        &mut self,
+        bytes: &[u8],
+        offset: u64,
+        splitter: &mut Splitter,
+        source: Source<'_>,
+    ) -> Taken {
+        self.admitted.clear();
+        let mut batch = Batch { source, offset, last_line: None, gathered: Gathered::default() };
+        let mut used = 0;
+        while let Some((step, piece)) = splitter.next(&bytes[used..]) {
+            self.piece(piece, used, &mut batch);
+            used += step;
+        }
+        self.count_gathered(&mut batch);
+        self.metrics.count_all(&self.admitted);
+        self.tally.bytes += used as u64;
+        Taken { used, last_line: batch.last_line }
+    }
+
+    /// Takes a piece that stands `at` in the batch.
+    fn piece<'b>(&mut self, piece: Piece<'b>, at: usize, batch: &mut Batch<'_, 'b>) {
+        // Without its LF. What is too long is not even decoded.
+        if let Piece::Line(bytes) = piece
+            && bytes.len() < self.line_bytes
+        {
+            if let Some(glance) = self.glancer.glance(bytes) {
+                batch.gathered.labels.push(glance.labels);
+                batch.gathered.lines.push(Waiting { glance, bytes, at });
+                if batch.gathered.lines.len() == TOGETHER {
+                    self.count_gathered(batch);
+                }
+            } else {
+                self.count_gathered(batch);
+                self.line(bytes, at, batch);
+            }
+            return;
+        }
+        let offset = batch.offset + at as u64;
+        match piece {
+            Piece::Line(_) | Piece::Overlong => {
+                self.damage(Reason::Overlong, "longer than a line may be", batch.source, offset);
+            }
+            Piece::Torn => self.damage(Reason::Torn, "cut off by NUL bytes", batch.source, offset),
+            Piece::Padding => self.damage(Reason::Padding, "NUL bytes", batch.source, offset),
+            Piece::Skipped => {}
+        }
+    }
+
+    /// Takes the short way for the lines that were gathered, and the long one for those that it does not lead through.
+    /// Either leads to the same.
+    fn count_gathered(&mut self, batch: &mut Batch<'_, '_>) {
+        if batch.gathered.lines.is_empty() {
+            return;
+        }
+        let Gathered { mut lines, mut labels } = std::mem::take(&mut batch.gathered);
+        let series = self.metrics.shortcuts(&labels);
+        // Of the line before, if it was admitted. Mostly all are of one writer, who is then looked up once.
+        let mut writer = None;
+        for (line, series) in lines.iter().zip(series) {
+            let goes_on = writer == Some(line.glance.writer);
+            if self.glanced(&line.glance, goes_on, series) {
+                batch.last_line = Some(line.at..line.at + line.bytes.len() + 1);
+                writer = Some(line.glance.writer);
+            } else {
+                self.line(line.bytes, line.at, batch);
+                writer = None;
+            }
+        }
+        // Kept for their capacity.
+        lines.clear();
+        labels.clear();
+        batch.gathered = Gathered { lines, labels };
+    }
+
+    /// Counts a line of a command if a glance was enough for it. `goes_on` says that the line before it was admitted
+    /// from the same writer; `series` is what its labels were known to name before the lines that were gathered with
+    /// it.
+    fn glanced(&mut self, glance: &Glance<'_>, goes_on: bool, series: Option<u32>) -> bool {
+        let series = series.or_else(|| self.metrics.shortcut(glance.labels));
+        let command = match series {
+            Some(_) => None,
+            None => command(glance.labels, &mut self.scratch),
+        };
+        if series.is_none() && command.is_none() {
+            return false;
+        }
+        let admission = if goes_on { self.writers.admit_next(glance.seq) } else { None };
+        let admission = admission.unwrap_or_else(|| {
+            // A name is a text.
+            let name = std::str::from_utf8(glance.writer).unwrap_or_default();
+            self.writers.admit(name, glance.seq, !self.begun)
+        });
+        if admission == Admission::Duplicate {
+            self.tally.duplicates += 1;
+            return true;
+        }
+        if let Some(series) = series {
+            self.admitted.push(series);
+        } else if let Some(command) = command {
+            self.metrics.count_and_learn(&command, glance.millisecond, glance.labels);
+        }
+        self.counted(0, glance.millisecond);
+        true
+    }
+
+    /// Takes a line the long way: decodes it and counts what it says.
+    fn line(&mut self, bytes: &[u8], at: usize, batch: &mut Batch<'_, '_>) {
+        let offset = batch.offset + at as u64;
+        let decoded = decode(bytes);
+        let envelope = match &decoded {
+            Ok(line) => Some(&line.envelope),
+            Err(rejected) => rejected.envelope.as_ref(),
+        };
+        let names_itself = envelope.is_some();
+        if names_itself {
+            batch.last_line = Some(at..at + bytes.len() + 1);
+        }
+        if let Some(envelope) = envelope
+            && self.writers.admit(&envelope.writer, envelope.seq, !self.begun) == Admission::Duplicate
+        {
+            self.tally.duplicates += 1;
+            return;
+        }
+        match decoded {
+            Ok(line) => {
+                self.metrics.apply(&line);
+                let event = match line.event {
+                    Event::Command(_) => 0,
+                    Event::Source(_) => 1,
+                    Event::Shell(_) => 2,
+                    Event::Engine(_) => 3,
+                };
+                self.counted(event, line.envelope.time.as_millisecond());
+            }
+            Err(rejected) if names_itself => {
+                self.reject(rejected.reason, &rejected.detail, batch.source, offset);
+            }
+            Err(rejected) => self.damage(rejected.reason, &rejected.detail, batch.source, offset),
+        }
+    }
+
+    fn counted(&mut self, event: usize, millisecond: i64) {
+        self.tally.events[event] += 1;
+        // A segment that comes late has older events.
+        self.tally.last_event = self.tally.last_event.max(millisecond);
+    }
+
+    /// Counts what cannot be used and has no name, unless an earlier version of the segment had it.
+    fn damage(&mut self, reason: Reason, detail: &str, source: Source<'_>, offset: u64) {
+        if offset >= source.told {
+            self.reject(reason, detail, source, offset);
+        }
+    }
+
+    /// Counts what cannot be used. The first of its kind in a file is worth a message, the millionth is not.
+    fn reject(&mut self, reason: Reason, detail: &str, source: Source<'_>, offset: u64) {
+        self.tally.rejected[reason as usize] += 1;
+        if self.is_news(source.path, reason) {
+            tracing::warn!(
+                file = %source.path.display(),
+                offset,
+                reason = reason.as_str(),
+                detail,
+                "a line of the journal cannot be used; further ones of this kind in this file are only counted"
+            );
+        }
+    }
+
+    fn is_news(&mut self, path: &Path, reason: Reason) -> bool {
+        let bit = 1 << reason as u16;
+        if let Some(logged) = self.logged.get_mut(path) {
+            let is_news = *logged & bit == 0;
+            *logged |= bit;
+            return is_news;
+        }
+        if self.logged.len() >= LOGGED_MAX {
+            self.logged.clear();
+        }
+        self.logged.insert(path.to_owned(), bit);
+        true
+    }
+}
+
+/// [`Counter`] as a checkpoint keeps it, beside the metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CounterRecord {
+    pub(crate) writers: WritersRecord,
+    pub(crate) tally: Tally,
+    pub(crate) begun: bool,
+}

@@ -1,0 +1,22 @@
+//! Numbers that say what was read of the journal.
+
+use serde::{Deserialize, Serialize};
+
+/// What was read so far: the numbers behind the exporter's own metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Lines counted, by event: command, source, shell, engine.
+    pub events: [u64; 4],
+    /// What could not be used, in the order of [`journal_schema::Reason::ALL`].
+    pub rejected: [u64; 9],
+    /// Lines dropped because they were counted before.
+    pub duplicates: u64,
+    /// Bytes read, of uncompressed content.
+    pub bytes: u64,
+    /// The latest event's time, in milliseconds since 1970; 0 before the first.
+    pub last_event: i64,
+    /// How often the active file became another segment.
+    pub rotations: u64,
+    /// Segments that were active, left the journal's path and were found nowhere.
+    pub lost: u64,
+}
