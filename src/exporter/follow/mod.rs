@@ -397,16 +397,7 @@ impl Follower {
     ) -> io::Result<()> {
         let (key, stamp) = (front.key, found.stamp);
         if matches!(key, SegmentKey::File { .. }) && found.belongs && !found.active {
-            // An empty one may become a segment yet.
-            if Compression::of(&found.path).is_some() {
-                self.skip(
-                    found,
-                    Skip::Damaged,
-                    "its name says that it is compressed, its first bytes do not",
-                );
-            } else if stamp.size > 0 {
-                self.skip(found, Skip::NotASegment, "no line of a journal is at its front");
-            }
+            self.leave_alone(found)?;
             self.remember(found, front);
             return Ok(());
         }
@@ -443,6 +434,18 @@ impl Follower {
         }
         self.skipped.remove(&found.path);
         self.remember(found, front);
+        Ok(())
+    }
+
+    /// A file beside the journal has no line of it at its front.
+    fn leave_alone(&mut self, found: &Found) -> io::Result<()> {
+        if found.stamp.size == 0 {
+            // It may become a segment yet.
+        } else if Compression::of(&found.path).is_none() {
+            self.skip(found, Skip::NotASegment, "no line of a journal is at its front");
+        } else if found.open()?.is_some_and(|content| !content.is_compressed()) {
+            self.skip(found, Skip::Damaged, "its name says that it is compressed, its first bytes do not");
+        }
         Ok(())
     }
 
