@@ -274,8 +274,8 @@ const MEMORIES: RangeInclusive<usize> = 1..=1_000_000;
 pub(super) static MAX_WRITERS: Setting<usize> = Setting::new(
     About::flag("max-writers", "N", LIMITS).key("exporter.maxWriters").label("writers remembered").help(
         "Runs of writing processes to remember",
-        "A line that comes again is recognised by its writer's number. Those with the fewest lines are \
-               forgotten first.",
+        "A line that comes again is recognised by its writer and number. Writers that were quiet the longest are \
+         forgotten first.",
     ),
     MEMORIES,
     || Bounds::default().writers,
@@ -284,7 +284,8 @@ pub(super) static MAX_WRITERS: Setting<usize> = Setting::new(
 pub(super) static MAX_SEGMENTS: Setting<usize> = Setting::new(
     About::flag("max-segments", "N", LIMITS).key("exporter.maxSegments").label("segments remembered").help(
         "Segments of the journal to remember",
-        "Those that are gone included: one that comes back is recognised.",
+        "Those that are gone included: one that comes back is recognised. Those on disk are never forgotten; \
+         further files are not read, and counted.",
     ),
     MEMORIES,
     || Bounds::default().segments,
