@@ -10,8 +10,7 @@ programs: ## install the real programs that the tests use, where missing and all
 	@bash .ci/install-programs
 
 test: programs ## install these programs, then run all tests, those on a booted Debian included
-	cargo test --workspace --locked
-	@python3 .ci/host
+	@bash .ci/test
 
 check: ## all that CI checks: formatting, clippy, docs, tests, dependencies
 	@bash .ci/run

@@ -5,6 +5,8 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Command,
 };
 
 use jiff::Timestamp;
@@ -164,6 +166,17 @@ fn the_dashboards_keep_the_rules_of_grafanas_linter() {
 }
 
 #[test]
+fn the_dashboards_keep_the_schema_that_grafana_publishes() {
+    let Some(python) = program::find_python("jsonschema") else { return };
+    let mut validate = Command::new(python);
+    validate.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/grafana/validate.py"));
+    validate.args(DASHBOARDS.map(|name| shipped::path(&format!("dashboards/etcha-{name}.json"))));
+    let output = validate.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
 fn what_an_auditor_reads_follows_the_time_picker() {
     let host = dashboard("host");
     for title in ["Pushes", "Shells opened", "Commands that failed", "Shells closed", "Sources"] {
@@ -264,7 +277,7 @@ fn every_panel_and_every_variable_finds_something_in_a_prometheus_that_scraped_h
             finds(text(&mark["name"]), text(&mark["expr"]));
         }
         for variable in list(&dashboard["templating"]["list"]).iter().filter(|it| it["type"] == "query") {
-            let definition = text(&variable["definition"]);
+            let definition = text(&variable["query"]["query"]);
             let inner = definition.strip_prefix("label_values(").and_then(|it| it.strip_suffix(')'));
             let (selector, label) = inner.unwrap().rsplit_once(',').unwrap();
             finds(definition, &format!("count by ({label}) ({selector})"));

@@ -21,6 +21,7 @@ mod logrotate;
 mod mixin;
 mod model;
 mod packaging;
+mod programs;
 mod prometheus;
 mod recordings;
 mod renewal;

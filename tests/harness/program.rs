@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    fs::OpenOptions,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -32,13 +33,18 @@ fn told(program: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     found
 }
 
-/// Writes to stderr which test is left out and why. With `CI=true` that is a failure instead.
+/// Writes to stderr which test is left out and why, and to the file that `ETCHA_LEFT_OUT` names, out of which `make test`
+/// makes its last line. With `CI=true` that is a failure instead.
 pub(crate) fn leave_out(why: &str) {
     let under_ci = env::var_os("CI").is_some_and(|value| value == "true");
     assert!(!under_ci, "{why}, and CI=true allows no test to be left out");
     // The harness gives each test a thread with its name.
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
+    if let Some(file) = env::var_os("ETCHA_LEFT_OUT") {
+        let mut file = OpenOptions::new().append(true).create(true).open(file).unwrap();
+        file.write_all(format!("{test}: {why}\n").as_bytes()).unwrap();
+    }
     // Not `eprintln!`: its output is kept back from tests that pass. In one write, so that lines stay whole.
     let _ = io::stderr().write_all(format!("left out: {test}: {why}\n").as_bytes());
 }

@@ -163,7 +163,6 @@ local place(rows) =
     panel('table', title, description, [column[2] for column in columns], {
       showHeader: true,
       cellHeight: 'sm',
-      footer: { show: false, reducer: ['sum'], fields: '' },
       sortBy: [{ displayName: columns[0][0], desc: true }],
     }) + {
       transformations: [
@@ -225,7 +224,6 @@ local place(rows) =
     hide: 0,
     multi: false,
     includeAll: false,
-    current: {},
     options: [],
   },
 
@@ -235,7 +233,6 @@ local place(rows) =
     label: label,
     type: 'query',
     datasource: datasource,
-    definition: query,
     query: { query: query, refId: 'variable-' + name },
     regex: '',
     sort: 1,
