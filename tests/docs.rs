@@ -70,6 +70,14 @@ pub(crate) fn example(name: &str) -> String {
     rest.split_once("```").unwrap().0.to_owned()
 }
 
+/// The code block after the comment `<!-- {name}: run by a test -->`.
+pub(crate) fn example_run(name: &str) -> String {
+    let documentation = documentation();
+    let (_, rest) = documentation.split_once(&format!("<!-- {name}: run by a test -->\n```")).unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
 /// Whether the tables of metrics have the family of a sample of this name.
 pub(crate) fn has_family(sample: &str) -> bool {
     let of_histogram = ["_bucket", "_count", "_sum"].iter().find_map(|end| sample.strip_suffix(end));

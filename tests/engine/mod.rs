@@ -1,6 +1,7 @@
 //! The program `etcha-engine` as a person and a service manager see it: its output, its files, its end.
 
 mod alerted;
+mod beside;
 mod bound;
 mod hostile;
 mod listen;

@@ -209,3 +209,15 @@ fn a_journal_that_is_not_there_is_an_error() {
     }
     assert!(!Path::new(place.path()).exists());
 }
+
+#[test]
+fn the_documented_commands_of_an_auditor_run() {
+    let place = journal_of_six_days();
+    let programs = Path::new(env!("CARGO_BIN_EXE_etcha-journal")).parent().unwrap();
+    let path = std::env::join_paths([programs, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+    let mut shell = Command::new("bash");
+    shell.args(["-euc", &crate::docs::example_run("journal, audit")]).env("PATH", path);
+    let ended = program::run(shell.env("ETCHA_JOURNAL", place.path()));
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{}", ended.out);
+    assert!(ended.out.contains("shell    opened") && ended.out.contains("good: 28 lines"), "{}", ended.out);
+}
