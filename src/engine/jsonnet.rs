@@ -1,19 +1,19 @@
-//! Jsonnet to JSON. A program sees its own files ([`imports`]) and a few native functions: `getConfig()`, `getArch()`,
-//! `getOS()`, `getEnv(key, fallback)`, `getFile(path, fallback)` and `regexMatch(regex, string)`. The two with a fallback
-//! fail where there is neither a value nor a fallback (`null`).
+//! Jsonnet to JSON. A program sees its own files ([`imports`]), the standard library, and the native functions of
+//! [`natives`]; `etcha.libsonnet` gives these their optional parameters.
 //!
-//! Each rendering has a thread of its own with a deadline, because nothing else ends a program that never does: the
-//! thread is then left alone, and when [`MAX_ABANDONED`] are, nothing is rendered any more.
+//! [`render`] evaluates in a child process ([`child`]), which has the rights of the Source's user and limits of memory,
+//! time and files: what a program does wrong ends that child. [`protocol`] is what both say to each other. [`evaluate`]
+//! does it in this process, for programs that are trusted.
 
+pub(crate) mod child;
 pub mod imports;
 mod natives;
 mod problem;
+pub mod protocol;
+pub mod sysinfo;
 
 use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rsjsonnet_lang::arena::Arena;
@@ -25,27 +25,25 @@ use rsjsonnet_lang::span::SpanId;
 use serde_json::Value;
 
 pub use imports::Imports;
-pub use natives::Natives;
+pub use natives::{FUNCTIONS, Natives};
 use problem::Sources;
+use protocol::{MAX_TRACES, cut};
 
 /// Longest rendering.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Threads that may be busy for ever with programs that did not end in time.
-pub const MAX_ABANDONED: usize = 4;
-
 /// Nested calls that a program may have open: the customary limit of Jsonnet.
 const MAX_CALLS: usize = 500;
 
-/// Stack of a rendering thread, in bytes. Evaluation itself keeps its depth on the heap.
-const STACK_BYTES: usize = 16 * 1024 * 1024;
+/// What stands before each file of a program, in its first line: the standard library with the engine's part over it.
+const PRELUDE: &str = "local etchaStd = std; local std = etchaStd + (import 'etcha:std'); ";
 
-/// Threads that did not end in time and have not ended since.
-static ABANDONED: AtomicUsize = AtomicUsize::new(0);
+/// The name of the engine's part, and its text.
+const LIBRARY: (&str, &str) = ("etcha:std", include_str!("jsonnet/etcha.libsonnet"));
 
 /// Why there is no JSON: where in which file, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonnetError(String);
+pub struct JsonnetError(pub(crate) String);
 
 impl std::fmt::Display for JsonnetError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,92 +53,93 @@ impl std::fmt::Display for JsonnetError {
 
 impl std::error::Error for JsonnetError {}
 
-/// Renders the entry point of `imports`.
+/// Renders the entry point of `imports`, in a child process.
 ///
 /// # Errors
 ///
-/// Anything that is wrong with the program, or that it takes too long.
+/// Anything that is wrong with the program, or that it needs too much of something.
 pub fn render(imports: &Imports, natives: &Natives) -> Result<Value, JsonnetError> {
-    render_within(imports, natives, DEADLINE)
+    child::render(imports, natives, DEADLINE)
 }
 
-fn render_within(imports: &Imports, natives: &Natives, deadline: Duration) -> Result<Value, JsonnetError> {
-    if ABANDONED.load(Ordering::Relaxed) >= MAX_ABANDONED {
-        return Err(JsonnetError(format!(
-            "{}: not rendered: {MAX_ABANDONED} renderings did not end in time and still run; restart the engine",
-            imports.entrypoint
-        )));
-    }
-    let (imports_of_thread, natives) = (imports.clone(), natives.clone());
-    // Whoever comes first, the thread with its result or the deadline, turns it.
-    let decided = Arc::new(AtomicBool::new(false));
-    let decided_by_thread = Arc::clone(&decided);
-    let (send, receive) = sync_channel(1);
-    let thread = thread::Builder::new().name("jsonnet".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-        let rendered = evaluate(&imports_of_thread, &natives);
-        if decided_by_thread.swap(true, Ordering::Relaxed) {
-            ABANDONED.fetch_sub(1, Ordering::Relaxed);
-        }
-        // Nobody may want it any more.
-        let _ = send.send(rendered);
-    });
-    let failed = |what: &str| JsonnetError(format!("{}: {what}", imports.entrypoint));
-    thread.map_err(|error| failed(&format!("no thread to render it: {error}")))?;
-    match receive.recv_timeout(deadline) {
-        Ok(rendered) => rendered,
-        Err(RecvTimeoutError::Timeout) => {
-            ABANDONED.fetch_add(1, Ordering::Relaxed);
-            if decided.swap(true, Ordering::Relaxed) {
-                // It came to its end just now.
-                ABANDONED.fetch_sub(1, Ordering::Relaxed);
-            }
-            Err(failed(&format!("not rendered within {} s; it may never end", deadline.as_secs_f32())))
-        }
-        Err(RecvTimeoutError::Disconnected) => Err(failed("rendering it ended early")),
-    }
-}
-
-fn evaluate(imports: &Imports, natives: &Natives) -> Result<Value, JsonnetError> {
+/// Renders in this process, without limits. `traces` gets what the program prints with `std.trace`.
+///
+/// # Errors
+///
+/// Anything that is wrong with the program.
+pub fn evaluate(
+    imports: &Imports,
+    natives: &Natives,
+    traces: &mut Vec<String>,
+) -> Result<String, JsonnetError> {
     let arena = Arena::new();
     let mut program = Program::new(&arena);
     program.set_max_stack(MAX_CALLS);
     natives::register(&mut program);
-    let mut session = Session { imports, natives, sources: Sources::default(), failure: Cell::new(None) };
+    let mut session =
+        Session { imports, natives, traces, sources: Sources::default(), failure: Cell::new(None) };
     let name = imports.entrypoint.as_str();
     let Some(text) = imports.files.get(name) else {
         return Err(JsonnetError(format!("{name}: is not among the files of the program")));
     };
     let entry = session.load(&mut program, name, text).map_err(JsonnetError)?;
-    let value = program.eval_value(&entry, &mut session);
+    let value = session.value(&mut program, &entry);
     let value = value.map_err(|error| session.explain(&program, &error))?;
-    let json = program.manifest_json(&value, false).map_err(|error| session.explain(&program, &error))?;
-    serde_json::from_str(&json).map_err(|error| JsonnetError(format!("{name}: {error}")))
+    let json = program.manifest_json(&value, false);
+    json.map_err(|error| session.explain(&program, &error))
 }
 
 /// What the evaluator asks for.
 struct Session<'a> {
     imports: &'a Imports,
     natives: &'a Natives,
-    sources: Sources<'a>,
+    traces: &'a mut Vec<String>,
+    sources: Sources,
     /// Why the last callback failed: its error type carries nothing.
     failure: Cell<Option<String>>,
 }
 
 impl<'a> Session<'a> {
-    fn load<'p>(
+    fn load<'p>(&mut self, program: &mut Program<'p>, name: &str, text: &str) -> Result<Thunk<'p>, String> {
+        let text = format!("{PRELUDE}{text}");
+        self.load_as_it_is(program, name, &text, PRELUDE.len())
+    }
+
+    /// `skipped`: how many bytes at the begin of `text` are not the program's.
+    fn load_as_it_is<'p>(
         &mut self,
         program: &mut Program<'p>,
-        name: &'a str,
-        text: &'a str,
+        name: &str,
+        text: &str,
+        skipped: usize,
     ) -> Result<Thunk<'p>, String> {
         let (context, source) = program.span_manager_mut().insert_source_context(text.len());
-        self.sources.add(source, name, text);
+        self.sources.add(source, Rc::from(name), Rc::from(text), skipped);
         let loaded = program.load_source(context, text.as_bytes(), true, name);
         loaded.map_err(|error| self.sources.load_error(program.span_manager(), &error))
     }
 
+    /// The value of a file. A function stands for what it returns when it is called without arguments.
+    fn value<'p>(
+        &mut self,
+        program: &mut Program<'p>,
+        file: &Thunk<'p>,
+    ) -> Result<JsonnetValue<'p>, Box<rsjsonnet_lang::program::EvalError>> {
+        let value = program.eval_value(file, self).map_err(Box::new)?;
+        match value.is_function() {
+            true => program.eval_call(file, &[], &[], self).map_err(Box::new),
+            false => Ok(value),
+        }
+    }
+
     fn explain(&self, program: &Program<'_>, error: &rsjsonnet_lang::program::EvalError) -> JsonnetError {
         JsonnetError(self.sources.eval_error(program.span_manager(), error, self.failure.take()))
+    }
+
+    /// What the text of a program, rendered by another one, comes to.
+    fn rendered<'p>(&mut self, program: &mut Program<'p>, text: &str) -> Result<JsonnetValue<'p>, String> {
+        let loaded = self.load(program, "/render", text)?;
+        self.value(program, &loaded).map_err(|error| self.explain(program, &error).0)
     }
 
     /// The file that is meant by `path` in the file that holds `from`.
@@ -151,7 +150,7 @@ impl<'a> Session<'a> {
         path: &str,
     ) -> Result<(&'a str, &'a str), ImportError> {
         let importer = self.sources.name(program.span_manager(), from);
-        self.imports.resolve(importer, path).ok_or_else(|| {
+        self.imports.resolve(&importer, path).ok_or_else(|| {
             self.failure.set(Some(format!("`{path}` is not among the files of the program")));
             ImportError
         })
@@ -165,8 +164,13 @@ impl<'p> Callbacks<'p> for Session<'_> {
         from: SpanId,
         path: &str,
     ) -> Result<Thunk<'p>, ImportError> {
-        let (name, text) = self.find(program, from, path)?;
-        self.load(program, name, text).map_err(|why| {
+        let loaded = if path == LIBRARY.0 {
+            self.load_as_it_is(program, LIBRARY.0, LIBRARY.1, 0)
+        } else {
+            let (name, text) = self.find(program, from, path)?;
+            self.load(program, name, text)
+        };
+        loaded.map_err(|why| {
             self.failure.set(Some(why));
             ImportError
         })
@@ -191,7 +195,9 @@ impl<'p> Callbacks<'p> for Session<'_> {
     }
 
     fn trace(&mut self, _program: &mut Program<'p>, message: &str, _stack: &[EvalStackTraceItem]) {
-        tracing::info!(file = self.imports.entrypoint, "trace: {message}");
+        if self.traces.len() < MAX_TRACES {
+            self.traces.push(cut(message));
+        }
     }
 
     fn native_call(
@@ -200,7 +206,12 @@ impl<'p> Callbacks<'p> for Session<'_> {
         name: InternedStr<'p>,
         args: &[JsonnetValue<'p>],
     ) -> Result<JsonnetValue<'p>, NativeError> {
-        self.natives.call(program, name.value(), args).map_err(|why| {
+        let called = match name.value() {
+            "render" => natives::text(args, 0, "string").and_then(|text| self.rendered(program, &text)),
+            "getPath" => Ok(JsonnetValue::string(&self.imports.directory())),
+            other => self.natives.call(program, other, args),
+        };
+        called.map_err(|why| {
             self.failure.set(Some(format!("{}: {why}", name.value())));
             NativeError
         })

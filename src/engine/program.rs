@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::config::Config;
 use crate::exec::Exec;
 use crate::fields::Wrong;
-use crate::jsonnet::{self, Imports, JsonnetError, Natives};
+use crate::jsonnet::{self, Imports, JsonnetError, Natives, sysinfo};
 use crate::pattern::Pattern;
 use crate::wire::token::Claims;
 
@@ -41,11 +41,15 @@ impl std::error::Error for ProgramError {}
 pub struct View {
     exec: Exec,
     vars: Map<String, Value>,
+    targets: Map<String, Value>,
+    /// Whether the program is somebody else's, who has no more rights than the scripts of the Source.
+    is_foreign: bool,
 }
 
 impl View {
     /// For a Pattern of the Source `name`, which need not be in the configuration. Variables: `run_vars` come first,
-    /// then those of the configuration, then those of the Source; a later one wins. `source` and `test` are always set.
+    /// then those of the configuration, then those of the Source; a later one wins. `source`, `sysinfo` and `test` are
+    /// always set.
     pub fn new(config: &Config, name: &str, run_vars: &Map<String, Value>) -> View {
         let source = config.sources.get(name);
         let mut vars = run_vars.clone();
@@ -54,9 +58,11 @@ impl View {
             vars.insert(key.clone(), value.clone());
         }
         vars.insert("source".to_owned(), name.into());
+        vars.insert("sysinfo".to_owned(), sysinfo::facts());
         vars.insert("test".to_owned(), false.into());
         let exec = source.map_or_else(|| config.exec.clone(), |source| config.exec.with(&source.exec));
-        View { exec, vars }
+        let targets = config.targets.iter().map(|(name, target)| (name.clone(), target.to_json())).collect();
+        View { exec, vars, targets, is_foreign: false }
     }
 
     /// The same with one more variable.
@@ -73,6 +79,17 @@ impl View {
         self
     }
 
+    /// The same for a program that came from elsewhere: it is rendered with the rights of the Source's user, and does
+    /// not see the variables of targets, which are meant for what this host pushes.
+    #[must_use]
+    pub fn foreign(mut self) -> View {
+        for target in self.targets.values_mut().filter_map(Value::as_object_mut) {
+            target.remove("vars");
+        }
+        self.is_foreign = true;
+        self
+    }
+
     /// How scripts of the Source run.
     pub fn exec(&self) -> &Exec {
         &self.exec
@@ -84,9 +101,12 @@ impl View {
     ///
     /// The program does not render, or not to a Pattern.
     pub fn render(&self, imports: &Imports) -> Result<Pattern, ProgramError> {
-        let config = json!({ "exec": self.exec.to_json(), "vars": self.vars });
-        let value =
-            jsonnet::render(imports, &Natives::new(config, &self.exec)).map_err(ProgramError::Jsonnet)?;
+        let config = json!({ "exec": self.exec.to_json(), "targets": self.targets, "vars": self.vars });
+        let natives = match self.is_foreign {
+            true => Natives::as_user(config, &self.exec),
+            false => Natives::new(config, &self.exec),
+        };
+        let value = jsonnet::render(imports, &natives).map_err(ProgramError::Jsonnet)?;
         Pattern::read(value).map_err(ProgramError::Wrong)
     }
 }
@@ -100,7 +120,7 @@ pub fn of_claims(config: &Config, name: &str, claims: &Claims, text: &str) -> Re
     let imports = claims.pattern.as_ref().ok_or(ProgramError::Empty)?;
     let none = Map::new();
     let run_vars = claims.run_vars.as_ref().unwrap_or(&none);
-    View::new(config, name, run_vars).with("jwt", text).render(imports)
+    View::new(config, name, run_vars).with("jwt", text).foreign().render(imports)
 }
 
 /// The program that somebody named: a file if there is one, else the text itself as Commands to run.

@@ -68,6 +68,19 @@ impl Target {
         fields.end()?;
         Ok(target)
     }
+
+    /// The target as a Pattern sees it with `getConfig`.
+    pub fn to_json(&self) -> Value {
+        serde_json::json!({
+            "hostname": self.hostname,
+            "insecure": self.insecure,
+            "pathPush": self.path_push,
+            "pathShell": self.path_shell,
+            "port": self.port,
+            "sourcePatterns": self.source_patterns,
+            "vars": self.vars,
+        })
+    }
 }
 
 /// Reads `httpClient`.

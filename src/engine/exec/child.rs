@@ -3,7 +3,7 @@
 //! Between `fork` and `exec` a process would have to leave its session, change its groups and its user, and set limits.
 //! Rust has no safe way to do that there. So the engine starts `/proc/self/exe` with one argument, [`ARGUMENT`]; that new
 //! process has one thread and nothing of the engine in its memory, does these steps with safe calls, and then becomes the
-//! script. It costs about a millisecond, and gives more than a `fork` would: name
+//! script, or renders a Jsonnet program. It costs about a millisecond, and gives more than a `fork` would: name
 //! services are asked there, and the engine's secrets are not even in the memory of a process that a script's user owns.
 //! `/proc/self/exe` is the running program itself, also after an upgrade replaced its file.
 //!
@@ -34,6 +34,7 @@ use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, PERSONAL};
+use crate::jsonnet;
 
 /// The argument that makes the program a child. Not meant for people, who get an error.
 pub const ARGUMENT: &str = "engine-child";
@@ -80,6 +81,8 @@ pub enum Then {
         /// Whether standard input is the terminal of a session that it leads already.
         terminal: bool,
     },
+    /// Renders a Jsonnet program.
+    Render,
 }
 
 /// A command that starts a child with this task. Its environment holds nothing else.
@@ -140,6 +143,9 @@ pub fn refusal_within(status: &mut PipeReader, time: Duration) -> Option<String>
 
 /// Does the task of a child, if this process is one; the program's `main` asks this before anything else.
 pub fn enter() -> Option<ExitCode> {
+    // Whatever this process was started with is not for its children, and whatever the engine was started with, and a
+    // library forgot, not for a script.
+    CloseFdsBuilder::new().cloexecfrom(3);
     let is_child = std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT);
     is_child.then(perform)
 }
@@ -150,9 +156,10 @@ fn perform() -> ExitCode {
         eprintln!("etcha-engine: `{ARGUMENT}` is how the engine starts scripts; it is nothing to type");
         return ExitCode::from(FAILED);
     };
-    // Whatever the engine was started with, and whatever a library forgot: a child has three descriptors.
+    // Not only in `enter`, which unit tests do not go through.
     CloseFdsBuilder::new().cloexecfrom(3);
     match &task.then {
+        Then::Render => jsonnet::child::perform(&task),
         Then::Script { work_dir, terminal } => {
             let (status, why) = match own_stdio(*terminal) {
                 Ok(status) => {

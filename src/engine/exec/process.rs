@@ -136,7 +136,6 @@ pub fn run(
 /// # Errors
 ///
 /// It does not start.
-#[expect(dead_code, reason = "the rendering of Jsonnet moves into it")]
 pub(crate) fn run_child(
     task: &Task,
     input: Vec<u8>,

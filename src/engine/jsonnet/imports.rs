@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rsjsonnet_lang::arena::Arena;
@@ -10,6 +11,7 @@ use rsjsonnet_lang::interner::StrInterner;
 use rsjsonnet_lang::lexer::Lexer;
 use rsjsonnet_lang::span::SpanManager;
 use rsjsonnet_lang::token::{STokenKind, TokenKind};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::JsonnetError;
@@ -27,6 +29,9 @@ pub struct Imports {
     pub entrypoint: String,
     /// Texts by name.
     pub files: BTreeMap<String, String>,
+    /// Where the entry point lies on this host, which does not travel; unknown for what came from elsewhere.
+    #[serde(skip)]
+    pub directory: Option<PathBuf>,
 }
 
 impl Imports {
@@ -35,6 +40,7 @@ impl Imports {
         Imports {
             entrypoint: TEXT_NAME.to_owned(),
             files: BTreeMap::from([(TEXT_NAME.to_owned(), text.to_owned())]),
+            directory: None,
         }
     }
 
@@ -65,7 +71,13 @@ impl Imports {
         Ok(Imports {
             entrypoint: name(&entry),
             files: texts.iter().map(|(path, text)| (name(path), text.clone())).collect(),
+            directory: entry.parent().map(Path::to_owned),
         })
+    }
+
+    /// Where the entry point lies, for `getPath`; empty if that is unknown.
+    pub(super) fn directory(&self) -> String {
+        self.directory.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
     }
 
     /// The file that `path` means in the file `importer`: relative to its directory, or with leading directories left
@@ -87,9 +99,14 @@ fn unreadable(path: &Path, error: &std::io::Error) -> JsonnetError {
 
 fn read(path: &Path, left: &mut u64) -> Result<String, JsonnetError> {
     let mut text = String::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(*left + 1).read_to_string(&mut text))
-        .map_err(|error| unreadable(path, &error))?;
+    // A pipe must not be waited for.
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| unreadable(path, &error))?;
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return Err(JsonnetError(format!("{}: is no regular file", path.display())));
+    }
+    file.take(*left + 1).read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
     match left.checked_sub(text.len() as u64) {
         Some(rest) => *left = rest,
         None => {

@@ -1,48 +1,67 @@
 //! The native functions, and how JSON gets into a program.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use regex::Regex;
 use rsjsonnet_lang::program::{Program, Value as JsonnetValue};
+use rustix::fs::OFlags;
 use serde_json::Value;
 
-use crate::exec::Exec;
+use crate::exec::{Exec, environment};
 
 /// Longest file that `getFile` reads, in bytes.
 const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Names and parameters.
-const FUNCTIONS: [(&str, &[&str]); 6] = [
+/// Longest string that `randStr` makes, in characters.
+const MAX_RANDOM: f64 = 65_536.0;
+
+/// Names and parameters. Optional ones are null here.
+pub const FUNCTIONS: [(&str, &[&str]); 9] = [
     ("getArch", &[]),
     ("getConfig", &[]),
     ("getEnv", &["key", "fallback"]),
     ("getFile", &["path", "fallback"]),
     ("getOS", &[]),
+    ("getPath", &[]),
+    ("randStr", &["length"]),
     ("regexMatch", &["regex", "string"]),
+    ("render", &["string"]),
 ];
 
-/// What native functions know.
+/// What native functions know, and as whom they ask the system.
 #[derive(Clone, Debug)]
 pub struct Natives {
     /// What `getConfig` returns.
     pub config: Value,
-    /// Variables of the execution settings, which come before those of the process.
-    env: BTreeMap<String, String>,
-    /// Whether variables of the process are to be seen.
-    env_inherit: bool,
+    /// What `getEnv` sees.
+    pub(super) env: BTreeMap<String, String>,
+    /// User and group that render; those of this process where there are none.
+    pub(super) account: (Option<String>, Option<String>),
 }
 
 impl Natives {
-    /// `config` for `getConfig`; `getEnv` sees what scripts with `exec` would see.
+    /// `config` for `getConfig`; `getEnv` sees what scripts with `exec` would see. Files are read with the rights of this
+    /// process.
     pub fn new(config: Value, exec: &Exec) -> Natives {
-        Natives { config, env: exec.env.clone(), env_inherit: exec.env_inherit }
+        let exec = Exec { user: None, group: None, ..exec.clone() };
+        Natives { config, env: environment_of(&exec), account: (None, None) }
     }
 
-    /// For a file that is rendered before there is a configuration.
+    /// As [`Natives::new`], but everything is done with the rights of the user that scripts with `exec` have.
+    pub fn as_user(config: Value, exec: &Exec) -> Natives {
+        Natives { config, env: environment_of(exec), account: (exec.user.clone(), exec.group.clone()) }
+    }
+
+    /// For a file that is rendered before there is a configuration: it sees all variables of this process.
     pub fn without_config() -> Natives {
-        Natives::new(serde_json::json!({ "exec": {}, "vars": {} }), &Exec::default())
+        let all = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        });
+        let config = serde_json::json!({ "exec": {}, "targets": {}, "vars": {} });
+        Natives { config, env: all.collect(), account: (None, None) }
     }
 
     pub(super) fn call<'p>(
@@ -56,18 +75,26 @@ impl Natives {
             "getOS" => Ok(JsonnetValue::string(std::env::consts::OS)),
             "getConfig" => Ok(value(program, &self.config)),
             "getEnv" => {
-                let key = text(args, 0, "key")?;
-                match self.variable(&key) {
-                    Some(found) => Ok(JsonnetValue::string(&found)),
-                    None => fallback(args, || format!("there is no variable `{key}`")),
-                }
+                let found = self.env.get(&text(args, 0, "key")?).filter(|found| !found.is_empty());
+                Ok(match (found, args.get(1)) {
+                    (Some(found), _) => JsonnetValue::string(found),
+                    (None, Some(fallback)) if !fallback.is_null() => fallback.clone(),
+                    (None, _) => JsonnetValue::string(""),
+                })
             }
             "getFile" => {
                 let path = text(args, 0, "path")?;
-                match read(&path) {
-                    Ok(found) => Ok(JsonnetValue::string(&found)),
-                    Err(why) => fallback(args, || why),
+                match (self.read(&path), args.get(1)) {
+                    (Ok(found), _) => Ok(JsonnetValue::string(&found)),
+                    (Err(_), Some(fallback)) if !fallback.is_null() => Ok(fallback.clone()),
+                    (Err(why), _) => Err(format!("{why}; give a fallback")),
                 }
+            }
+            "randStr" => {
+                let length = args.first().and_then(JsonnetValue::as_number);
+                let length = length.filter(|length| (0.0..=MAX_RANDOM).contains(length));
+                let length = length.ok_or("`length` has to be a number from 0 to 65536")?;
+                random(length).map(|text| JsonnetValue::string(&text))
             }
             "regexMatch" => {
                 let (regex, string) = (text(args, 0, "regex")?, text(args, 1, "string")?);
@@ -79,14 +106,47 @@ impl Natives {
         }
     }
 
-    fn variable(&self, key: &str) -> Option<String> {
-        let inherited = || self.env_inherit.then(|| std::env::var(key).ok()).flatten();
-        self.env.get(key).cloned().or_else(inherited)
+    /// The text of a file, without the line end at its end. A `~/` before it is the home directory.
+    fn read(&self, path: &str) -> Result<String, String> {
+        if path.starts_with("http://") || path.starts_with("https://") {
+            return Err(format!("{path}: rendering fetches nothing from other hosts; let a command do it"));
+        }
+        let home = || self.env.get("HOME").map(String::as_str).unwrap_or_default();
+        let expanded = path.strip_prefix("~/").map(|rest| format!("{}/{rest}", home()));
+        let mut text = read_regular(expanded.as_deref().unwrap_or(path))?;
+        if text.ends_with('\n') {
+            text.pop();
+        }
+        Ok(text)
     }
 }
 
+fn environment_of(exec: &Exec) -> BTreeMap<String, String> {
+    let all = environment::of_script(exec, &BTreeMap::new()).into_iter();
+    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .collect()
+}
+
+/// Letters and digits, each as likely as any other.
+fn random(length: f64) -> Result<String, String> {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut text = String::new();
+    let mut bytes = [0; 256];
+    while (text.len() as f64) < length.floor() {
+        getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+        // 248 is four times 62: what is beyond would make some letters more likely.
+        let fair = bytes.iter().filter(|byte| **byte < 248);
+        for byte in fair {
+            if (text.len() as f64) < length.floor() {
+                text.push(char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
+            }
+        }
+    }
+    Ok(text)
+}
+
 /// The processor's architecture, by the names that Go has for them: Patterns choose downloads by these.
-fn architecture() -> &'static str {
+pub(super) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -105,21 +165,20 @@ pub(super) fn register(program: &mut Program<'_>) {
     }
 }
 
-fn text(args: &[JsonnetValue<'_>], at: usize, name: &str) -> Result<String, String> {
+pub(super) fn text(args: &[JsonnetValue<'_>], at: usize, name: &str) -> Result<String, String> {
     args.get(at).and_then(JsonnetValue::to_string).ok_or_else(|| format!("`{name}` has to be a string"))
 }
 
-fn fallback<'p>(args: &[JsonnetValue<'p>], why: impl FnOnce() -> String) -> Result<JsonnetValue<'p>, String> {
-    match args.get(1) {
-        Some(given) if !given.is_null() => Ok(given.clone()),
-        _ => Err(format!("{}; give a fallback", why())),
+/// The text of a file. Pipes and devices are refused before they can wait, or have no end.
+fn read_regular(path: &str) -> Result<String, String> {
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| format!("{path}: {error}"))?;
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        return Err(format!("{path}: is no regular file"));
     }
-}
-
-fn read(path: &str) -> Result<String, String> {
     let mut text = String::new();
-    let read = fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
-    match read {
+    match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
         Err(error) => Err(format!("{path}: {error}")),
         Ok(bytes) if bytes as u64 > MAX_FILE_BYTES => Err(format!("{path}: is longer than 8 MiB")),
         Ok(_) => Ok(text),

@@ -1,5 +1,7 @@
 //! What is wrong with a program, in words and with file, line and column.
 
+use std::rc::Rc;
+
 use rsjsonnet_lang::lexer::LexError;
 use rsjsonnet_lang::parser::ParseError;
 use rsjsonnet_lang::program::{AnalyzeError, EvalError, EvalErrorKind, EvalStackTraceItem, LoadError};
@@ -7,18 +9,26 @@ use rsjsonnet_lang::span::{SourceId, SpanContext, SpanId, SpanManager};
 
 /// The files that were loaded.
 #[derive(Default)]
-pub(super) struct Sources<'a> {
-    loaded: Vec<(SourceId, &'a str, &'a str)>,
+pub(super) struct Sources {
+    loaded: Vec<Loaded>,
 }
 
-impl<'a> Sources<'a> {
-    pub(super) fn add(&mut self, source: SourceId, name: &'a str, text: &'a str) {
-        self.loaded.push((source, name, text));
+struct Loaded {
+    source: SourceId,
+    name: Rc<str>,
+    text: Rc<str>,
+    /// Bytes at the begin of the text that are not the file's.
+    skipped: usize,
+}
+
+impl Sources {
+    pub(super) fn add(&mut self, source: SourceId, name: Rc<str>, text: Rc<str>, skipped: usize) {
+        self.loaded.push(Loaded { source, name, text, skipped });
     }
 
     /// The name of the file that holds `span`; empty for the standard library.
-    pub(super) fn name(&self, spans: &SpanManager, span: SpanId) -> &'a str {
-        self.find(spans, span).map(|(name, _, _)| name).unwrap_or_default()
+    pub(super) fn name(&self, spans: &SpanManager, span: SpanId) -> Rc<str> {
+        self.find(spans, span).map(|(name, _, _)| name).unwrap_or_else(|| Rc::from(""))
     }
 
     pub(super) fn load_error(&self, spans: &SpanManager, error: &LoadError) -> String {
@@ -76,13 +86,15 @@ impl<'a> Sources<'a> {
     }
 
     /// File, line and column, the latter two from 1.
-    fn find(&self, spans: &SpanManager, span: SpanId) -> Option<(&'a str, usize, usize)> {
+    fn find(&self, spans: &SpanManager, span: SpanId) -> Option<(Rc<str>, usize, usize)> {
         let (context, start, _) = spans.get_span(span);
         let SpanContext::Source(source) = spans.get_context(context);
-        let (_, name, text) = self.loaded.iter().find(|(loaded, _, _)| loaded == source)?;
-        let before = text.get(..start).unwrap_or_default();
+        let Loaded { name, text, skipped, .. } =
+            self.loaded.iter().find(|loaded| loaded.source == *source)?;
+        let before = text.get(*skipped..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Some((name, before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+        let column = before[line_start..].chars().count() + 1;
+        Some((Rc::clone(name), before.matches('\n').count() + 1, column))
     }
 }
 

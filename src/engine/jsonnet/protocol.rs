@@ -1,0 +1,144 @@
+//! What the engine and the child that renders say to each other: one request, one answer, each a JSON object of bounded
+//! length. Neither side trusts the other: a program may have taken over the child.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Imports;
+
+/// Longest request, in bytes: a program, its escapes, and a configuration.
+pub const MAX_REQUEST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Longest answer, in bytes, and so the longest JSON that a program renders to.
+pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Messages of `std.trace` that one rendering may have.
+pub const MAX_TRACES: usize = 100;
+
+/// Longest of these, and longest error, in bytes; what is longer is cut.
+pub const MAX_TEXT_BYTES: usize = 4 * 1024;
+
+/// What is to be rendered, and what the program sees.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// The program.
+    pub imports: Imports,
+    /// Where its file lies; unknown for a program that came in a token.
+    pub directory: Option<PathBuf>,
+    /// What `getConfig` returns.
+    pub config: Value,
+    /// What `getEnv` sees.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// What the program printed with `std.trace`.
+    traces: Vec<String>,
+    /// The JSON, or why there is none.
+    rendered: Result<Box<RawValue>, String>,
+}
+
+/// An answer that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// It is not what a child says.
+    #[error("the child that renders answered something else: {0}")]
+    Malformed(serde_json::Error),
+    /// It holds JSON that this process does not read, such as more than 127 levels.
+    #[error("it renders to JSON that cannot be read: {0}")]
+    Unreadable(serde_json::Error),
+}
+
+impl Request {
+    /// Reads a request.
+    ///
+    /// # Errors
+    ///
+    /// It is none.
+    pub fn decode(bytes: &[u8]) -> Result<Request, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// The bytes of a request.
+    ///
+    /// # Errors
+    ///
+    /// A path that is no UTF-8.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+}
+
+impl Answer {
+    /// What a rendering came to. JSON that is none is an error of the program.
+    pub fn new(traces: Vec<String>, rendered: Result<String, String>) -> Answer {
+        let raw = |json: String| RawValue::from_string(json).map_err(|error| error.to_string());
+        Answer { traces, rendered: rendered.and_then(raw).map_err(|why| cut(&why)) }
+    }
+
+    /// The bytes of an answer.
+    ///
+    /// # Errors
+    ///
+    /// None that is known.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads an answer: messages of `std.trace`, and the JSON or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// It is none, or its JSON is too deep.
+    pub fn decode(bytes: &[u8]) -> Result<(Vec<String>, Result<Value, String>), AnswerError> {
+        let answer: Answer = serde_json::from_slice(bytes).map_err(AnswerError::Malformed)?;
+        let traces = answer.traces.iter().take(MAX_TRACES).map(|text| cut(text)).collect();
+        let rendered = match answer.rendered {
+            Ok(json) => Ok(serde_json::from_str(json.get()).map_err(AnswerError::Unreadable)?),
+            Err(why) => Err(cut(&why)),
+        };
+        Ok((traces, rendered))
+    }
+}
+
+/// The text, not longer than [`MAX_TEXT_BYTES`].
+pub(super) fn cut(text: &str) -> String {
+    match text.floor_char_boundary(MAX_TEXT_BYTES) {
+        end if end < text.len() => format!("{}…", &text[..end]),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let answer = Answer::new(vec!["t".to_owned()], Ok(r#"{"a":[1]}"#.to_owned()));
+        let (traces, rendered) = Answer::decode(&answer.encode().unwrap()).unwrap();
+        assert_eq!((traces, rendered), (vec!["t".to_owned()], Ok(json!({"a": [1]}))));
+        let failed = Answer::new(Vec::new(), Err("why".to_owned())).encode().unwrap();
+        assert_eq!(Answer::decode(&failed).unwrap().1, Err("why".to_owned()));
+    }
+
+    #[test]
+    fn answers_of_a_child_that_was_taken_over_are_errors_or_cut() {
+        assert!(matches!(Answer::decode(b"panicked at"), Err(AnswerError::Malformed(_))));
+        let deep = format!(r#"{{"traces":[],"rendered":{{"Ok":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
+        assert!(matches!(Answer::decode(deep.as_bytes()), Err(AnswerError::Unreadable(_))));
+        let long = json!({"traces": vec!["x"; 1000], "rendered": {"Err": "e".repeat(100_000)}});
+        let (traces, rendered) = Answer::decode(long.to_string().as_bytes()).unwrap();
+        assert_eq!((traces.len(), rendered.unwrap_err().len()), (MAX_TRACES, MAX_TEXT_BYTES + "…".len()));
+    }
+}
