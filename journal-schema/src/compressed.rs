@@ -68,9 +68,9 @@ impl Compression {
                 Form::Zstd(decoder)
             }
             Compression::Other => {
-                let told = "compressed in a form that cannot be read; gzip and zstd can, \
+                let reason = "compressed in a form that cannot be read; gzip and zstd can, \
                             see `compresscmd` and `compressext` of logrotate";
-                return Err(io::Error::new(ErrorKind::Unsupported, told));
+                return Err(io::Error::new(ErrorKind::Unsupported, reason));
             }
         }))
     }

@@ -37,5 +37,5 @@ pub use event::{
 };
 pub use line::{Reason, Rejected, decode, decode_event, encode};
 pub use reader::{Reader, Record};
-pub use split::{Piece, Place, Splitter};
+pub use split::{Piece, SplitState, Splitter};
 pub use writer::{Options, Sync, WriteError, Writer};

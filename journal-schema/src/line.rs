@@ -166,19 +166,12 @@ pub fn encode(envelope: &Envelope<'_>, event: &Event<'_>, out: &mut Vec<u8>) -> 
 }
 
 /// A line that would be longer than the contract allows. It was not written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the line would have {bytes} bytes; the journal allows {MAX_LINE_BYTES}")]
 pub struct TooLong {
     /// Length of the line with its LF.
     pub bytes: usize,
 }
-
-impl fmt::Display for TooLong {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "the line would have {} bytes; the journal allows {MAX_LINE_BYTES}", self.bytes)
-    }
-}
-
-impl std::error::Error for TooLong {}
 
 /// The envelope's fields as they stand in the text, before anything is believed of them.
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::event::Line;
 use crate::limits::MAX_LINE_BYTES;
 use crate::line::{Reason, Rejected, decode};
-use crate::split::{Piece, Place, Splitter};
+use crate::split::{Piece, SplitState, Splitter};
 
 /// Bytes of the buffer: room for several of the longest lines, so that what is left over is seldom moved.
 const BUFFER_BYTES: usize = 4 * MAX_LINE_BYTES;
@@ -131,13 +131,13 @@ impl<R: Read> Reader<R> {
     /// Goes over the rest of a run of NULs or of a line that is too long, as far as the input reaches.
     fn skip_damage(&mut self) -> io::Result<()> {
         loop {
-            if self.filled.is_empty() && self.splitter.place() != Place::LineStart && self.fill()? == 0 {
+            if self.filled.is_empty() && self.splitter.state() != SplitState::LineStart && self.fill()? == 0 {
                 return Ok(());
             }
-            let more = match self.splitter.place() {
-                Place::LineStart => false,
-                Place::InOverlong => true,
-                Place::InPadding => self.buffer[self.filled.start] == 0,
+            let more = match self.splitter.state() {
+                SplitState::LineStart => false,
+                SplitState::InOverlong => true,
+                SplitState::InPadding => self.buffer[self.filled.start] == 0,
             };
             if !more {
                 return Ok(());

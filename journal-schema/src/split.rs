@@ -1,7 +1,7 @@
 //! Bytes into lines: where a line ends, and what to do with bytes that are no line.
 //!
 //! A pure state machine over whatever bytes are at hand. It reads no file, keeps no buffer and decodes nothing, so
-//! the tool's [`crate::Reader`] and the exporter's follower share it. Its whole memory is one [`Place`], which
+//! the tool's [`crate::Reader`] and the exporter's follower share it. Its whole memory is one [`SplitState`], which
 //! together with an offset says exactly how to go on after a restart.
 //!
 //! A raw NUL cannot stand in JSON. Where one turns up the file has a hole (a truncation under a writer that kept
@@ -16,18 +16,18 @@ use crate::limits::MAX_LINE_BYTES;
 /// Cuts a stream of bytes into [`Piece`]s.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Splitter {
-    place: Place,
+    state: SplitState,
 }
 
 /// Where in the stream the splitter stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Place {
+pub enum SplitState {
     /// At the first byte of a line.
     #[default]
     LineStart,
-    /// Inside a line that is longer than the limit; it has been told and is being passed over.
+    /// Inside a line that is longer than the limit; it has been reported and is being passed over.
     InOverlong,
-    /// Inside a run of NUL bytes; it has been told and is being passed over.
+    /// Inside a run of NUL bytes; it has been reported and is being passed over.
     InPadding,
 }
 
@@ -38,41 +38,41 @@ pub enum Piece<'b> {
     Line(&'b [u8]),
     /// The start of a line that a NUL cut off.
     Torn,
-    /// The first bytes of a run of NULs. Told once a run.
+    /// The first bytes of a run of NULs. Reported once a run.
     Padding,
-    /// The first bytes of a line that is longer than [`MAX_LINE_BYTES`]. Told once a line.
+    /// The first bytes of a line that is longer than [`MAX_LINE_BYTES`]. Reported once a line.
     Overlong,
-    /// More of what was told before.
+    /// More of what was reported before.
     Skipped,
 }
 
 impl Splitter {
-    /// A splitter that goes on from `place`.
-    pub fn resume(place: Place) -> Splitter {
-        Splitter { place }
+    /// A splitter that goes on from `state`.
+    pub fn resume(state: SplitState) -> Splitter {
+        Splitter { state }
     }
 
     /// Where it stands after the bytes consumed so far.
-    pub fn place(&self) -> Place {
-        self.place
+    pub fn state(&self) -> SplitState {
+        self.state
     }
 
     /// Looks at the front of `bytes`: how many of them it consumed (at least one) and what they are, or `None` if
     /// only more bytes can tell. Never asks for more than [`MAX_LINE_BYTES`] bytes at once.
     pub fn next<'b>(&mut self, bytes: &'b [u8]) -> Option<(usize, Piece<'b>)> {
         let first = *bytes.first()?;
-        match self.place {
-            Place::LineStart if first == 0 => {
-                self.place = Place::InPadding;
+        match self.state {
+            SplitState::LineStart if first == 0 => {
+                self.state = SplitState::InPadding;
                 Some((nul_run(bytes), Piece::Padding))
             }
-            Place::LineStart => self.line(bytes),
-            Place::InPadding if first == 0 => Some((nul_run(bytes), Piece::Skipped)),
-            Place::InPadding => {
-                self.place = Place::LineStart;
+            SplitState::LineStart => self.line(bytes),
+            SplitState::InPadding if first == 0 => Some((nul_run(bytes), Piece::Skipped)),
+            SplitState::InPadding => {
+                self.state = SplitState::LineStart;
                 self.line(bytes)
             }
-            Place::InOverlong => Some((self.rest_of_overlong(bytes), Piece::Skipped)),
+            SplitState::InOverlong => Some((self.rest_of_overlong(bytes), Piece::Skipped)),
         }
     }
 
@@ -83,7 +83,7 @@ impl Splitter {
             Some(end) => Some((end, Piece::Torn)),
             None if window.len() < MAX_LINE_BYTES => None,
             None => {
-                self.place = Place::InOverlong;
+                self.state = SplitState::InOverlong;
                 Some((window.len(), Piece::Overlong))
             }
         }
@@ -93,13 +93,13 @@ impl Splitter {
         match memchr2(b'\n', 0, bytes) {
             None => bytes.len(),
             Some(end) => {
-                self.place = Place::LineStart;
+                self.state = SplitState::LineStart;
                 if bytes[end] == b'\n' {
                     end + 1
                 } else {
                     // The NUL begins a run of its own. `end` may be 0 here, and progress is promised, so the run's
                     // first byte goes with the line and the rest is padding.
-                    self.place = Place::InPadding;
+                    self.state = SplitState::InPadding;
                     end + 1
                 }
             }
@@ -120,7 +120,7 @@ mod tests {
     /// again with more behind it.
     fn pieces(bytes: &[u8], cuts: &[usize]) -> (Vec<String>, usize) {
         let mut splitter = Splitter::default();
-        let (mut told, mut at) = (Vec::new(), 0);
+        let (mut pieces, mut at) = (Vec::new(), 0);
         for &cut in cuts.iter().chain([&bytes.len()]) {
             let cut = cut.min(bytes.len());
             while at < cut {
@@ -128,13 +128,13 @@ mod tests {
                 assert!(used > 0, "no progress at {at}");
                 at += used;
                 match piece {
-                    Piece::Line(line) => told.push(format!("line {}", line.escape_ascii())),
+                    Piece::Line(line) => pieces.push(format!("line {}", line.escape_ascii())),
                     Piece::Skipped => {}
-                    other => told.push(format!("{other:?}")),
+                    other => pieces.push(format!("{other:?}")),
                 }
             }
         }
-        (told, at)
+        (pieces, at)
     }
 
     #[test]
@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_cut_of_the_chunks_never_changes_what_is_told(
+        fn the_cut_of_the_chunks_never_changes_the_pieces(
             parts in prop::collection::vec(prop_oneof![
                 "[a-z]{0,9}\n".prop_map(String::into_bytes),
                 (1usize..5).prop_map(|n| vec![0; n]),
@@ -182,7 +182,7 @@ mod tests {
         }
 
         #[test]
-        fn whoever_resumes_at_a_place_is_told_what_the_first_one_would_have_been(
+        fn a_splitter_that_resumes_goes_on_as_the_first_one_would_have(
             parts in prop::collection::vec(prop_oneof![
                 Just(b"{}\n".to_vec()),
                 (1usize..5).prop_map(|n| vec![0; n]),
@@ -194,7 +194,7 @@ mod tests {
             let mut at = 0;
             while let Some((used, _)) = one.next(&bytes[at..]) {
                 at += used;
-                let mut other = Splitter::resume(one.place());
+                let mut other = Splitter::resume(one.state());
                 prop_assert_eq!(other.next(&bytes[at..]), one.clone().next(&bytes[at..]));
             }
         }

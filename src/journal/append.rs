@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use journal_schema::{Event, Options, Sync, Writer, decode_event};
 
-use crate::Failure;
+use crate::ToolError;
 use crate::environment::Environment;
 use given::{Given, remote_addr};
 pub(crate) use given::{address, word};
@@ -78,20 +78,20 @@ pub(crate) struct Arguments {
     event: Option<Given>,
 }
 
-pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, ToolError> {
     let environment = if arguments.from_env { Environment::of_etcha()? } else { Environment::default() };
     let given = match (arguments.event.take(), arguments.stdin) {
         (Some(_), _) if arguments.source.is_some() => {
-            return Err(Failure::usage("--source belongs behind the event, or alone with --from-env"));
+            return Err(ToolError::usage("--source belongs behind the event, or alone with --from-env"));
         }
         (Some(given), false) => Some(given),
         (None, true) => None,
-        (Some(_), true) => return Err(Failure::usage("--stdin takes no event on the command line")),
+        (Some(_), true) => return Err(ToolError::usage("--stdin takes no event on the command line")),
         (None, false) if arguments.from_env => Some(Given::of(&environment, arguments.source.take())?),
         (None, false) => {
             let message =
                 "say which event (command, source, shell, engine), or give --from-env or --stdin; see --help";
-            return Err(Failure::usage(message));
+            return Err(ToolError::usage(message));
         }
     };
     // Everything is checked before the journal is opened.
@@ -106,7 +106,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         None => appender.append_lines(io::stdin().lock(), arguments.time)?,
     };
-    appender.writer.close().map_err(Failure::new)?;
+    appender.writer.close().map_err(ToolError::new)?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -116,14 +116,14 @@ struct Appender {
 }
 
 impl Appender {
-    fn open(arguments: &Arguments) -> Result<Appender, Failure> {
+    fn open(arguments: &Arguments) -> Result<Appender, ToolError> {
         let options = Options {
             max_bytes: arguments.max_bytes,
             keep: arguments.keep.unwrap_or(usize::MAX),
             sync: arguments.sync,
             ..Options::default()
         };
-        let writer = Writer::open_continued(&arguments.journal, options).map_err(Failure::new)?;
+        let writer = Writer::open_continued(&arguments.journal, options).map_err(ToolError::new)?;
         let mut appender = Appender { writer, verbose: arguments.verbose };
         appender.warn();
         Ok(appender)
@@ -135,13 +135,13 @@ impl Appender {
         }
     }
 
-    fn append(&mut self, event: &Event<'_>, time: Option<Timestamp>) -> Result<(), Failure> {
+    fn append(&mut self, event: &Event<'_>, time: Option<Timestamp>) -> Result<(), ToolError> {
         let result = match time {
             Some(time) => self.writer.append_at(event, time),
             None => self.writer.append(event),
         };
         self.warn();
-        let seq = result.map_err(Failure::new)?;
+        let seq = result.map_err(ToolError::new)?;
         if self.verbose {
             anstream::println!(
                 "{}: seq {seq} of writer {}",
@@ -154,13 +154,13 @@ impl Appender {
 
     /// Whether every line was good. A line that could not be written is reported like a bad one, and the next one is
     /// tried.
-    fn append_lines(&mut self, mut input: impl Read, time: Option<Timestamp>) -> Result<bool, Failure> {
+    fn append_lines(&mut self, mut input: impl Read, time: Option<Timestamp>) -> Result<bool, ToolError> {
         let mut lines = Lines::default();
         let mut good = true;
         loop {
             let end = lines
                 .fill(&mut input)
-                .map_err(|error| Failure::unreadable(format_args!("standard input: {error}")))?;
+                .map_err(|error| ToolError::unreadable(format_args!("standard input: {error}")))?;
             while let Some(line) = lines.next() {
                 if let Err(message) = self.append_line(&line, time) {
                     good = false;
@@ -192,7 +192,7 @@ impl Appender {
         if own_time.is_some_and(|time| time > Timestamp::now()) {
             return Err("time has not come yet".to_owned());
         }
-        self.append(&event, own_time.or(time)).map_err(|failure| failure.text().to_owned())
+        self.append(&event, own_time.or(time)).map_err(|error| error.to_string())
     }
 }
 

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use journal_schema::{Event, Reason, Record};
 use terminal::printable::line as label;
 
-use crate::Failure;
+use crate::ToolError;
 use crate::input::{Journal, Progress, Segment, report, unreadable};
 use crate::quantity::counted;
 use crate::sequence::{Sequences, Verdict};
@@ -61,7 +61,7 @@ struct Findings {
     sequences: Sequences,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
     let segments = arguments.journal.segments()?;
     let progress = Progress::through(&segments);
     let mut findings = Findings::default();
@@ -87,18 +87,18 @@ impl Findings {
         arguments: &Arguments,
         progress: &Progress,
         out: &mut impl Write,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ToolError> {
         let mut input = segment.open(progress)?;
         let path = &segment.path;
         let name = path.display().to_string();
         let name = label(&name);
         while let Some(record) = input.next().map_err(|error| unreadable(path, &error))? {
             let Some((line, rejected)) = self.note(&record) else { continue };
-            let told: u64 = self.bad.iter().sum();
-            if !arguments.quiet && (arguments.all || told <= SHOWN) {
+            let bad: u64 = self.bad.iter().sum();
+            if !arguments.quiet && (arguments.all || bad <= SHOWN) {
                 progress.above(|| writeln!(out, "{name}:{line}: {}", label(&rejected)))?;
             }
-            if !arguments.quiet && !arguments.all && told == SHOWN + 1 {
+            if !arguments.quiet && !arguments.all && bad == SHOWN + 1 {
                 progress.above(|| writeln!(out, "further bad lines are not shown; --all shows them"))?;
             }
         }
@@ -108,7 +108,7 @@ impl Findings {
         Ok(())
     }
 
-    /// Counts a record; what is wrong with it is to be told.
+    /// Counts a record; what is wrong with it is to be shown.
     fn note(&mut self, record: &Record<'_>) -> Option<(u64, String)> {
         self.lines += 1;
         self.bytes += record.bytes;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use crate::Failure;
+use crate::ToolError;
 
 /// Write man pages and shell completions into a directory, for packages
 #[derive(clap::Args)]
@@ -16,9 +16,9 @@ pub(crate) struct Arguments {
     directory: PathBuf,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
     let directory = &arguments.directory;
     terminal::documents::write(crate::Arguments::command(), directory)
-        .map_err(|error| Failure::new(format_args!("{}: {error}", directory.display())))?;
+        .map_err(|error| ToolError::new(format_args!("{}: {error}", directory.display())))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use std::env;
 
 use journal_schema::{Mode, Trigger};
 
-use crate::Failure;
+use crate::ToolError;
 
 /// What Etcha's variables say, or nothing without `--from-env`.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub(crate) struct Step<'a> {
 
 impl Environment {
     /// The environment of this process.
-    pub(crate) fn of_etcha() -> Result<Environment, Failure> {
+    pub(crate) fn of_etcha() -> Result<Environment, ToolError> {
         Ok(Environment {
             is_asked: true,
             event_id: variable("ETCHA_EVENT_ID")?,
@@ -78,12 +78,12 @@ impl Environment {
 }
 
 /// An empty variable says as little as an absent one.
-fn variable(name: &str) -> Result<Option<String>, Failure> {
+fn variable(name: &str) -> Result<Option<String>, ToolError> {
     match env::var(name) {
         Ok(value) if value.is_empty() => Ok(None),
         Ok(value) => Ok(Some(value)),
         Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(Failure::new(format_args!("{name} is not UTF-8"))),
+        Err(env::VarError::NotUnicode(_)) => Err(ToolError::new(format_args!("{name} is not UTF-8"))),
     }
 }
 

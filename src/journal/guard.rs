@@ -14,7 +14,7 @@ use journal_schema::{Event, Options, Outcome, Shell, ShellState, Source, Trigger
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-use crate::Failure;
+use crate::ToolError;
 use crate::command::{self, Ending};
 
 /// Signals that are ignored stay so over `exec`, and nothing but a shell can ask for that without unsafe code.
@@ -67,7 +67,7 @@ impl Task {
     /// Appends an event to the task's journal. A journal that cannot be written is no reason to stop work.
     fn record(&self, event: &Event<'_>) {
         if let Err(error) = append(&self.journal, event) {
-            anstream::eprintln!("etcha-journal: {}", error.text());
+            anstream::eprintln!("etcha-journal: {error}");
         }
     }
 
@@ -186,12 +186,13 @@ fn record_end(task: &Task, guard: Option<Guard>, ending: &Ending) {
 }
 
 /// The journal's path, wherever the guard runs.
-pub(crate) fn absolute(journal: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(journal).map_err(|error| Failure::new(format_args!("{}: {error}", journal.display())))
+pub(crate) fn absolute(journal: &Path) -> Result<PathBuf, ToolError> {
+    std::path::absolute(journal)
+        .map_err(|error| ToolError::new(format_args!("{}: {error}", journal.display())))
 }
 
 /// The guard itself.
-pub(crate) fn run(_: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(_: &Arguments) -> Result<ExitCode, ToolError> {
     // Away from the terminal: its end is not ours. This cannot fail for a process that was just started.
     let _ = rustix::process::setsid();
     let (mut task, mut command, mut end) = (None, None, None);
@@ -208,7 +209,7 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode, Failure> {
         }
     }
     let Some(task) = task else {
-        return Err(Failure::usage("guard: to be started by `shell` and `run` alone"));
+        return Err(ToolError::usage("guard: to be started by `shell` and `run` alone"));
     };
     let is_shell = matches!(task.what, What::Shell { .. });
     if let (None, true, Some(shell)) = (&end, is_shell, command) {
@@ -219,13 +220,13 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn append(journal: &Path, event: &Event<'_>) -> Result<(), Failure> {
+fn append(journal: &Path, event: &Event<'_>) -> Result<(), ToolError> {
     let mut writer = Writer::open_continued(journal, Options { max_bytes: 0, ..Options::default() })
-        .map_err(Failure::new)?;
+        .map_err(ToolError::new)?;
     let appended = writer.append(event);
     if let Some(warning) = writer.take_warning() {
         anstream::eprintln!("etcha-journal: {warning}");
     }
-    appended.map_err(Failure::new)?;
-    writer.close().map_err(Failure::new)
+    appended.map_err(ToolError::new)?;
+    writer.close().map_err(ToolError::new)
 }

@@ -17,7 +17,7 @@ use journal_schema::{Piece, Reader, Splitter, decode};
 use rustix::fs::OFlags;
 use terminal::printable::line as label;
 
-use crate::Failure;
+use crate::ToolError;
 
 /// Where the journal is unless a flag or a variable says otherwise.
 pub(crate) const JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
@@ -54,7 +54,7 @@ pub(crate) struct Segment {
 
 impl Journal {
     /// What is to be read, oldest first: a shell must be opened before it is closed.
-    pub(crate) fn segments(&self) -> Result<Vec<Segment>, Failure> {
+    pub(crate) fn segments(&self) -> Result<Vec<Segment>, ToolError> {
         if self.files.is_empty() {
             return rotated_and_active(&self.journal);
         }
@@ -65,7 +65,7 @@ impl Journal {
 }
 
 /// All segments of the journal at `journal`, oldest first.
-pub(crate) fn rotated_and_active(journal: &Path) -> Result<Vec<Segment>, Failure> {
+pub(crate) fn rotated_and_active(journal: &Path) -> Result<Vec<Segment>, ToolError> {
     let mut segments = rotated(journal)?;
     match fs::metadata(journal) {
         Ok(_) => segments.push(Segment::given(journal)),
@@ -78,7 +78,7 @@ pub(crate) fn rotated_and_active(journal: &Path) -> Result<Vec<Segment>, Failure
 
 /// The rotated segments of the journal at `journal`, oldest first: files beside it whose names begin with its name and
 /// whose content begins as a segment's does.
-pub(crate) fn rotated(journal: &Path) -> Result<Vec<Segment>, Failure> {
+pub(crate) fn rotated(journal: &Path) -> Result<Vec<Segment>, ToolError> {
     // A link is followed: segments are beside the file that it leads to.
     let real = fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
     let (Some(name), Some(directory)) = (real.file_name(), real.parent()) else { return Ok(Vec::new()) };
@@ -137,7 +137,7 @@ impl Segment {
     }
 
     /// Opens it for reading from its beginning.
-    pub(crate) fn open<'a>(&mut self, progress: &'a Progress) -> Result<Input<'a>, Failure> {
+    pub(crate) fn open<'a>(&mut self, progress: &'a Progress) -> Result<Input<'a>, ToolError> {
         let content: Box<dyn Read + 'a> = match self.held.take() {
             Some(held) => Box::new(progress.count(held)),
             None => self
@@ -209,21 +209,21 @@ fn first_time(mut bytes: &[u8]) -> Option<Timestamp> {
 }
 
 /// What to say when `path` cannot be read, or not to its end.
-pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::unreadable(format_args!("{}: {error}", label(&path.display().to_string())))
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> ToolError {
+    ToolError::unreadable(format_args!("{}: {error}", label(&path.display().to_string())))
 }
 
 /// Reports a file that cannot be read; the others may be fine. The exit code to end with.
-pub(crate) fn report(failure: Failure, progress: &Progress) -> Result<u8, Failure> {
+pub(crate) fn report(failure: ToolError, progress: &Progress) -> Result<u8, ToolError> {
     match failure {
-        Failure::Told(message, code) => {
+        ToolError::Message { text: message, code } => {
             progress.above(|| {
                 anstream::eprintln!("etcha-journal: {message}");
                 Ok(())
             })?;
             Ok(code)
         }
-        pipe @ Failure::BrokenPipe => Err(pipe),
+        pipe @ ToolError::BrokenPipe => Err(pipe),
     }
 }
 

@@ -72,44 +72,44 @@ enum Command {
 }
 
 /// Why a subcommand ended early.
-enum Failure {
-    /// Nobody reads the output any more: somebody closed the pager, or `head` had enough.
+#[derive(Debug, thiserror::Error)]
+enum ToolError {
+    /// Nobody reads the output any more: the pager was closed, or `head` had enough.
+    #[error("nothing reads the output")]
     BrokenPipe,
-    /// To be told, and the exit code to end with.
-    Told(String, u8),
+    /// What to say, and the exit code to end with.
+    #[error("{text}")]
+    Message {
+        /// Where, what, and what to do.
+        text: String,
+        /// 1 for work that failed, 2 for input that cannot be used.
+        code: u8,
+    },
 }
 
-impl Failure {
+impl ToolError {
     /// The usual failure.
-    fn new(message: impl fmt::Display) -> Failure {
-        Failure::Told(message.to_string(), 1)
+    fn new(message: impl fmt::Display) -> ToolError {
+        ToolError::Message { text: message.to_string(), code: 1 }
     }
 
     /// A command line that asks for what cannot be.
-    fn usage(message: impl fmt::Display) -> Failure {
-        Failure::Told(message.to_string(), 2)
-    }
-
-    /// What to say of it.
-    fn text(&self) -> &str {
-        match self {
-            Failure::BrokenPipe => "nobody reads the output",
-            Failure::Told(message, _) => message,
-        }
+    fn usage(message: impl fmt::Display) -> ToolError {
+        ToolError::Message { text: message.to_string(), code: 2 }
     }
 
     /// A failure to read what was to be read.
-    fn unreadable(message: impl fmt::Display) -> Failure {
-        Failure::Told(message.to_string(), 2)
+    fn unreadable(message: impl fmt::Display) -> ToolError {
+        ToolError::Message { text: message.to_string(), code: 2 }
     }
 }
 
-/// For errors of the output; those of the input are told with the name of the file.
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
+/// For errors of the output; those of the input name the file.
+impl From<io::Error> for ToolError {
+    fn from(error: io::Error) -> ToolError {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
-            _ => Failure::new(format_args!("output: {error}")),
+            io::ErrorKind::BrokenPipe => ToolError::BrokenPipe,
+            _ => ToolError::new(format_args!("output: {error}")),
         }
     }
 }
@@ -129,8 +129,8 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
-        Err(Failure::Told(message, code)) => {
+        Err(ToolError::BrokenPipe) => ExitCode::SUCCESS,
+        Err(ToolError::Message { text: message, code }) => {
             anstream::eprintln!("etcha-journal: {message}");
             ExitCode::from(code)
         }

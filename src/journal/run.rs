@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use journal_schema::Trigger;
 
-use crate::Failure;
+use crate::ToolError;
 use crate::append::{address, word};
 use crate::guard::{Task, What, absolute, wrap};
 
@@ -57,7 +57,7 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, ToolError> {
     let task = Task {
         journal: absolute(&arguments.journal)?,
         what: What::Run {

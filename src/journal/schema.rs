@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::Failure;
+use crate::ToolError;
 
 /// Print the JSON Schema of a line
 ///
@@ -11,7 +11,7 @@ use crate::Failure;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {}
 
-pub(crate) fn run(Arguments {}: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(Arguments {}: &Arguments) -> Result<ExitCode, ToolError> {
     std::io::stdout().write_all(journal_schema::schema::json_schema().as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::Failure;
+use crate::ToolError;
 use crate::append::address;
 use crate::guard::{Task, What, absolute, wrap};
 
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, ToolError> {
     let task = Task {
         journal: absolute(&arguments.journal)?,
         what: What::Shell {
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// A name for a session that was never used before.
-pub(crate) fn session_name() -> Result<String, Failure> {
-    let number = getrandom::u64().map_err(|error| Failure::new(format_args!("no randomness: {error}")))?;
+pub(crate) fn session_name() -> Result<String, ToolError> {
+    let number = getrandom::u64().map_err(|error| ToolError::new(format_args!("no randomness: {error}")))?;
     Ok(format!("{number:016x}"))
 }

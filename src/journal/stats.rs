@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use terminal::printable::{line as label, short};
 
-use crate::Failure;
+use crate::ToolError;
 use crate::input::{Journal, Progress, Segment, report, unreadable};
 use crate::quantity::{counted, seconds};
 use crate::report::{End, Report, Session};
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     top: usize,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
     let mut summary = Summary::since(arguments.since);
     let segments = arguments.journal.segments()?;
     let progress = Progress::through(&segments);
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-fn read(mut segment: Segment, progress: &Progress, summary: &mut Summary) -> Result<(), Failure> {
+fn read(mut segment: Segment, progress: &Progress, summary: &mut Summary) -> Result<(), ToolError> {
     let mut input = segment.open(progress)?;
     while let Some(record) = input.next().map_err(|error| unreadable(&segment.path, &error))? {
         match &record.content {

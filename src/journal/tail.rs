@@ -22,7 +22,7 @@ use crate::filter::Filter;
 use crate::input::{self, Progress, Segment, unreadable};
 use crate::sequence::Sequences;
 use crate::view::View;
-use crate::{Failure, csv};
+use crate::{ToolError, csv};
 
 /// Lines that are shown unless a number or a span of time is given.
 const LINES: usize = 10;
@@ -80,7 +80,7 @@ pub(crate) struct Arguments {
     local: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
     let zone = if arguments.local { TimeZone::system() } else { TimeZone::UTC };
     let mut pane = Pane {
         arguments,
@@ -138,7 +138,7 @@ type Lines = VecDeque<String>;
 
 impl Pane<'_> {
     /// Shows what is there already: all of it, or the last lines.
-    fn show_past(&mut self, path: &Path, active: Option<&mut Followed>) -> Result<(), Failure> {
+    fn show_past(&mut self, path: &Path, active: Option<&mut Followed>) -> Result<(), ToolError> {
         match self.arguments.limit() {
             None => self.show_all(path, active),
             Some(limit) => self.show_last(path, active, limit),
@@ -146,7 +146,7 @@ impl Pane<'_> {
     }
 
     /// What there is beside the active file, oldest first.
-    fn older(&self, path: &Path, has_active: bool) -> Result<Vec<Segment>, Failure> {
+    fn older(&self, path: &Path, has_active: bool) -> Result<Vec<Segment>, ToolError> {
         let older = match &self.arguments.file {
             Some(_) if has_active || self.arguments.follow => Vec::new(),
             Some(file) => vec![Segment::given(file)],
@@ -159,7 +159,7 @@ impl Pane<'_> {
     }
 
     /// Shows everything that is wanted, oldest first, as it is read.
-    fn show_all(&mut self, path: &Path, active: Option<&mut Followed>) -> Result<(), Failure> {
+    fn show_all(&mut self, path: &Path, active: Option<&mut Followed>) -> Result<(), ToolError> {
         let older = self.older(path, active.is_some())?;
         let progress = Progress::through(&older);
         for mut segment in older {
@@ -177,7 +177,12 @@ impl Pane<'_> {
     }
 
     /// Shows the last lines: of the active file, and of older ones if that has too few.
-    fn show_last(&mut self, path: &Path, active: Option<&mut Followed>, limit: usize) -> Result<(), Failure> {
+    fn show_last(
+        &mut self,
+        path: &Path,
+        active: Option<&mut Followed>,
+        limit: usize,
+    ) -> Result<(), ToolError> {
         let (mut parts, mut left) = (Vec::new(), limit);
         let has_active = active.is_some();
         if let Some(active) = active {
@@ -213,7 +218,7 @@ impl Pane<'_> {
         path: &Path,
         reader: &mut Reader<R>,
         limit: usize,
-    ) -> Result<Lines, Failure> {
+    ) -> Result<Lines, ToolError> {
         let mut last = Lines::new();
         while let Some(record) = reader.next().map_err(|error| unreadable(path, &error))? {
             if let Some(text) = self.text(&record)
@@ -244,7 +249,7 @@ impl Pane<'_> {
         path: &Path,
         reader: &mut Reader<R>,
         progress: &Progress,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), ToolError> {
         while let Some(record) = reader.next().map_err(|error| unreadable(path, &error))? {
             if let Some(text) = self.text(&record)
                 && self.is_new(&record)
@@ -324,7 +329,7 @@ fn pause() {
     thread::sleep(POLL);
 }
 
-fn wait_for(path: &Path) -> Result<Followed, Failure> {
+fn wait_for(path: &Path) -> Result<Followed, ToolError> {
     loop {
         pause();
         match Followed::open(path) {
@@ -334,7 +339,7 @@ fn wait_for(path: &Path) -> Result<Followed, Failure> {
     }
 }
 
-fn follow(path: &Path, mut current: Followed, pane: &mut Pane<'_>) -> Result<(), Failure> {
+fn follow(path: &Path, mut current: Followed, pane: &mut Pane<'_>) -> Result<(), ToolError> {
     let quiet = Progress::through(&[]);
     let mut previous: Option<Followed> = None;
     loop {

@@ -5,11 +5,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::program::{self, Ended, Place, program};
+use super::program::{self, Ended, JournalDir, program};
 
 /// Six days of pushes, a failed one each second day, and shells, a day in each segment, each of another form.
-fn journal_of_six_days() -> Place {
-    let place = Place::new();
+fn journal_of_six_days() -> JournalDir {
+    let place = JournalDir::new();
     for day in 1..=6 {
         let at = |hour: u32, seq: u32, rest: &str| {
             format!(
@@ -66,7 +66,7 @@ fn journal_of_six_days() -> Place {
     place
 }
 
-fn write(place: &Place, name: &str, content: &[u8]) {
+fn write(place: &JournalDir, name: &str, content: &[u8]) {
     fs::write(place.path().with_file_name(name), content).unwrap();
 }
 
@@ -76,7 +76,7 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn ask(place: &Place, arguments: &[&str]) -> String {
+fn ask(place: &JournalDir, arguments: &[&str]) -> String {
     let ended = program::run(&mut place.command(arguments));
     assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{arguments:?}");
     ended.out
@@ -162,7 +162,7 @@ fn a_damaged_segment_is_reported_and_the_others_are_read() {
 
 #[test]
 fn a_pipe_is_read_once_and_whole() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let line = |seq: u32| {
         format!(
             r#"{{"v":1,"writer":"a","seq":{seq},"time":"2026-11-25T10:00:00.000Z","event":"source","name":"web","trigger":"pull","error":false}}"#
@@ -193,7 +193,7 @@ fn a_pipe_is_read_once_and_whole() {
 
 #[test]
 fn a_journal_that_is_not_there_is_an_error() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for subcommand in ["tail", "stats", "check"] {
         let ended = program::run(&mut place.command(&[subcommand]));
         assert!(

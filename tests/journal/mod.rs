@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use program::{Ended, Place, program};
+use program::{Ended, JournalDir, program};
 
 const EVENTS: &str = concat!(
     r#"{"event":"engine","state":"started","version":"1.4.0","pid":7}"#,
@@ -26,7 +26,7 @@ const EVENTS: &str = concat!(
 
 #[test]
 fn every_event_can_be_appended_with_flags_and_nothing_is_said() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for (flags, expected) in [
         (
             "command --id nginx --source web --mode check --error --parent-id g --public-key ops --remote-addr 2001:DB8::7 --duration-seconds 1.5",
@@ -59,7 +59,7 @@ fn every_event_can_be_appended_with_flags_and_nothing_is_said() {
 
 #[test]
 fn wrong_values_are_refused_and_nothing_is_written() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for (flags, says) in [
         ("--time 2100-01-01T00:00:00Z engine --state started", "has come already"),
         ("--source web engine --state started", "--from-env"),
@@ -81,7 +81,7 @@ fn wrong_values_are_refused_and_nothing_is_written() {
 
 #[test]
 fn an_address_is_recorded_alone_and_an_event_is_never_lost_for_it() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for (given, recorded) in [
         ("192.0.2.7:4000", "192.0.2.7"),
         ("[2001:DB8::7]:4000", "2001:db8::7"),
@@ -112,7 +112,7 @@ fn an_address_is_recorded_alone_and_an_event_is_never_lost_for_it() {
 }
 
 /// Runs `append --from-env` as a Command that handles an event does.
-fn handle(place: &Place, event: &str, arguments: &[&str]) -> Ended {
+fn handle(place: &JournalDir, event: &str, arguments: &[&str]) -> Ended {
     let variables = [
         ("ETCHA_EVENT_ID", "nginx"),
         ("ETCHA_EVENT_NAME", event),
@@ -126,7 +126,7 @@ fn handle(place: &Place, event: &str, arguments: &[&str]) -> Ended {
 
 #[test]
 fn one_audit_source_records_pulls_pushes_and_shells_and_claims_no_outcome() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let origin = r#","public_key":"ops","remote_addr":"2001:db8::7""#;
     for event in ["pull", "push"] {
         assert_eq!(handle(&place, event, &["--source", "web"]), Ended::quietly());
@@ -163,7 +163,7 @@ fn one_audit_source_records_pulls_pushes_and_shells_and_claims_no_outcome() {
 
 #[test]
 fn what_etchas_variables_do_not_say_is_an_error_and_not_a_guess() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for (event, arguments, says) in [
         ("push", &[][..], "do not say which Source"),
         ("push", &["source"], "do not say which Source"),
@@ -182,7 +182,7 @@ fn what_etchas_variables_do_not_say_is_an_error_and_not_a_guess() {
 
 #[test]
 fn an_event_of_a_command_says_by_its_name_what_happened() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for (event, said) in [
         ("changed_web_nginx", r#""id":"nginx","mode":"changed","error":false,"source":"web""#),
         ("failed_web", r#""id":"nginx","mode":"changed","error":true,"source":"web""#),
@@ -197,7 +197,7 @@ fn an_event_of_a_command_says_by_its_name_what_happened() {
 
 #[test]
 fn calls_are_one_writer_and_neither_rotate_nor_remove_what_others_keep() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let line = r#"{"v":1,"writer":"w","seq":1,"time":"2026-11-01T00:00:00.000Z","event":"source","name":"n","trigger":"pull","error":false}"#;
     // More than a writer's own limit, and more segments than it keeps.
     fs::write(place.path(), format!("{line}\n").repeat(66 * 1024 * 1024 / line.len())).unwrap();
@@ -226,7 +226,7 @@ fn calls_are_one_writer_and_neither_rotate_nor_remove_what_others_keep() {
 
 #[test]
 fn what_is_recorded_late_has_the_time_at_which_it_happened() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let engine = ["engine", "--state", "started"];
     for (when, time) in [
         ("2026-01-31T09:30:00Z", "2026-01-31T09:30:00.000000Z"),
@@ -244,7 +244,7 @@ fn what_is_recorded_late_has_the_time_at_which_it_happened() {
 
 #[test]
 fn standard_input_is_appended_line_by_line_and_bad_lines_are_told() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let input = format!(
         "{EVENTS}nonsense\n\n{}\n{}\n{}",
         r#"{"event":"engine","state":"stopped","seq":4}"#,
@@ -263,7 +263,7 @@ fn standard_input_is_appended_line_by_line_and_bad_lines_are_told() {
 
 #[test]
 fn the_mode_does_not_depend_on_the_umask() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let script = "umask 077; exec \"$0\" append --journal \"$1\" engine --state started";
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_etcha-journal")]).arg(place.path());
@@ -273,7 +273,7 @@ fn the_mode_does_not_depend_on_the_umask() {
 
 #[test]
 fn a_full_disk_tears_one_line_and_the_next_writer_goes_on() {
-    let place = Place::new();
+    let place = JournalDir::new();
     // A limit on the size of files stands for the disk: it cuts a write short in the same way.
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" append --stdin --sync never --journal \"$1\"";
     let mut shell = std::process::Command::new("sh");
@@ -291,7 +291,7 @@ fn a_full_disk_tears_one_line_and_the_next_writer_goes_on() {
 
 #[test]
 fn writing_resumes_by_itself_when_there_is_space_again() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let script = "trap '' XFSZ; ulimit -S -f 1; exec \"$0\" append --stdin --sync never --journal \"$1\"";
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", script, env!("CARGO_BIN_EXE_etcha-journal")]).arg(place.path());
@@ -320,7 +320,7 @@ fn writing_resumes_by_itself_when_there_is_space_again() {
 fn many_processes_append_and_rotate_at_once() {
     const PROCESSES: usize = 6;
     const ROUNDS: usize = 40;
-    let place = Place::new();
+    let place = JournalDir::new();
     let start = || {
         let arguments = ["append", "--stdin", "--sync", "never", "--max-bytes", "5000", "--keep", "100000"];
         let mut child = place.command(&arguments).stdin(Stdio::piped()).spawn().unwrap();
@@ -344,7 +344,7 @@ fn many_processes_append_and_rotate_at_once() {
 
 #[test]
 fn check_reports_bad_lines_with_their_place_and_sums_up() {
-    let place = Place::new();
+    let place = JournalDir::new();
     place.append_stdin(EVENTS);
     let good = place.journal();
     let first = good.lines().next().unwrap();
@@ -369,7 +369,7 @@ fn check_reports_bad_lines_with_their_place_and_sums_up() {
 
 #[test]
 fn check_reads_gzip_zstd_and_standard_input_and_says_what_it_cannot_read() {
-    let place = Place::new();
+    let place = JournalDir::new();
     place.append_stdin(EVENTS);
     let zipped = place.path().with_extension("jsonl.gz");
     let mut encoder =
@@ -401,7 +401,7 @@ fn check_reads_gzip_zstd_and_standard_input_and_says_what_it_cannot_read() {
 
 #[test]
 fn numbers_missing_are_added_up_whatever_their_size() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let line = |writer: usize, seq: u64| {
         format!(
             r#"{{"v":1,"writer":"w{writer}","seq":{seq},"time":"2026-01-31T09:30:00.000Z","event":"engine","state":"started"}}"#
@@ -421,7 +421,7 @@ fn numbers_missing_are_added_up_whatever_their_size() {
 
 #[test]
 fn check_shows_the_first_bad_lines_or_all_of_them() {
-    let place = Place::new();
+    let place = JournalDir::new();
     fs::write(place.path(), "x\n".repeat(50)).unwrap();
     let shown = |ended: &Ended| ended.out.lines().filter(|line| line.contains(": malformed: ")).count();
     let ended = place.check();
@@ -432,7 +432,7 @@ fn check_shows_the_first_bad_lines_or_all_of_them() {
 
 #[test]
 fn tail_shows_the_last_lines_and_filters() {
-    let place = Place::new();
+    let place = JournalDir::new();
     place.append_stdin(EVENTS);
     let tail = |arguments: &[&str]| {
         let ended = program::run(place.command(&["tail"]).args(arguments));
@@ -456,7 +456,7 @@ fn tail_shows_the_last_lines_and_filters() {
 
 #[test]
 fn tail_follows_a_journal_from_before_it_exists_through_rotations() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let mut child = place.command(&["tail", "-f", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut shown = lines(child.stdout.take().unwrap());
     let mut expected = BTreeSet::new();
@@ -482,7 +482,7 @@ fn tail_follows_a_journal_from_before_it_exists_through_rotations() {
 
 #[test]
 fn stats_sum_up_for_people_and_for_programs() {
-    let place = Place::new();
+    let place = JournalDir::new();
     place.append_stdin(EVENTS);
     let copy = place.path().with_extension("copy");
     fs::copy(place.path(), &copy).unwrap();
@@ -516,7 +516,7 @@ fn stats_sum_up_for_people_and_for_programs() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let place = Place::new();
+    let place = JournalDir::new();
     fs::write(place.path(), "x\n".repeat(100_000)).unwrap();
     let mut command = program(&["check", "--all"]);
     let mut child = command.arg(place.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -534,7 +534,7 @@ fn schema_prints_the_file_of_the_contract() {
 
 #[test]
 fn the_python_writer_of_the_readme_writes_good_lines() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let readme =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("journal-schema/README.md")).unwrap();
     let code = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();

@@ -51,16 +51,16 @@ pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Ended {
 }
 
 /// A journal in a directory that vanishes with it.
-pub(crate) struct Place {
+pub(crate) struct JournalDir {
     directory: TempDir,
     path: PathBuf,
 }
 
-impl Place {
-    pub(crate) fn new() -> Place {
+impl JournalDir {
+    pub(crate) fn new() -> JournalDir {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.jsonl");
-        Place { directory, path }
+        JournalDir { directory, path }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -7,22 +7,22 @@ use std::process::{Child, Stdio};
 use pty_process::blocking::{Command as PtyCommand, open};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::program::{self, Place};
+use super::program::{self, JournalDir};
 use crate::harness::wait::{SOON, wait_until};
 
 /// The events of the journal, without their envelopes.
-fn events(place: &Place) -> Vec<serde_json::Value> {
+fn events(place: &JournalDir) -> Vec<serde_json::Value> {
     let journal = fs::read_to_string(place.path()).unwrap_or_default();
     journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn reasons(place: &Place) -> Vec<String> {
+fn reasons(place: &JournalDir) -> Vec<String> {
     let closed = events(place).into_iter().filter(|event| event["state"] == "closed");
     closed.map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Starts a wrapper around a command that says its process id and waits for ever; gives both processes.
-fn wrapped(place: &Place, kind: &str) -> (Child, Pid) {
+fn wrapped(place: &JournalDir, kind: &str) -> (Child, Pid) {
     let script = "echo $$; exec sleep 1000";
     let mut command = place.command(&[kind, "--source", "web", "--", "sh", "-c", script]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -43,7 +43,7 @@ fn kill(child: &Child, signal: Signal) {
 
 #[test]
 fn a_run_is_recorded_with_its_outcome_and_its_exit_status_and_output_are_handed_on() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for (script, code, failed) in [
         ("cat; echo err >&2", 0, false),
         ("cat; echo err >&2; exit 3", 3, true),
@@ -69,7 +69,7 @@ fn a_run_is_recorded_with_its_outcome_and_its_exit_status_and_output_are_handed_
 
 #[test]
 fn a_journal_that_cannot_be_written_does_not_stop_the_command() {
-    let place = Place::new();
+    let place = JournalDir::new();
     fs::create_dir(place.path()).unwrap();
     for kind in ["run", "shell"] {
         let ended = program::run(&mut place.command(&[
@@ -88,7 +88,7 @@ fn a_journal_that_cannot_be_written_does_not_stop_the_command() {
 
 #[test]
 fn a_shell_is_opened_before_and_closed_with_the_reason_after() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let arguments =
         ["shell", "--source", "web", "--public-key", "ops", "--remote-addr", "192.0.2.7 51234 22", "--"];
     for (script, reason) in [("exit 0", "exit"), ("exit 7", "exit 7"), ("kill -9 $$", "signal 9")] {
@@ -108,7 +108,7 @@ fn a_shell_is_opened_before_and_closed_with_the_reason_after() {
 
 #[test]
 fn a_wrapper_that_is_killed_still_closes_its_shell_and_hangs_it_up() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let (mut wrapper, shell) = wrapped(&place, "shell");
     kill(&wrapper, Signal::KILL);
     wrapper.wait().unwrap();
@@ -122,7 +122,7 @@ fn a_wrapper_that_is_killed_still_closes_its_shell_and_hangs_it_up() {
 
 #[test]
 fn a_run_whose_wrapper_is_killed_has_an_unknown_outcome_and_goes_on() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let (mut wrapper, run) = wrapped(&place, "run");
     kill(&wrapper, Signal::KILL);
     wrapper.wait().unwrap();
@@ -133,7 +133,7 @@ fn a_run_whose_wrapper_is_killed_has_an_unknown_outcome_and_goes_on() {
 
 #[test]
 fn signals_reach_the_command_and_its_end_is_recorded() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for signal in [Signal::TERM, Signal::HUP] {
         let (mut wrapper, _) = wrapped(&place, "shell");
         kill(&wrapper, signal);
@@ -145,7 +145,7 @@ fn signals_reach_the_command_and_its_end_is_recorded() {
 
 #[test]
 fn a_shell_has_the_terminal_itself_and_its_end_is_recorded_when_the_terminal_hangs_up() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let (mut terminal, pts) = open().unwrap();
     let command = PtyCommand::new(env!("CARGO_BIN_EXE_etcha-journal"))
         .args(["shell", "--source", "web", "--journal"])

@@ -46,7 +46,7 @@ struct State {
     /// Files with lines that are not synced yet, each once.
     waiting: Vec<Arc<Active>>,
     stopped: bool,
-    /// The last error nobody was told yet.
+    /// The last error, until it is asked for.
     error: Option<io::Error>,
 }
 

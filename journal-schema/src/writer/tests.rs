@@ -36,16 +36,16 @@ fn options(max_bytes: u64, keep: usize) -> Options {
 }
 
 /// A journal in a directory of its own.
-struct Place {
+struct JournalDir {
     directory: TempDir,
     journal: PathBuf,
 }
 
-impl Place {
-    fn new() -> Place {
+impl JournalDir {
+    fn new() -> JournalDir {
         let directory = tempfile::tempdir().unwrap();
         let journal = directory.path().join("journal.jsonl");
-        Place { directory, journal }
+        JournalDir { directory, journal }
     }
 
     fn writer(&self) -> Writer {
@@ -82,7 +82,7 @@ impl Place {
 
 #[test]
 fn lines_are_numbered_and_each_writer_has_a_name_of_its_own() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let (mut one, mut two) = (place.writer(), place.writer());
     assert_eq!(one.append(&event("a")).unwrap(), 1);
     assert_eq!(one.append(&event("a")).unwrap(), 2);
@@ -96,14 +96,14 @@ fn lines_are_numbered_and_each_writer_has_a_name_of_its_own() {
 #[test]
 fn the_mode_is_group_readable_whatever_the_umask() {
     // The umask belongs to the whole process, so it is not changed here: a mode that no usual umask yields will do.
-    let place = Place::new();
+    let place = JournalDir::new();
     place.writer();
     assert_eq!(fs::metadata(&place.journal).unwrap().permissions().mode() & 0o7777, 0o640);
 }
 
 #[test]
 fn time_is_the_clock_that_was_passed_in() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let clock = || "2026-01-31T09:30:00.123456Z".parse().unwrap();
     let mut writer = Writer::open(&place.journal, Options { clock, ..options(0, 1) }).unwrap();
     writer.append(&event("a")).unwrap();
@@ -116,7 +116,7 @@ fn time_is_the_clock_that_was_passed_in() {
 
 #[test]
 fn a_torn_last_line_spoils_only_itself() {
-    let place = Place::new();
+    let place = JournalDir::new();
     fs::write(&place.journal, r#"{"v":1,"wri"#).unwrap();
     let (mut one, mut two) = (place.writer(), place.writer());
     one.append(&event("a")).unwrap();
@@ -129,7 +129,7 @@ fn a_torn_last_line_spoils_only_itself() {
 fn a_line_that_is_being_written_is_not_taken_for_a_torn_one() {
     const WRITERS: usize = 3;
     const LINES: usize = 100;
-    let place = Place::new();
+    let place = JournalDir::new();
     let long = "x".repeat(60_000);
     // Long lines take the system several steps, and each opening falls between two of them now and then.
     thread::scope(|scope| {
@@ -147,7 +147,7 @@ fn a_line_that_is_being_written_is_not_taken_for_a_torn_one() {
 
 #[test]
 fn an_event_that_does_not_fit_is_left_out_and_leaves_a_gap() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let mut writer = place.writer();
     let error = writer.append(&event(&"x".repeat(70_000))).unwrap_err();
     assert!(matches!(error, WriteError::TooLong { seq: 1, .. }), "{error}");
@@ -157,7 +157,7 @@ fn an_event_that_does_not_fit_is_left_out_and_leaves_a_gap() {
 
 #[test]
 fn a_journal_that_was_renamed_or_removed_is_made_again() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let mut writer = place.writer();
     writer.append(&event("a")).unwrap();
     fs::rename(&place.journal, place.directory.path().join("journal.jsonl.1")).unwrap();
@@ -172,7 +172,7 @@ fn a_journal_that_was_renamed_or_removed_is_made_again() {
 
 #[test]
 fn a_directory_that_vanished_is_an_error_until_it_is_back() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let inner = place.directory.path().join("inner");
     fs::create_dir(&inner).unwrap();
     let mut writer = Writer::open(inner.join("j"), options(0, 8)).unwrap();
@@ -185,7 +185,7 @@ fn a_directory_that_vanished_is_an_error_until_it_is_back() {
 
 #[test]
 fn what_is_no_regular_file_is_refused_with_its_kind() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let at = |name: &str| place.directory.path().join(name);
     rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
     symlink("/dev/zero", at("device")).unwrap();
@@ -205,7 +205,7 @@ fn what_is_no_regular_file_is_refused_with_its_kind() {
 
 #[test]
 fn a_link_to_a_journal_stays_a_link_through_rotations() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let disk = place.directory.path().join("disk");
     fs::create_dir(&disk).unwrap();
     symlink("disk/j", &place.journal).unwrap();
@@ -220,7 +220,7 @@ fn a_link_to_a_journal_stays_a_link_through_rotations() {
 
 #[test]
 fn the_newest_segments_stay_and_foreign_files_are_not_touched() {
-    let place = Place::new();
+    let place = JournalDir::new();
     for foreign in ["journal.jsonl.1", "journal.jsonl.20200101T000000.000000000Z.gz", "other"] {
         fs::write(place.directory.path().join(foreign), "").unwrap();
     }
@@ -243,7 +243,7 @@ fn the_newest_segments_stay_and_foreign_files_are_not_touched() {
 
 #[test]
 fn a_reader_that_locks_the_journal_does_not_stop_rotation() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let mut writer = Writer::open(&place.journal, options(300, 3)).unwrap();
     let reader = fs::File::open(&place.journal).unwrap();
     flock(&reader, FlockOperation::LockShared).unwrap();
@@ -261,7 +261,7 @@ fn a_writer_that_does_not_give_the_lock_back_stops_rotation_until_the_journal_is
     fn clock() -> Timestamp {
         Timestamp::from_millisecond(NOW.fetch_add(100, Ordering::Relaxed)).unwrap()
     }
-    let place = Place::new();
+    let place = JournalDir::new();
     let mut writer = Writer::open(&place.journal, Options { clock, ..options(1_000, 1_000) }).unwrap();
     writer.append(&event("a")).unwrap();
     let lock = super::lock::beside(&place.journal, "lock");
@@ -285,7 +285,7 @@ fn a_writer_that_does_not_give_the_lock_back_stops_rotation_until_the_journal_is
 }
 
 /// Appends as a process of its own would that lives for so many lines.
-fn append_continued(place: &Place, lines: usize) -> Vec<u64> {
+fn append_continued(place: &JournalDir, lines: usize) -> Vec<u64> {
     let mut writer = Writer::open_continued(&place.journal, options(0, 8)).unwrap();
     let seqs = (0..lines).map(|_| writer.append(&event("a")).unwrap()).collect();
     assert!(writer.take_warning().is_none());
@@ -294,7 +294,7 @@ fn append_continued(place: &Place, lines: usize) -> Vec<u64> {
 
 #[test]
 fn short_lives_are_one_writer_whatever_happens_to_the_files() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let state = super::lock::beside(&place.journal, "append");
     assert_eq!(append_continued(&place, 2), [1, 2]);
     assert_eq!(append_continued(&place, 1), [3]);
@@ -335,7 +335,7 @@ fn short_lives_are_one_writer_whatever_happens_to_the_files() {
 
 #[test]
 fn a_process_that_dies_between_number_and_line_leaves_a_gap_and_never_a_number_twice() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let mut writer = Writer::open_continued(&place.journal, options(0, 8)).unwrap();
     writer.append(&event("a")).unwrap();
     // What the kill leaves: a number that is used up, and the lock given back.
@@ -348,7 +348,7 @@ fn a_process_that_dies_between_number_and_line_leaves_a_gap_and_never_a_number_t
 fn many_continued_writers_at_the_same_time_have_their_numbers_in_order() {
     const WRITERS: usize = 6;
     const LINES: u64 = 50;
-    let place = Place::new();
+    let place = JournalDir::new();
     thread::scope(|scope| {
         for _ in 0..WRITERS {
             scope.spawn(|| append_continued(&place, usize::try_from(LINES).unwrap()));
@@ -363,7 +363,7 @@ fn many_continued_writers_at_the_same_time_have_their_numbers_in_order() {
 
 #[test]
 fn where_the_numbers_cannot_be_kept_the_line_is_written_by_a_writer_by_itself() {
-    let place = Place::new();
+    let place = JournalDir::new();
     fs::create_dir(super::lock::beside(&place.journal, "append")).unwrap();
     let mut writer = Writer::open_continued(&place.journal, options(0, 8)).unwrap();
     let warning = writer.take_warning().unwrap().to_string();
@@ -376,7 +376,7 @@ fn where_the_numbers_cannot_be_kept_the_line_is_written_by_a_writer_by_itself() 
 fn many_writers_that_rotate_lose_nothing_and_tear_nothing() {
     const WRITERS: usize = 4;
     const LINES: u64 = 400;
-    let place = Place::new();
+    let place = JournalDir::new();
     let names: Vec<String> = thread::scope(|scope| {
         let run = || {
             let mut writer = Writer::open(&place.journal, options(2_000, usize::MAX)).unwrap();
@@ -405,7 +405,7 @@ fn many_writers_that_rotate_lose_nothing_and_tear_nothing() {
 #[test]
 fn somebody_else_may_rename_and_create_while_lines_are_written() {
     const ROTATIONS: usize = 60;
-    let place = Place::new();
+    let place = JournalDir::new();
     let mut writer = place.writer();
     let mut seq = writer.append(&event("first")).unwrap();
     thread::scope(|scope| {
@@ -434,7 +434,7 @@ fn somebody_else_may_rename_and_create_while_lines_are_written() {
 
 #[test]
 fn the_interval_syncs_by_itself_and_close_syncs_the_rest() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let sync = Sync::Interval(Duration::from_millis(1));
     let mut writer = Writer::open(&place.journal, Options { sync, ..options(0, 1) }).unwrap();
     writer.append(&event("a")).unwrap();
@@ -449,7 +449,7 @@ fn the_interval_syncs_by_itself_and_close_syncs_the_rest() {
 
 #[test]
 fn an_engine_event_does_not_wait_for_the_interval() {
-    let place = Place::new();
+    let place = JournalDir::new();
     let sync = Sync::Interval(Duration::from_secs(3600));
     let mut writer = Writer::open(&place.journal, Options { sync, ..options(0, 1) }).unwrap();
     let started = Engine { state: EngineState::Started, version: "".into(), pid: Some(1) };

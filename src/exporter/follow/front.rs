@@ -3,7 +3,7 @@
 
 use std::io::{self, Read as _};
 
-use journal_schema::{Envelope, Piece, Place, Splitter, decode, limits::MAX_LINE_BYTES};
+use journal_schema::{Envelope, Piece, SplitState, Splitter, decode, limits::MAX_LINE_BYTES};
 
 use super::content::{Content, ask, is_shorter, is_zero};
 use super::look::Found;
@@ -36,7 +36,7 @@ fn search(mut content: Content, stop: &mut dyn FnMut() -> bool) -> io::Result<Op
     let (mut splitter, mut bytes, mut passed, mut at) = (Splitter::default(), Vec::new(), 0, 0);
     let mut chunk = vec![0; 8192];
     while passed < FRONT_BYTES {
-        if splitter.place() == Place::InPadding {
+        if splitter.state() == SplitState::InPadding {
             // Of a compressed file there may be gigabytes of it.
             chunk.resize(64 * 1024, 0);
             ask(stop)?;
@@ -50,7 +50,7 @@ fn search(mut content: Content, stop: &mut dyn FnMut() -> bool) -> io::Result<Op
         if read == 0 {
             break;
         }
-        if bytes.is_empty() && splitter.place() == Place::InPadding && is_zero(&chunk[..read]) {
+        if bytes.is_empty() && splitter.state() == SplitState::InPadding && is_zero(&chunk[..read]) {
             at += read as u64 + content.pass_hole(u64::MAX)?;
             continue;
         }
@@ -64,7 +64,7 @@ fn search(mut content: Content, stop: &mut dyn FnMut() -> bool) -> io::Result<Op
             }
             used += step;
             at += step as u64;
-            if splitter.place() != Place::InPadding {
+            if splitter.state() != SplitState::InPadding {
                 passed += step;
             }
         }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use journal_schema::{Place, Splitter};
+use journal_schema::{SplitState, Splitter};
 
 use super::content::{Agreement, Content, is_zero};
 use super::look::{Found, Stamp};
@@ -204,7 +204,7 @@ impl Follower {
             if read == 0 {
                 break;
             }
-            let padding = filled == 0 && reading.splitter.place() == Place::InPadding;
+            let padding = filled == 0 && reading.splitter.state() == SplitState::InPadding;
             if padding && is_zero(&buffer[..read]) {
                 self.pass(reading, read as u64)?;
             } else {
@@ -231,7 +231,7 @@ impl Follower {
         let source = Source { path, told: reading.told };
         let taken = self.counter.count(&buffer[..filled], reading.offset, &mut reading.splitter, source);
         if let Some(version) = self.segments.version_mut(reading.key, reading.number) {
-            version.advance(&buffer[..taken.used], taken.last_line, reading.splitter.place());
+            version.advance(&buffer[..taken.used], taken.last_line, reading.splitter.state());
         }
         reading.offset += taken.used as u64;
         self.revision += 1;

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 use journal_schema::limits::MAX_LINE_BYTES;
-use journal_schema::{Envelope, Place};
+use journal_schema::{Envelope, SplitState};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -75,7 +75,7 @@ pub(crate) struct Position {
     /// Bytes of its (uncompressed) content.
     pub(crate) offset: u64,
     /// What stands there.
-    pub(crate) place: Place,
+    pub(crate) place: SplitState,
     /// The last usable line before it.
     pub(crate) line: Option<Mark>,
     /// The last bytes between that line, or the start, and `offset`; at most [`TAIL_BYTES`].
@@ -111,7 +111,7 @@ impl Mark {
 
 impl Position {
     /// Moves over `bytes`, the last usable line among which stands, with its LF, at `line`.
-    pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: Place) {
+    pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: SplitState) {
         let mut rest = bytes;
         if let Some(line) = line {
             self.line = Some(Mark::new(&bytes[line.start..line.end - 1], self.offset + line.start as u64));
@@ -187,7 +187,7 @@ pub(crate) struct Version {
 
 impl Version {
     /// Moves over `bytes`, the last usable line among which stands, with its LF, at `line`.
-    pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: Place) {
+    pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: SplitState) {
         self.trail.advance(self.position.offset, bytes);
         self.position.advance(bytes, line, place);
     }
@@ -483,7 +483,11 @@ mod tests {
         let key = front("a", 1, 5).key;
         let version = segments.begin(key, None, false).unwrap();
         let line = format!("{:99}\n", "x").repeat(1000);
-        segments.version_mut(key, version.number).unwrap().advance(line.as_bytes(), None, Place::LineStart);
+        segments.version_mut(key, version.number).unwrap().advance(
+            line.as_bytes(),
+            None,
+            SplitState::LineStart,
+        );
         let long = &segments.versions(key)[0];
         let mark = long.trail.points(100_000).nth(7).unwrap();
         let short = segments.begin(key, Some((long, mark.at)), false).unwrap();
@@ -495,12 +499,12 @@ mod tests {
     #[test]
     fn a_position_remembers_the_last_usable_line_and_what_follows_it() {
         let mut position = Position::default();
-        position.advance(b"junk\n", None, Place::LineStart);
+        position.advance(b"junk\n", None, SplitState::LineStart);
         assert_eq!((position.line, &position.tail[..]), (None, &b"junk\n"[..]));
-        position.advance(b"line\nmore\n\n", Some(5..10), Place::LineStart);
+        position.advance(b"line\nmore\n\n", Some(5..10), SplitState::LineStart);
         let mark = Mark::new(b"more", 10);
         assert_eq!((position.line, &position.tail[..]), (Some(mark), &b"\n"[..]));
-        position.advance(&[b'x'; 2000], None, Place::InOverlong);
+        position.advance(&[b'x'; 2000], None, SplitState::InOverlong);
         assert_eq!((position.line, position.tail.len(), position.offset), (Some(mark), TAIL_BYTES, 2016));
         assert!(position.is_sound());
     }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{Error, StrDeserializer};
 use terminal::printable;
 
-use crate::Failure;
+use crate::ToolError;
 use crate::environment::Environment;
 
 /// An event as flags give it. Labels may be any text, also one that begins like a flag.
@@ -120,7 +120,7 @@ pub(super) struct Origin {
 
 impl Given {
     /// What the event behind Etcha's variables is, where its name says so. `source` is the Source that it speaks of.
-    pub(super) fn of(environment: &Environment, source: Option<String>) -> Result<Given, Failure> {
+    pub(super) fn of(environment: &Environment, source: Option<String>) -> Result<Given, ToolError> {
         let origin = Origin { public_key: None, remote_addr: None };
         let run = |name| Given::Source {
             name,
@@ -146,7 +146,7 @@ impl Given {
                 origin,
                 duration_seconds: None,
             }),
-            _ => Err(Failure::usage(format_args!(
+            _ => Err(ToolError::usage(format_args!(
                 "--from-env: ETCHA_EVENT_NAME is {}; events that say what happened are pull, push, shell, and your \
                  own of the form changed_SOURCE, failed_SOURCE and removed_SOURCE; give the kind of event otherwise",
                 environment
@@ -159,7 +159,7 @@ impl Given {
 
     /// The events, with what no flag gives taken from the environment. One, but for a shell of which Etcha says that it
     /// was opened and will never say that it was closed.
-    pub(super) fn events<'a>(&'a self, environment: &'a Environment) -> Result<Vec<Event<'a>>, Failure> {
+    pub(super) fn events<'a>(&'a self, environment: &'a Environment) -> Result<Vec<Event<'a>>, ToolError> {
         Ok(vec![match self {
             Given::Command { .. } => Event::Command(self.command(environment)?),
             Given::Source { .. } => Event::Source(self.source(environment)?),
@@ -170,7 +170,7 @@ impl Given {
         }])
     }
 
-    fn command<'a>(&'a self, environment: &'a Environment) -> Result<Command<'a>, Failure> {
+    fn command<'a>(&'a self, environment: &'a Environment) -> Result<Command<'a>, ToolError> {
         let Given::Command { id, source, mode, error, parent_id, origin, duration_seconds } = self else {
             unreachable!("asked of a command alone")
         };
@@ -199,7 +199,7 @@ impl Given {
         })
     }
 
-    fn source<'a>(&'a self, environment: &'a Environment) -> Result<Source<'a>, Failure> {
+    fn source<'a>(&'a self, environment: &'a Environment) -> Result<Source<'a>, ToolError> {
         let Given::Source { name, trigger, error, origin, changed, removed, duration_seconds } = self else {
             unreachable!("asked of a source alone")
         };
@@ -226,11 +226,11 @@ impl Given {
         })
     }
 
-    fn shell<'a>(&'a self, environment: &'a Environment) -> Result<Vec<Event<'a>>, Failure> {
+    fn shell<'a>(&'a self, environment: &'a Environment) -> Result<Vec<Event<'a>>, ToolError> {
         let Given::Shell { name, session, state, origin, reason } = self else {
             unreachable!("asked of a shell alone")
         };
-        let is_told = environment.event_name.as_deref() == Some("shell");
+        let has_event = environment.event_name.as_deref() == Some("shell");
         let session = match session {
             Some(session) => session.clone(),
             None if environment.is_asked => crate::shell::session_name()?,
@@ -252,7 +252,7 @@ impl Given {
         match state {
             Some(state) => Ok(vec![of(*state, reason.as_deref().unwrap_or_default())]),
             // Open for ever would be wrong, and an alert that never ends.
-            None if is_told => Ok(vec![of(ShellState::Opened, ""), of(ShellState::Closed, END_NOT_SEEN)]),
+            None if has_event => Ok(vec![of(ShellState::Opened, ""), of(ShellState::Closed, END_NOT_SEEN)]),
             None => Err(missing("--state", "ETCHA_EVENT_NAME is shell")),
         }
     }
@@ -305,21 +305,21 @@ fn required<'a>(
     given: &'a Option<String>,
     from_environment: Option<&'a str>,
     variable: &str,
-) -> Result<Cow<'a, str>, Failure> {
+) -> Result<Cow<'a, str>, ToolError> {
     let value = given.as_deref().or(from_environment);
     value.map(Cow::from).ok_or_else(|| missing(flag, variable))
 }
 
-fn missing(flag: &str, otherwise: &str) -> Failure {
+fn missing(flag: &str, otherwise: &str) -> ToolError {
     if otherwise.is_empty() {
-        return Failure::usage(format_args!("{flag} is missing"));
+        return ToolError::usage(format_args!("{flag} is missing"));
     }
-    Failure::usage(format_args!("{flag} is missing; give it, or --from-env where {otherwise}"))
+    ToolError::usage(format_args!("{flag} is missing; give it, or --from-env where {otherwise}"))
 }
 
 /// Etcha's variables name the Source that handles an event, and not the one that the event is about.
-fn unnamed() -> Failure {
-    Failure::usage(
+fn unnamed() -> ToolError {
+    ToolError::usage(
         "--from-env: Etcha's variables do not say which Source was pulled, pushed to or opened (ETCHA_SOURCE_NAME is the \
          Source that handles the event); give its name",
     )
