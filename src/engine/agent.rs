@@ -6,6 +6,7 @@
 //!
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
 //! * [`listen`]: what others may ask for over HTTPS; [`shell`]: terminals that they may type into.
+//! * `lock`: one engine for each state directory and journal.
 //! * [`pull`]: signed Patterns that are fetched. [`budget`]: memory for what is not verified yet.
 //! * [`guard`]: whether a token that was verified is meant for this engine.
 //! * [`record`]: what was done, as events in the journal, the only file that names them.
@@ -13,6 +14,7 @@
 pub mod budget;
 pub mod guard;
 pub mod listen;
+mod lock;
 mod pull;
 pub mod record;
 pub mod shell;
@@ -30,9 +32,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, JournalConfig};
 use crate::stop::{self, Stopper};
 use listen::{ListenError, Listener};
+use lock::{Lock, LockError};
 use record::{Journal, Trigger};
 use source::{Outcome, Sources};
 use state::StateDir;
@@ -48,6 +51,8 @@ const RECORD_GRACE: Duration = Duration::from_secs(1);
 pub enum AgentError {
     /// The state directory cannot be had.
     State(PathBuf, io::Error),
+    /// Another engine works with the state directory or the journal at this path; the one with this process id.
+    Taken(&'static str, PathBuf, Option<u32>),
     /// It cannot listen.
     Listen(ListenError),
     /// The system gives no pipe, no signal or no randomness.
@@ -61,6 +66,18 @@ impl fmt::Display for AgentError {
         match self {
             AgentError::State(path, error) => {
                 write!(out, "{}: state directory: {error}; set `run_stateDir`", path.display())
+            }
+            AgentError::Taken(what, path, by) => {
+                let by = by.map_or_else(
+                    || "another engine".to_owned(),
+                    |by| format!("the engine with process id {by}"),
+                );
+                write!(
+                    out,
+                    "{}: the {what} is used by {by}; stop that one, or have it run what you want with \
+                     `etcha-engine push`",
+                    path.display()
+                )
             }
             AgentError::Listen(error) => error.fmt(out),
             AgentError::System(error) => write!(out, "the operating system refuses: {error}"),
@@ -88,6 +105,8 @@ pub async fn run(config: Config, load: Arc<Load>, once: bool) -> Result<bool, Ag
     }
     let state = StateDir::open(&config.state_dir)
         .map_err(|error| AgentError::State(config.state_dir.clone(), error))?;
+    let _locks = lock_all(&config)?;
+    state.remove_leftovers();
     // Bound before anything runs: an engine that cannot listen, perhaps because another one does, changes nothing.
     let listener = if once { None } else { Listener::open(&config).map_err(AgentError::Listen)? };
     let signals = Signals::catch().map_err(AgentError::System)?;
@@ -113,6 +132,24 @@ pub async fn run(config: Config, load: Arc<Load>, once: bool) -> Result<bool, Ag
     end(&sources, serving, &stopper).await;
     signals.abort();
     Ok(well)
+}
+
+/// Keeps other engines away from the state directory and the journal, as long as what is returned lives.
+fn lock_all(config: &Config) -> Result<(Lock, Option<Lock>), AgentError> {
+    let state = lock::state(&config.state_dir).map_err(|error| match error {
+        LockError::Held(by) => AgentError::Taken("state directory", config.state_dir.clone(), by),
+        LockError::System(error) => AgentError::State(config.state_dir.clone(), error),
+    })?;
+    let Some(JournalConfig { path, .. }) = &config.journal else { return Ok((state, None)) };
+    match lock::journal(path) {
+        Ok(journal) => Ok((state, Some(journal))),
+        Err(LockError::Held(by)) => Err(AgentError::Taken("journal", path.clone(), by)),
+        Err(LockError::System(error)) => {
+            // What cannot be written is no reason not to work.
+            tracing::warn!("{}: the journal is not locked: {error}", path.display());
+            Ok((state, None))
+        }
+    }
 }
 
 /// Runs all Sources beside each other, and what they set off. Whether all went well.

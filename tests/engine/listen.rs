@@ -1,9 +1,9 @@
 //! What a listening engine answers, and what it does and does not do for whom.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, future::poll_fn, path::Path, pin::pin, sync::Arc, time::Duration};
 
 use engine::{jsonnet::Imports, program, wire::token::Claims};
-use hyper::{Request, StatusCode, client::conn::http2};
+use hyper::{Request, StatusCode, body::Body as _, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
@@ -406,4 +406,37 @@ fn the_readmes_engine_configuration_is_taken() {
     home.write("etcha.jsonnet", &config);
     home.says(&["run", "--once"]);
     assert_eq!(events(&home), ["engine", "engine"]);
+}
+
+/// An HTTP/2 connection to the engine.
+async fn http2(engine: &Engine) -> http2::SendRequest<String> {
+    let mut config = (*trusting(engine.certificate())).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(engine.address).await.unwrap();
+    let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_the_length_of_a_body_and_no_body() {
+    let home = Home::new();
+    let engine =
+        home.listen(&json!({"sources": {"h": {"webhookPaths": "/hook", "triggerOnly": true, "commands": [
+            {"id": "say", "always": true, "change": "echo hello", "onChange": "etcha:webhookBody"}
+        ]}}}));
+    let mut sender = http2(&engine).await;
+    for (path, status, length) in [("/hook", 200, "5"), ("/none", 404, "19")] {
+        let request = Request::head(format!("https://localhost{path}")).body(String::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+        assert_eq!(answer.headers()["content-length"].to_str().unwrap(), length);
+        let mut body = pin!(answer.into_body());
+        // An error would be a broken protocol.
+        while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+            assert_eq!(frame.unwrap().into_data().unwrap_or_default().len(), 0);
+        }
+    }
 }

@@ -245,3 +245,31 @@ fn a_configuration_is_checked_without_running_anything() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("commandz"));
 }
+
+#[test]
+fn a_second_engine_is_refused_with_the_name_of_the_first_and_leaves_it_alone() {
+    let home = Home::new();
+    let mut engine = home.listen(&json!({
+        "journal": {"path": "journal.jsonl"},
+        "sources": {"a": {"runFrequency": "100ms", "commands": ticking()}}
+    }));
+    wait_until(SOON, "a run", || count(&home, "ticks") > 0);
+    let pid = engine.process.status_number("Pid");
+    let refused = |arguments: &[&str], what: &str| {
+        let output = home.run(&[arguments, &["run", "--once"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(&format!("the {what} is used by the engine with process id {pid}; stop")),
+            "{said}"
+        );
+    };
+    refused(&["-x", "run_stateDir=state"], "state directory");
+    refused(&["-x", "run_stateDir=other"], "journal");
+    // Another state directory and another journal are another engine.
+    home.says(&["-x", "run_stateDir=other", "-x", "journal_path=other.jsonl", "run", "--once"]);
+    assert!(stop(&mut engine) < STOP_LIMIT);
+    let started = home.lines().iter().filter(|line| line["state"] == "started").count();
+    assert_eq!(started, 1);
+    home.says(&["-x", "run_stateDir=state", "run", "--once"]);
+}

@@ -248,6 +248,32 @@ fn an_engine_that_is_killed_leaves_no_shell_running_and_none_open() {
 }
 
 #[test]
+fn a_script_whose_input_ends_ends_its_shell_whatever_shell_it_is() {
+    let (home, keys) = (Home::new(), Keys::new("ops"));
+    let shells = ["/bin/bash", "/bin/bash -l", "/bin/sh", "/bin/dash", "/bin/zsh", "/usr/bin/zsh -l"];
+    let is_there = |shell: &&&str| Path::new(shell.split(' ').next().unwrap()).exists();
+    let sources: serde_json::Map<_, _> = shells
+        .iter()
+        .filter(is_there)
+        .enumerate()
+        .map(|(number, shell)| (format!("s{number}"), json!({"shell": {"command": shell}})))
+        .collect();
+    let names: Vec<_> = sources.keys().cloned().collect();
+    let engine = home.listen(&json!({"run": {"verifyKeys": keys.public}, "sources": sources}));
+    operator(&home, &keys, &engine, "operator.json");
+    for name in &names {
+        for (input, expected) in [("echo up''time\n", "uptime"), ("", "")] {
+            let output = piped(client(&home, &[name, "here"]), input.as_bytes());
+            assert_eq!(output.status.code(), Some(0), "{name} {input:?}: {output:?}");
+            assert!(text(&output.stdout).contains(expected), "{name}: {output:?}");
+        }
+        // What reads to the end of its input does not keep the shell from ending.
+        let output = piped(client(&home, &[name, "here"]), b"cat > /dev/null\n");
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+    }
+}
+
+#[test]
 fn a_hangup_reloads_and_shells_are_hung_up_on_when_the_engine_dies_even_under_nohup() {
     let (home, keys) = (Home::new(), Keys::new("ops"));
     let journal = home.path("journal.jsonl");

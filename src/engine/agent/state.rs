@@ -4,6 +4,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use terminal::replace::Directory;
@@ -34,6 +36,9 @@ struct Pending {
     bases: Vec<String>,
 }
 
+/// Between the name of a token and the number of one that is staged.
+const STAGED: &str = ".staged-";
+
 /// The version that is written and read.
 const VERSION: u32 = 1;
 
@@ -41,6 +46,15 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
+    /// Tokens that were staged so far.
+    staged: Arc<AtomicU64>,
+}
+
+/// A token that was written and is not kept yet.
+#[derive(Debug)]
+pub struct Staged {
+    name: String,
+    kept: String,
 }
 
 impl StateDir {
@@ -52,7 +66,7 @@ impl StateDir {
     pub fn open(path: &Path) -> io::Result<StateDir> {
         let path = std::path::absolute(path)?;
         fs::create_dir_all(&path)?;
-        Ok(StateDir { path })
+        Ok(StateDir { path, staged: Arc::default() })
     }
 
     /// The file for the token of a Source, whose name the configuration has checked.
@@ -60,23 +74,28 @@ impl StateDir {
         self.path.join(token_name(source))
     }
 
-    /// Writes the token of a Source so that only [`StateDir::take_staged_token`] is needed to keep it, which takes no space.
+    /// Writes the token of a Source so that only [`StateDir::take_staged`] is needed to keep it, which takes no space.
     ///
     /// # Errors
     ///
     /// It cannot be written. What is kept is what was before.
-    pub fn stage_token(&self, source: &str, token: &str) -> io::Result<()> {
-        Directory::open(&self.path)?.replace(staged_name(source), MODE, token.as_bytes())
+    pub fn stage_token(&self, source: &str, token: &str) -> io::Result<Staged> {
+        // Runs of one Source may be under way beside each other.
+        let number = self.staged.fetch_add(1, Ordering::Relaxed);
+        let staged =
+            Staged { name: format!("{}{STAGED}{number}", token_name(source)), kept: token_name(source) };
+        Directory::open(&self.path)?.replace(&staged.name, MODE, token.as_bytes())?;
+        Ok(staged)
     }
 
-    /// Keeps the token that was staged.
+    /// Keeps a token that was staged.
     ///
     /// # Errors
     ///
     /// The file system refuses.
-    pub fn take_staged_token(&self, source: &str) -> io::Result<()> {
+    pub fn take_staged(&self, staged: &Staged) -> io::Result<()> {
         let directory = Directory::open(&self.path)?;
-        directory.rename(staged_name(source), token_name(source))?;
+        directory.rename(&staged.name, &staged.kept)?;
         directory.sync()
     }
 
@@ -85,8 +104,22 @@ impl StateDir {
     /// # Errors
     ///
     /// The file system refuses.
-    pub fn unstage_token(&self, source: &str) -> io::Result<()> {
-        Directory::open(&self.path)?.remove(staged_name(source))
+    pub fn drop_staged(&self, staged: &Staged) -> io::Result<()> {
+        Directory::open(&self.path)?.remove(&staged.name)
+    }
+
+    /// Removes what an engine that was killed left behind. Only for the one that holds the lock of the directory.
+    pub fn remove_leftovers(&self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let number = name.rsplit_once(STAGED).map(|(_, number)| number);
+            if number.is_some_and(|number| number.parse::<u64>().is_ok())
+                && let Err(error) = fs::remove_file(&path)
+            {
+                tracing::warn!("{}: {error}", path.display());
+            }
+        }
     }
 
     /// The token that was kept of a Source, if one was.
@@ -141,10 +174,6 @@ fn token_name(source: &str) -> String {
     format!("{source}.jwt")
 }
 
-fn staged_name(source: &str) -> String {
-    format!("{source}.jwt.staged")
-}
-
 fn pending_name(source: &str) -> String {
     format!("{source}.pending.json")
 }
@@ -163,12 +192,14 @@ mod tests {
         let state = StateDir::open(&directory.path().join("made/here")).unwrap();
         assert_eq!(state.token("web").unwrap(), None);
         for token in ["first", "second"] {
-            state.stage_token("web", token).unwrap();
-            state.take_staged_token("web").unwrap();
+            let staged = state.stage_token("web", token).unwrap();
+            state.take_staged(&staged).unwrap();
         }
-        state.stage_token("web", "third").unwrap();
+        let third = state.stage_token("web", "third").unwrap();
+        state.stage_token("web", "of an engine that is killed").unwrap();
         assert_eq!(state.token("web").unwrap().as_deref(), Some("second"));
-        state.unstage_token("web").unwrap();
+        state.drop_staged(&third).unwrap();
+        state.remove_leftovers();
         let names: Vec<_> = fs::read_dir(directory.path().join("made/here"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name())

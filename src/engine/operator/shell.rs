@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _, stdin};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Response, StatusCode};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -51,6 +52,14 @@ const MAX_REFUSAL_BYTES: usize = 4096;
 
 /// End of input, as a terminal knows it.
 const END_OF_INPUT: u8 = 4;
+
+/// Pause before the end of input is sent again: at first, and at most. A terminal drops it while a program changes its
+/// mode, and a program that reads to the end of its input takes it away from the shell.
+const END_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// How long the shell may take to show its prompt before a script types into it, and how long it is silent when it has. Before
+/// that it may throw away what is typed.
+const PROMPT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_millis(200));
 
 /// Where a shell is opened, and with what key.
 pub struct Door<'a> {
@@ -146,9 +155,11 @@ impl Opened {
 
     async fn stay(self, door: &Door<'_>) -> Result<i32, ShellError> {
         let (output, writer) = writer().map_err(ShellError::Here)?;
-        let input = Input { session: self.session, keys: reader().map_err(ShellError::Here)? };
+        let (heard, hears) = watch::channel(());
+        let keys = reader().map_err(ShellError::Here)?;
+        let input = Input { session: self.session, keys, hears };
         let end = {
-            let mut receive = std::pin::pin!(receive(self.lines, output));
+            let mut receive = std::pin::pin!(receive(self.lines, output, heard));
             tokio::select! {
                 end = &mut receive => end,
                 Err(error) = input.send(door) => match timeout(LAST_WORDS, receive).await {
@@ -187,11 +198,29 @@ impl Door<'_> {
         Ok(Some(Bound { number: self.asked.get(), ..bound }))
     }
 
+    /// Asks on `connection`, or on a new one if the other side has closed it before it got the request.
     async fn ask(
         &self,
         connection: &mut Connected<Full<Bytes>>,
-        mut request: Request,
+        request: Request,
     ) -> Result<Response<Incoming>, String> {
+        let signed = self.sign(connection, request.clone())?;
+        let error = match connection.sender.try_send_request(signed).await {
+            Ok(answer) => return Ok(answer),
+            // What was sent may have been typed: it is not sent twice.
+            Err(error) if error.message().is_none() => return Err(format!("HTTP: {}", error.into_error())),
+            Err(error) => error.into_error(),
+        };
+        *connection = self.connect().await.map_err(|why| format!("HTTP: {error}; {why}"))?;
+        let signed = self.sign(connection, request)?;
+        connection.sender.send_request(signed).await.map_err(|error| format!("HTTP: {error}"))
+    }
+
+    fn sign(
+        &self,
+        connection: &Connected<Full<Bytes>>,
+        mut request: Request,
+    ) -> Result<hyper::Request<Full<Bytes>>, String> {
         request.bound = self.bound(connection.engine.as_ref())?;
         let token = request.sign(self.key, now())?;
         let Server { host, port, .. } = self.server;
@@ -201,16 +230,20 @@ impl Door<'_> {
             .header(HOST, format!("{host}:{port}"))
             .header(USER_AGENT, HeaderValue::from_static(concat!("etcha-engine/", env!("CARGO_PKG_VERSION"))))
             .body(Full::new(Bytes::from(token)));
-        let request = request.map_err(|error| format!("no request: {error}"))?;
-        connection.sender.send_request(request).await.map_err(|error| format!("HTTP: {error}"))
+        request.map_err(|error| format!("no request: {error}"))
     }
 }
 
 /// Shows what comes, to the end.
-async fn receive(mut lines: Lines, output: Sender<Vec<u8>>) -> Result<Option<End>, ShellError> {
+async fn receive(
+    mut lines: Lines,
+    output: Sender<Vec<u8>>,
+    heard: watch::Sender<()>,
+) -> Result<Option<End>, ShellError> {
     while let Some(line) = lines.next().await? {
         match line::read(&line).map_err(|why| ShellError::Lost(format!("it {why}")))? {
             Line::Output(bytes) => {
+                heard.send_replace(());
                 if output.send(bytes).await.is_err() {
                     // Why is known to the thread that writes.
                     break;
@@ -227,6 +260,8 @@ async fn receive(mut lines: Lines, output: Sender<Vec<u8>>) -> Result<Option<End
 struct Input {
     session: String,
     keys: Receiver<Vec<u8>>,
+    /// Changes with each output of the shell.
+    hears: watch::Receiver<()>,
 }
 
 impl Input {
@@ -234,19 +269,28 @@ impl Input {
     async fn send(mut self, door: &Door<'_>) -> Result<(), ShellError> {
         let mut resized = signal(SignalKind::window_change()).map_err(ShellError::Here)?;
         let mut connection = door.connect().await?;
-        let mut is_open = true;
+        if !stdin().is_terminal() {
+            self.prompted().await;
+        }
+        // Present once all was typed: when the end of input is sent again.
+        let mut again = None;
         loop {
             let mut input = Vec::new();
             tokio::select! {
-                keys = self.keys.recv(), if is_open => match keys {
+                keys = self.keys.recv(), if again.is_none() => match keys {
                     Some(keys) => input = self.and_more(keys),
                     None => {
-                        is_open = false;
+                        again = Some(END_AGAIN.0);
                         input.push(END_OF_INPUT);
                     }
                 },
                 _ = resized.recv() => {}
-                () = tokio::time::sleep(IDLE) => {}
+                () = tokio::time::sleep(again.unwrap_or(IDLE)) => {
+                    if let Some(pause) = &mut again {
+                        *pause = (*pause * 2).min(END_AGAIN.1);
+                        input.push(END_OF_INPUT);
+                    }
+                }
             }
             let session = Some(self.session.clone());
             let request = Request { size: raw::size(), session, input, ..Request::default() };
@@ -261,6 +305,21 @@ impl Input {
             // The connection is free once the answer is read to its end.
             let _ = Limited::new(answer.into_body(), MAX_REFUSAL_BYTES).collect().await;
         }
+    }
+
+    /// Completes when the shell seems to wait for input: it has shown something and is silent.
+    async fn prompted(&mut self) {
+        let (most, silence) = PROMPT;
+        let _ = timeout(most, async {
+            let mut ended = self.hears.changed().await.is_err();
+            while !ended {
+                match timeout(silence, self.hears.changed()).await {
+                    Ok(changed) => ended = changed.is_err(),
+                    Err(_) => return,
+                }
+            }
+        })
+        .await;
     }
 
     /// What was typed, and what else was since, as far as it fits into one request.

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Body as _;
 use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Response, StatusCode};
 
 /// A body: whole, or a stream.
@@ -34,6 +37,15 @@ pub fn text(status: StatusCode, text: &'static str) -> Answer {
 /// An answer without a body.
 pub fn empty(status: StatusCode) -> Answer {
     text(status, "")
+}
+
+/// The same answer, as it is to HEAD: its header says how long the body would be.
+pub fn without_body(answer: Answer) -> Answer {
+    let (mut parts, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(parts, Full::default().boxed_unsync())
 }
 
 /// Where there is nothing.

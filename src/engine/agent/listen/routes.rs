@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request};
 use percent_encoding::percent_decode_str;
 
-use super::answer::Answer;
+use super::answer::{self, Answer};
 use super::{Site, push, shell, webhook};
 use crate::wire::paths::{PUSH, SHELL};
 use https::Peer;
@@ -52,7 +52,8 @@ impl<'a> Route<'a> {
 pub async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().cloned();
-    match Route::of(&parts.method, parts.uri.path()) {
+    let is_head = parts.method == Method::HEAD;
+    let answer = match Route::of(&parts.method, parts.uri.path()) {
         Route::Push(source) => {
             let query = parts.uri.query().unwrap_or_default();
             push::answer(&site, peer.as_ref(), &source, query, body).await
@@ -60,7 +61,9 @@ pub async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Answer {
         Route::Shell(source) => shell::answer(&site, peer.as_ref(), &source, body).await,
         Route::Path(path) => webhook::answer(&site, peer.as_ref(), &path, &parts, body).await,
         Route::Nothing => webhook::unknown(&site, peer.as_ref()),
-    }
+    };
+    // An answer to HEAD has no body; over HTTP/2 one would break the protocol.
+    if is_head { answer::without_body(answer) } else { answer }
 }
 
 #[cfg(test)]

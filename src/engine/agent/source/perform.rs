@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::triggers::Triggers;
 use super::{Base, Bound, Current, NoTurn, Outcome, Sources, Token, lock};
 use crate::agent::record::Origin;
-use crate::agent::state::Kept;
+use crate::agent::state::{Kept, Staged};
 use crate::exec::process::Limits;
 use crate::pattern::Pattern;
 use crate::pattern::command::Command;
@@ -67,6 +67,8 @@ struct Chosen {
     token: Option<Arc<Token>>,
     /// The token is not the one that is kept.
     is_new: bool,
+    /// Where it waits to be kept.
+    staged: Option<Staged>,
 }
 
 /// What is run, and for whom.
@@ -89,13 +91,13 @@ impl Sources {
         token: Option<Arc<Token>>,
         options: &RunOptions,
     ) -> RunResult {
-        let chosen = match choose(bound, token) {
+        let mut chosen = match choose(bound, token) {
             Ok(Some(chosen)) => chosen,
             Ok(None) => return RunResult::without_outputs(Outcome::Nothing),
             Err(why) => return self.not_run(origin, why),
         };
         if !options.check_only
-            && let Err(why) = self.stage(bound, &chosen, options)
+            && let Err(why) = self.stage(bound, &mut chosen, options)
         {
             return self.not_run(origin, why);
         }
@@ -135,7 +137,7 @@ impl Sources {
             triggers.merge(plan.others);
             let kept = self.settle(bound, &mut lock(&bound.state.current), triggers);
             failure = failure.or(kept.err());
-            self.unstage(bound, &chosen);
+            self.unstage(&chosen);
         } else if let Err(why) = self.keep(bound, chosen, plan.leaves_removals, triggers) {
             failure = Some(why);
         }
@@ -216,23 +218,23 @@ impl Sources {
     }
 
     /// Writes the token where only a rename makes it the one that is kept.
-    fn stage(&self, bound: &Bound, chosen: &Chosen, options: &RunOptions) -> Result<(), String> {
+    fn stage(&self, bound: &Bound, chosen: &mut Chosen, options: &RunOptions) -> Result<(), String> {
         if options.filter.is_some() && lock(&bound.state.current).bases.len() >= MAX_BASES {
             return Err(format!(
                 "{MAX_BASES} pushes with a filter have left something to remove; push the pattern without one"
             ));
         }
-        match chosen.to_be_kept(bound) {
-            Some(token) => self.state.stage_token(&bound.name, &token.text).map_err(|error| not_kept(&error)),
-            None => Ok(()),
+        if let Some(token) = chosen.token.as_ref().filter(|_| chosen.is_new && !bound.source().no_restore) {
+            let staged = self.state.stage_token(&bound.name, &token.text);
+            chosen.staged = Some(staged.map_err(|error| not_kept(&error))?);
         }
+        Ok(())
     }
 
-    fn unstage(&self, bound: &Bound, chosen: &Chosen) {
-        if chosen.to_be_kept(bound).is_some()
-            && let Err(error) = self.state.unstage_token(&bound.name)
-        {
-            tracing::debug!(source = bound.name, "state directory: {error}");
+    fn unstage(&self, chosen: &Chosen) {
+        let dropped = chosen.staged.as_ref().map(|staged| self.state.drop_staged(staged));
+        if let Some(Err(error)) = dropped {
+            tracing::debug!("state directory: {error}");
         }
     }
 
@@ -245,11 +247,11 @@ impl Sources {
         triggers: Triggers,
     ) -> Result<(), String> {
         let current = &mut *lock(&bound.state.current);
-        let renamed = match chosen.to_be_kept(bound) {
-            Some(_) => self.state.take_staged_token(&bound.name).map_err(|error| not_kept(&error)),
+        let renamed = match &chosen.staged {
+            Some(staged) => self.state.take_staged(staged).map_err(|error| not_kept(&error)),
             None => Ok(()),
         };
-        if renamed.is_ok() {
+        if renamed.is_ok() && chosen.is_new {
             current.kept.clone_from(&chosen.token);
         }
         if leaves_removals {
@@ -320,13 +322,6 @@ impl Sources {
     }
 }
 
-impl Chosen {
-    /// The token, if it has to be kept and is not yet.
-    fn to_be_kept(&self, bound: &Bound) -> Option<&Arc<Token>> {
-        self.token.as_ref().filter(|_| self.is_new && !bound.source().no_restore)
-    }
-}
-
 /// What `token` renders to, or without one what is there; nothing if nothing is.
 fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, String> {
     let (old, bases, is_new) = {
@@ -346,7 +341,7 @@ fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, St
     let Some(new) = new else { return Ok(None) };
     let is_compared = token.is_some() && !bound.source().no_remove;
     let before = if is_compared { bases.into_iter().chain(old).collect() } else { Vec::new() };
-    Ok(Some(Chosen { before, new, token, is_new }))
+    Ok(Some(Chosen { before, new, token, is_new, staged: None }))
 }
 
 fn not_kept(error: &std::io::Error) -> String {

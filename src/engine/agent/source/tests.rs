@@ -566,13 +566,13 @@ fn what_cannot_be_kept_is_not_run_and_said_to_have_failed() {
     push(&host, &sources, false, "{run: [{id: 'a', check: 'true'}]}");
     let kept = host.read("state/web.jwt");
     // Nothing can be put in its place.
-    fs::create_dir_all(host.path("state/web.jwt.staged/full")).unwrap();
+    fs::create_dir_all(host.path("state/web.jwt.staged-1/full")).unwrap();
     let failed = push(&host, &sources, false, "{run: [{id: 'b', always: true, change: 'touch b'}]}");
     assert!(failed.err.starts_with("state directory: "), "{}", failed.err);
     assert!(!host.path("b").exists());
     assert_eq!(host.read("state/web.jwt"), kept);
     assert_eq!(host.runs()[1], "web push true - - k1");
-    fs::remove_dir_all(host.path("state/web.jwt.staged")).unwrap();
+    fs::remove_dir_all(host.path("state/web.jwt.staged-1")).unwrap();
     assert_eq!(push(&host, &sources, false, "{run: [{id: 'b', always: true, change: 'touch b'}]}").err, "");
     assert_ne!(host.read("state/web.jwt"), kept);
 }
@@ -580,8 +580,7 @@ fn what_cannot_be_kept_is_not_run_and_said_to_have_failed() {
 #[test]
 fn a_token_that_could_not_be_kept_in_the_end_is_a_failure_and_kept_by_the_next_run() {
     let host = Host::new();
-    let program =
-        "{run: [{id: 'a', always: true, change: 'test -e ran || { rm state/web.jwt.staged; touch ran; }'}]}";
+    let program = "{run: [{id: 'a', always: true, change: 'test -e ran || { rm state/web.jwt.staged-0; touch ran; }'}]}";
     host.sign("web.jwt", program);
     let (sources, _stopper) = host.start(&host.pulling());
     assert_eq!(sources.run("web", Trigger::Init), Outcome::Failed);
