@@ -428,7 +428,7 @@ fn run(mut fields: Fields) -> Result<Run, Wrong> {
     let state_dir = fields.string("stateDir")?.filter(|path| !path.is_empty()).unwrap_or(".".to_owned());
     let run = Run {
         state_dir: PathBuf::from(state_dir),
-        randomized_start_delay: Duration::from_secs(fields.number("randomizedStartDelaySec")?.unwrap_or(0)),
+        randomized_start_delay: fields.seconds("randomizedStartDelaySec")?.unwrap_or_default(),
         max_token_bytes: max_token_bytes(&mut fields)?,
         timeout_push: timeout(&mut fields, "timeoutPush")?.unwrap_or(DEFAULT_TIMEOUT),
         timeout_run: timeout(&mut fields, "timeoutRun")?.unwrap_or(DEFAULT_RUN_TIMEOUT),

@@ -8,6 +8,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
+/// Longest duration that can be configured: sums with a time of day or of a clock are then far from their limits.
+pub const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Something that cannot be used: where it stands, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
@@ -209,17 +212,34 @@ impl Fields {
         Ok(Fields { place, members, asked: Vec::new() })
     }
 
+    /// Takes a duration of whole seconds.
+    ///
+    /// # Errors
+    ///
+    /// It is no such number, or longer than [`MAX_DURATION`].
+    pub fn seconds(&mut self, key: &'static str) -> Result<Option<Duration>, Wrong> {
+        match self.number(key)?.map(Duration::from_secs) {
+            Some(duration) if duration > MAX_DURATION => {
+                Err(self.wrong(key, "has to be at most 3153600000 (100 years)"))
+            }
+            duration => Ok(duration),
+        }
+    }
+
     /// Takes a duration such as `90s`, `10m` or `1h30m`. A number alone is refused: it has no unit.
     ///
     /// # Errors
     ///
-    /// It is something else, or negative.
+    /// It is something else, or negative, or longer than [`MAX_DURATION`].
     pub fn duration(&mut self, key: &'static str) -> Result<Option<Duration>, Wrong> {
         let Some(text) = self.string(key)? else { return Ok(None) };
         if text.is_empty() {
             return Ok(None);
         }
         match text.parse::<SignedDuration>().ok().and_then(|given| Duration::try_from(given).ok()) {
+            Some(duration) if duration > MAX_DURATION => {
+                Err(self.wrong(key, format_args!("is `{text}`, but has to be at most 876000h (100 years)")))
+            }
             Some(duration) => Ok(Some(duration)),
             None => {
                 Err(self
@@ -327,5 +347,17 @@ mod tests {
         assert_eq!(read.duration("a").unwrap(), Some(Duration::from_secs(600)));
         assert_eq!(read.duration("b").unwrap(), Some(Duration::from_secs(5400)));
         assert_eq!(read.duration("c").unwrap(), Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn a_duration_that_no_clock_can_count_is_refused() {
+        let mut read =
+            fields(json!({"a": "876000h", "b": "876001h", "c": "99999999999999999999h", "d": u64::MAX}));
+        assert_eq!(read.duration("a").unwrap(), Some(MAX_DURATION));
+        let error = read.duration("b").unwrap_err().to_string();
+        assert_eq!(error, "here: `b` is `876001h`, but has to be at most 876000h (100 years)");
+        assert!(read.duration("c").unwrap_err().to_string().contains("has to be a duration"));
+        let error = read.seconds("d").unwrap_err().to_string();
+        assert_eq!(error, "here: `d` has to be at most 3153600000 (100 years)");
     }
 }

@@ -5,11 +5,13 @@ mod parents;
 mod summary;
 mod variables;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use regex::Regex;
+use terminal::printable;
 
 use crate::exec::Exec;
 use crate::exec::process::{self, Ending, Finished, Limits};
@@ -381,8 +383,8 @@ impl Run<'_> {
         output.events.push(name.to_owned());
         // Who reads it may have gone, which is no reason to stop.
         let _ = match name {
-            "stdout" => writeln!(std::io::stdout(), "{}", output.output),
-            "stderr" => writeln!(std::io::stderr(), "{}", output.output),
+            "stdout" => print(&mut std::io::stdout().lock(), &output.output),
+            "stderr" => print(&mut std::io::stderr().lock(), &output.output),
             _ => Ok(()),
         };
     }
@@ -417,6 +419,13 @@ impl Run<'_> {
         self.kept += text.len();
         text.clone()
     }
+}
+
+/// Prints what a script wrote: as it is for a program that reads it, and for a person so that it does not act on the
+/// terminal.
+fn print(out: &mut (impl Write + IsTerminal), text: &str) -> std::io::Result<()> {
+    let text = if out.is_terminal() { printable::text(text) } else { Cow::Borrowed(text) };
+    writeln!(out, "{text}")
 }
 
 #[cfg(test)]

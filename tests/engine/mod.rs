@@ -7,6 +7,7 @@ mod hostile;
 mod listen;
 mod peer;
 mod pushing;
+mod rights;
 mod running;
 mod scraped;
 mod shells;

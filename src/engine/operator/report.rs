@@ -1,8 +1,10 @@
 //! What people see of a run on a terminal: what was done, and how long it took. Checks that find nothing to do are
-//! quiet.
+//! quiet. Ids and output are not this program's words, so nothing in them acts on the terminal.
 
 use std::io::{self, Write};
 use std::time::Duration;
+
+use terminal::printable;
 
 use crate::run::{Mode, Step, Summary};
 
@@ -20,20 +22,18 @@ pub fn step(out: &mut impl Write, step: &Step<'_>, check_only: bool) -> io::Resu
         (Mode::Change | Mode::Remove, true) => "failed",
     };
     let display = step.parents.display(step.id);
-    let via =
-        if step.via.is_empty() { String::new() } else { format!(" (set off by {})", step.via.join(", ")) };
+    let display = printable::line(&display);
+    let via = step.via.join(", ");
+    let via = if via.is_empty() { String::new() } else { format!(" (set off by {})", printable::line(&via)) };
     let Some(finished) = step.finished else { return writeln!(out, "{word:8} {display}{via}") };
     writeln!(out, "{word:8} {display}{via} [{}]", duration(finished.duration))?;
     if step.error && step.mode != Mode::Check {
-        writeln!(out, "         {}", finished.ending)?;
+        writeln!(out, "         {}", printable::line(&finished.ending.to_string()))?;
     }
-    for line in finished.output.text.lines() {
+    for line in printable::text(&finished.output.text).split_terminator('\n') {
         writeln!(out, "         | {line}")?;
     }
-    match finished.output.cut_bytes {
-        0 => Ok(()),
-        cut => writeln!(out, "         | … {cut} bytes more"),
-    }
+    Ok(())
 }
 
 /// One line for the whole run.
@@ -45,6 +45,8 @@ pub fn summary(out: &mut impl Write, summary: &Summary, check_only: bool) -> io:
     let took = duration(summary.duration);
     let (changed, removed) = (summary.changed().count(), summary.removed().count());
     if let Some(failure) = &summary.failure {
+        let failure = failure.to_string();
+        let failure = printable::text(&failure);
         return writeln!(out, "{changed} changed, {removed} removed, then it failed in {took}: {failure}");
     }
     if check_only {
