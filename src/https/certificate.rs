@@ -16,34 +16,86 @@ use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{InconsistentKeys, RootCertStore};
 
+use super::clients::{AllowedNames, AnyCertificate};
 use super::file;
+use super::policy::Policy;
 
 /// A PEM file in bytes: room for a bundle of all public authorities, and a bound for a path that names a device.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The files that say who the listener is and whom it lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files {
-    /// PEM: the certificate, then those that lead to its authority, if there are any.
-    pub certificate: PathBuf,
-    /// PEM: the private key of the first certificate; PKCS #8, PKCS #1 or SEC 1, not encrypted.
-    pub key: PathBuf,
-    /// PEM: authorities. When given, each client must show a certificate of one of them.
-    pub client_authorities: Option<PathBuf>,
-    /// Whether a client may show no certificate at all; one that it shows is verified all the same.
-    pub clients_optional: bool,
-    /// The oldest version of TLS that is spoken.
-    pub least_version: Version,
+/// PEM text: in a file, or given as it is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Pem {
+    /// In this file.
+    File(PathBuf),
+    /// As it is. May hold a private key: never shown.
+    Inline {
+        /// What gives it, for a person.
+        name: &'static str,
+        /// The text.
+        text: Arc<str>,
+    },
 }
 
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Version {
-    /// 1.2.
-    #[default]
-    V1_2,
-    /// 1.3.
-    V1_3,
+impl Pem {
+    /// The text.
+    fn read(&self, what: What) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::File(path) => read(path, what),
+            Self::Inline { text, .. } => Ok(text.as_bytes().to_vec()),
+        }
+    }
+
+    /// What is named in errors.
+    pub fn place(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Inline { name, .. } => PathBuf::from(name),
+        }
+    }
+}
+
+impl From<PathBuf> for Pem {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl fmt::Debug for Pem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place().fmt(f)
+    }
+}
+
+/// Who the listener is, whom it lets in, and what it negotiates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate, then those that lead to its authority, if there are any.
+    pub certificate: Pem,
+    /// The private key of the first certificate; PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    pub key: Pem,
+    /// Client certificates; none are asked for if absent.
+    pub clients: Option<Clients>,
+    /// What is negotiated.
+    pub policy: Policy,
+}
+
+impl Files {
+    /// A listener of this certificate and key that asks for no client certificates.
+    pub fn new(certificate: impl Into<Pem>, key: impl Into<Pem>) -> Self {
+        Self { certificate: certificate.into(), key: key.into(), clients: None, policy: Policy::default() }
+    }
+}
+
+/// Which client certificates are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clients {
+    /// Their authorities; if absent, any certificate will do, because none is verified.
+    pub authorities: Option<Pem>,
+    /// Whether a client has to show one. One that it shows is verified in both cases.
+    pub required: bool,
+    /// Names of which a certificate has to carry one; if empty, any will do.
+    pub names: Vec<String>,
 }
 
 /// A certificate with the key that belongs to it.
@@ -69,19 +121,26 @@ impl Pair {
     /// # Errors
     /// A file cannot be read, holds no certificate or key, or the two do not belong together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, Error> {
-        let chain = certificates(certificate)?;
-        let key_text = read(key, What::Key)?;
+        Self::read(&Pem::File(certificate.to_owned()), &Pem::File(key.to_owned()))
+    }
+
+    /// Reads both, as [`Pair::load`] does.
+    ///
+    /// # Errors
+    /// As for [`Pair::load`].
+    pub fn read(certificate: &Pem, key: &Pem) -> Result<Self, Error> {
+        let chain = chain(certificate)?;
+        let key_text = key.read(What::Key)?;
+        let (certificate, key) = (certificate.place(), key.place());
         let parsed = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| Error::NoKey {
-            path: key.to_owned(),
+            path: key.clone(),
             encrypted: key_text.windows(9).any(|part| part == b"ENCRYPTED"),
         })?;
         Self::new(chain, parsed).map_err(|error| match error {
-            PairError::Mismatch => {
-                Error::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
-            }
-            PairError::Key(source) => Error::Unusable { path: key.to_owned(), what: What::Key, source },
+            PairError::Mismatch => Error::Mismatch { certificate, key },
+            PairError::Key(source) => Error::Unusable { path: key, what: What::Key, source },
             PairError::Certificate(source) => {
-                Error::Unusable { path: certificate.to_owned(), what: What::Certificate, source }
+                Error::Unusable { path: certificate, what: What::Certificate, source }
             }
         })
     }
@@ -139,24 +198,41 @@ pub struct ClientAuthorities {
 }
 
 impl ClientAuthorities {
-    /// Reads the authorities from a PEM file. Clients without certificate are let in if that is `optional`.
+    /// Reads the authorities, if there are any.
     ///
     /// # Errors
     /// The file cannot be read, or a certificate in it cannot be used.
-    pub fn load(path: &Path, optional: bool) -> Result<Self, Error> {
-        let unusable = |source| Error::Unusable { path: path.to_owned(), what: What::Authorities, source };
-        let mut roots = RootCertStore::empty();
+    pub fn load(clients: &Clients) -> Result<Self, Error> {
         let mut digest = Sha256::new();
-        for certificate in certificates(path)? {
+        digest.update([u8::from(clients.required)]);
+        for name in &clients.names {
+            digest.update(name);
+            digest.update([0]);
+        }
+        let mut verifier: Arc<dyn ClientCertVerifier> = match &clients.authorities {
+            None => Arc::new(AnyCertificate::new(clients.required)),
+            Some(pem) => Self::of_authorities(pem, clients.required, &mut digest)?,
+        };
+        if !clients.names.is_empty() {
+            verifier = Arc::new(AllowedNames { inner: verifier, names: clients.names.clone() });
+        }
+        Ok(Self { verifier, digest: digest.finalize().into() })
+    }
+
+    fn of_authorities(
+        pem: &Pem,
+        required: bool,
+        digest: &mut Sha256,
+    ) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        let unusable = |source| Error::Unusable { path: pem.place(), what: What::Authorities, source };
+        let mut roots = RootCertStore::empty();
+        for certificate in chain(pem)? {
             digest.update(&certificate);
             roots.add(certificate).map_err(unusable)?;
         }
-        digest.update([u8::from(optional)]);
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-        let builder = if optional { builder.allow_unauthenticated() } else { builder };
-        let verifier =
-            builder.build().map_err(|error| unusable(rustls::Error::General(error.to_string())))?;
-        Ok(Self { verifier, digest: digest.finalize().into() })
+        let builder = if required { builder } else { builder.allow_unauthenticated() };
+        builder.build().map_err(|error| unusable(rustls::Error::General(error.to_string())))
     }
 }
 
@@ -167,10 +243,15 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 
 /// All certificates of a PEM file; at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let text = read(path, What::Certificate)?;
+    chain(&Pem::File(path.to_owned()))
+}
+
+/// All certificates of a PEM text; at least one.
+fn chain(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let text = pem.read(What::Certificate)?;
     match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(Error::NoCertificate { path: path.to_owned() }),
+        _ => Err(Error::NoCertificate { path: pem.place() }),
     }
 }
 

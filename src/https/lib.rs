@@ -6,6 +6,7 @@
 //! * [`certificate`]: a pair of PEM files, checked; authorities of client certificates.
 //! * [`self_signed`]: certificates made here when there are none, and the file that clients pin.
 //! * [`names`]: what this host is called, for their subject names.
+//! * [`policy`]: versions, cipher suites and curves; `clients`: who may connect.
 //! * [`tls`]: the setup that is served now, replaceable while running.
 //! * [`limits`], [`counters`]: what is allowed and what happened.
 //! * [`peer`]: what a route learns of its client; [`attempts`]: how often one may be wrong.
@@ -29,6 +30,7 @@
 mod answer;
 pub mod attempts;
 pub mod certificate;
+mod clients;
 mod connection;
 pub mod counters;
 pub mod file;
@@ -39,6 +41,7 @@ pub mod names;
 pub mod peer;
 mod places;
 mod plain_http;
+pub mod policy;
 pub mod self_signed;
 mod stream;
 pub mod tls;

@@ -42,7 +42,7 @@ use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::{self, Files, Pair, Version, What};
+use super::certificate::{self, Files, Pair, What};
 use super::names::Names;
 
 /// How long a served certificate is valid. Clients that limit it allow at least 398 days.
@@ -90,13 +90,7 @@ impl SelfSigned {
 
     /// The files to serve, once [`SelfSigned::ensure`] has succeeded.
     pub fn files(&self) -> Files {
-        Files {
-            certificate: self.server(),
-            key: self.key(),
-            client_authorities: None,
-            clients_optional: false,
-            least_version: Version::default(),
-        }
+        Files::new(self.server(), self.key())
     }
 
     /// Makes what is missing, unusable, for other names, or expiring within 30 days of `now`. Call it at start,

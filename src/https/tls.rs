@@ -1,14 +1,13 @@
 //! The TLS setup that new connections get: it can be replaced while the listener runs, and a bad replacement
 //! leaves the last good one in place. Decides nothing about when to look for a new one.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
-use tokio_rustls::rustls::version::{TLS12, TLS13};
 
-use super::certificate::{ClientAuthorities, Error, Files, Pair, Version, key_digest, provider};
+use super::certificate::{ClientAuthorities, Error, Files, Pair, key_digest};
+use super::policy::Policy;
 
 /// TLS 1.2 and 1.3 with one certificate, HTTP/2 and HTTP/1.1 offered in this order. Clones share one setup.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ struct Current {
     key_before: Option<[u8; 32]>,
     /// Of the pair and of the client authorities.
     digests: ([u8; 32], Option<[u8; 32]>),
-    least: Version,
+    policy: Policy,
 }
 
 /// What a reload found.
@@ -45,7 +44,7 @@ impl Tls {
     /// # Errors
     /// TLS cannot be set up with the pair.
     pub fn new(pair: &Pair, clients: Option<ClientAuthorities>) -> Result<Self, Error> {
-        let current = Current::new(pair, clients, Version::default())?;
+        let current = Current::new(pair, clients, &Policy::default())?;
         Ok(Self { current: Arc::new(RwLock::new(current)), files: Arc::default() })
     }
 
@@ -55,7 +54,7 @@ impl Tls {
     /// A file is missing or cannot be used, or certificate and key do not belong together.
     pub fn load(files: Files) -> Result<Self, Error> {
         let (pair, clients) = read(&files)?;
-        let current = Current::new(&pair, clients, files.least_version)?;
+        let current = Current::new(&pair, clients, &files.policy)?;
         Ok(Self { current: Arc::new(RwLock::new(current)), files: Arc::new(Mutex::new(Some(files))) })
     }
 
@@ -64,8 +63,8 @@ impl Tls {
     /// # Errors
     /// TLS cannot be set up with the pair; the last one stays.
     pub fn replace(&self, pair: &Pair) -> Result<(), Error> {
-        let (clients, least) = (self.read().clients.clone(), self.read().least);
-        self.set(Current::new(pair, clients, least)?);
+        let (clients, policy) = (self.read().clients.clone(), self.read().policy.clone());
+        self.set(Current::new(pair, clients, &policy)?);
         Ok(())
     }
 
@@ -86,10 +85,10 @@ impl Tls {
     /// As for [`Tls::load`]; what is served stays, and so do the files that are remembered.
     pub fn take_up(&self, files: Files) -> Result<Changed, Error> {
         let (pair, clients) = read(&files)?;
-        let (digests, least) = (digests(&pair, clients.as_ref()), files.least_version);
-        let same = { self.read().digests == digests && self.read().least == least };
+        let digests = digests(&pair, clients.as_ref());
+        let same = { self.read().digests == digests && self.read().policy == files.policy };
         if !same {
-            self.set(Current::new(&pair, clients, least)?);
+            self.set(Current::new(&pair, clients, &files.policy)?);
         }
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
         Ok(if same { Changed::No } else { Changed::Yes })
@@ -125,13 +124,9 @@ impl Tls {
 }
 
 impl Current {
-    fn new(pair: &Pair, clients: Option<ClientAuthorities>, least: Version) -> Result<Self, Error> {
-        let versions: &[_] = match least {
-            Version::V1_2 => &[&TLS13, &TLS12],
-            Version::V1_3 => &[&TLS13],
-        };
-        let builder = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(versions)
+    fn new(pair: &Pair, clients: Option<ClientAuthorities>, policy: &Policy) -> Result<Self, Error> {
+        let builder = ServerConfig::builder_with_provider(policy.provider())
+            .with_protocol_versions(&policy.versions())
             .map_err(Error::Setup)?;
         let builder = match &clients {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
@@ -139,19 +134,22 @@ impl Current {
         };
         let certified = (*pair.certified).clone();
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.ignore_client_order = policy.own_order;
         // The last one is for clients that speak nothing newer, and that would be refused for want of a name in common.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+        if !policy.http2 {
+            config.alpn_protocols.retain(|protocol| protocol != b"h2");
+        }
         let digests = digests(pair, clients.as_ref());
         let key = key_digest(&pair.certified.cert[0]).unwrap_or_default();
-        let not_after = pair.not_after();
-        Ok(Self { config: Arc::new(config), clients, not_after, key, key_before: None, digests, least })
+        let (not_after, policy) = (pair.not_after(), policy.clone());
+        Ok(Self { config: Arc::new(config), clients, not_after, key, key_before: None, digests, policy })
     }
 }
 
 fn read(files: &Files) -> Result<(Pair, Option<ClientAuthorities>), Error> {
-    let load = |path: &PathBuf| ClientAuthorities::load(path, files.clients_optional);
-    let clients = files.client_authorities.as_ref().map(load).transpose()?;
-    Ok((Pair::load(&files.certificate, &files.key)?, clients))
+    let clients = files.clients.as_ref().map(ClientAuthorities::load).transpose()?;
+    Ok((Pair::read(&files.certificate, &files.key)?, clients))
 }
 
 fn digests(pair: &Pair, clients: Option<&ClientAuthorities>) -> ([u8; 32], Option<[u8; 32]>) {

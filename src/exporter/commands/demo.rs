@@ -15,7 +15,7 @@ use agent::Agent;
 
 use crate::config::{
     Bounds, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES,
-    DEFAULT_POLL_INTERVAL, Limits, ListenAddress, Log, TlsVersion,
+    DEFAULT_POLL_INTERVAL, Limits, ListenAddress, Log, Policy, Surface,
 };
 use crate::run::{self, Hangup, RunError, Running};
 use crate::serve::{Access, METRICS_PATH};
@@ -85,8 +85,9 @@ fn configuration(directory: &Path, key: &str, listen: ListenAddress, log: Log) -
         access,
         key_sources: vec!["the demonstration".to_owned()],
         tls: None,
-        client_auth: None,
-        least_tls: TlsVersion::default(),
+        clients: None,
+        policy: Policy::default(),
+        surface: Surface::default(),
         textfile: None,
         connections: Connections::default(),
         poll_interval: DEFAULT_POLL_INTERVAL,

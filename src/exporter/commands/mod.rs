@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::config::{Invocation, Task};
+use crate::config::{self, Invocation, Task};
 use crate::log;
 use crate::metrics::Limits;
 use crate::metrics::labels::LabelLimit;
@@ -27,7 +27,13 @@ pub fn run(invocation: Invocation) -> ExitCode {
             }
             ended(run::serve(&config, Hangup::GoOn, |_| {}))
         }
-        Task::CheckConfig(config) => ended(write!(Printed, "{config}")),
+        Task::CheckConfig(config) => match run::reload::check(&config) {
+            Ok(()) => ended(write!(Printed, "{config}")),
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "error: {error}");
+                ExitCode::from(config::USAGE)
+            }
+        },
         Task::Render { files, limits, bounds } => {
             let label = LabelLimit::new(limits.max_label_bytes);
             render(&Render { files, limits: Limits { series: limits.max_series, label }, bounds })

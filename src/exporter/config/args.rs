@@ -15,6 +15,18 @@ const HELP_COLUMNS: usize = 100;
 /// What every variable that stands for a flag begins with.
 pub(super) const VARIABLE_PREFIX: &str = "ETCHA_EXPORTER_";
 
+/// What `--version` prints behind the name.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("ETCHA_REVISION"),
+    ", ",
+    env!("ETCHA_TARGET"),
+    ", ",
+    env!("ETCHA_COMPILER"),
+    ")"
+);
+
 const ABOUT: &str = "Serves the metrics of an Etcha agent to Prometheus, out of its journal";
 
 const LONG_ABOUT: &str = "\
@@ -54,7 +66,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration.";
 pub(super) fn command() -> Command {
     let serving = SETTINGS.iter().filter(|setting| !setting.about().flag.is_empty());
     Command::new("etcha-exporter")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(VERSION)
         .about(ABOUT)
         .long_about(LONG_ABOUT)
         .after_long_help(AFTER)

@@ -1,23 +1,26 @@
 //! Flags and variables over the file, the file over the defaults: what the settings mean together.
 
-use std::fs::File as OpenFile;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
+use rustix::fs::OFlags;
 use settings::layers::Layer;
 use settings::value::{Parsed, Word};
-use settings::{File, Found, Layers, Problem, Reread, Setting, Value as _};
+use settings::{File, Found, Layers, Problem, Reread, Row, Setting, Value as _};
 
 use super::args::VARIABLE_PREFIX;
 use super::explain::explain;
 use super::keys::{self, Gathered};
 use super::settings as known;
+use super::web::Web;
 use super::{
-    Bounds, ClientAuth, Config, Connections, DEFAULT_LISTEN, Limits, ListenAddress, Log, Surroundings,
-    TlsFiles, TlsVersion, reread, text, web,
+    Bounds, Clients, Config, Connections, DEFAULT_LISTEN, Limits, ListenAddress, Log, Surface, Surroundings,
+    TlsFiles, reread, text, web,
 };
 use crate::log::Format;
-use crate::serve::{Access, Users};
+use crate::serve::Access;
 
 /// Longest configuration file in bytes: thousands of times what its keys take.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -49,14 +52,21 @@ pub(super) fn serve(
     let connections = connections_of(&mut layers);
     let log = log_of(&mut layers, around);
     let refuse_query_keys = layers.get(&known::REFUSE_QUERY_KEYS);
-    let rows = layers.end()?;
+    let mut surface = surface_of(&mut layers);
+    let mut rows = layers.end()?;
 
     let mut problems = Vec::new();
     let listens = listening.check(textfile.as_deref(), &mut problems);
     let gathered = written.gather(path.as_deref().filter(|_| open_to_all == Some(true)), around);
     problems.extend(gathered.problems);
-    let Secured { tls, client_auth, least_tls, users, mut files } = certificate.check(&mut problems);
-    if listens && gathered.sources.is_empty() && users.is_empty() {
+    let Secured { tls, clients, web, mut files } = certificate.check(&mut problems);
+    surface.headers = web.headers;
+    surface.rate_limit = web.rate_limit;
+    rows.extend(rows_of(&surface, web.policy.http2));
+    let (users, keyless) = (web.users, gathered.sources.is_empty());
+    let is_verified = clients.as_ref().is_some_and(|it| it.required && it.authorities.is_some());
+    let certificate_suffices = keyless && users.is_empty() && is_verified;
+    if listens && keyless && users.is_empty() && !certificate_suffices {
         problems.push(Problem::new("", keys::HOW_TO_SET_ONE));
     }
     if !problems.is_empty() {
@@ -67,11 +77,12 @@ pub(super) fn serve(
         journal,
         state_dir,
         listen: if listens { listening.addresses } else { Vec::new() },
-        access: Access { keys: gathered.keys, users, refuse_query_keys },
+        access: Access { keys: gathered.keys, users, refuse_query_keys, certificate_suffices },
         key_sources: gathered.sources,
         tls,
-        client_auth,
-        least_tls,
+        clients,
+        policy: web.policy,
+        surface,
         textfile,
         connections,
         poll_interval,
@@ -79,7 +90,7 @@ pub(super) fn serve(
         limits,
         bounds: Bounds { line_bytes, writers, segments },
         log,
-        warnings: gathered.warnings,
+        warnings: [gathered.warnings, web.warnings].concat(),
         files,
         rows,
         reread: Some(reread),
@@ -237,9 +248,9 @@ struct Certificate {
 /// Who the listener is and whom it lets in, beside the keys.
 struct Secured {
     tls: Option<TlsFiles>,
-    client_auth: Option<ClientAuth>,
-    least_tls: TlsVersion,
-    users: Users,
+    clients: Option<Clients>,
+    /// What else the web configuration file says.
+    web: Web,
     files: Vec<PathBuf>,
 }
 
@@ -263,48 +274,80 @@ impl Certificate {
     }
 
     fn check(self, problems: &mut Vec<Problem>) -> Secured {
+        const WEB: &str = "web configuration file:";
         let mut files: Vec<_> = self.web.iter().map(|found| found.value.clone()).collect();
         let web = self.web.map(|found| web::read(&found.name, &found.value)).transpose();
-        let web = web.unwrap_or_else(|wrong| {
+        let mut web = web.unwrap_or_else(|wrong| {
             problems.extend(wrong);
             None
         });
-        let mut tls = self.pair.map(|(certificate, key)| {
-            let names = [certificate.name, key.name];
-            (names, TlsFiles { certificate: certificate.value, key: key.value })
+        let web = web.take().unwrap_or_default();
+        if web.tls.is_some() && (self.pair.is_some() || self.client_ca.is_some()) {
+            problems.push(Problem::new(
+                "web configuration file",
+                "names a certificate, and so does another setting; leave one of them out",
+            ));
+        }
+        let mut named = Vec::new();
+        let tls = web.tls.clone().or_else(|| {
+            let (certificate, key) = self.pair?;
+            named.extend([(certificate.name, certificate.value.clone()), (key.name, key.value.clone())]);
+            Some(TlsFiles { certificate: certificate.value.into(), key: key.value.into() })
         });
-        let mut client_auth =
-            self.client_ca.map(|found| (found.name, ClientAuth { authorities: found.value, required: true }));
-        let (mut least_tls, mut users) = (TlsVersion::default(), Users::default());
-        if let Some(web) = web {
-            if web.tls.is_some() && (tls.is_some() || client_auth.is_some()) {
-                problems.push(Problem::new(
-                    "web configuration file",
-                    "names a certificate, and so does another setting; leave one of them out",
-                ));
-            }
-            let name = || "web configuration file:".to_owned();
-            tls = web.tls.map(|tls| ([name(), name()], tls)).or(tls);
-            client_auth = web.client_auth.map(|auth| (name(), auth)).or(client_auth);
-            (least_tls, users) = (web.least_version, web.users);
+        let clients = web.clients.clone().or_else(|| {
+            let found = self.client_ca?;
+            named.push((found.name, found.value.clone()));
+            Some(Clients { authorities: Some(found.value.into()), required: true, names: Vec::new() })
+        });
+        let authorities = web.clients.iter().filter_map(|clients| clients.authorities.as_ref());
+        let pair = web.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        named.extend(web::files(pair.chain(authorities)).into_iter().map(|path| (WEB.to_owned(), path)));
+        for (name, path) in named {
+            readable(&name, &path, problems);
+            files.push(path);
         }
-        if let Some((names, tls)) = &tls {
-            readable(&names[0], &tls.certificate, problems, &mut files);
-            readable(&names[1], &tls.key, problems, &mut files);
-        }
-        if let Some((name, auth)) = &client_auth {
-            readable(name, &auth.authorities, problems, &mut files);
-        }
-        let (tls, client_auth) = (tls.map(|(_, tls)| tls), client_auth.map(|(_, auth)| auth));
-        Secured { tls, client_auth, least_tls, users, files }
+        Secured { tls, clients, web, files }
     }
 }
 
-/// Whether a file that `name` names can be read.
-fn readable(name: &str, path: &Path, problems: &mut Vec<Problem>, files: &mut Vec<PathBuf>) {
-    files.push(path.to_owned());
-    if let Err(error) = OpenFile::open(path) {
-        let place = format!("{name} {}", path.display());
-        problems.push(Problem::new(place, format!("cannot be read: {error}")));
-    }
+/// Whether a file that `name` names can be read. Opening it waits for nobody.
+fn readable(name: &str, path: &Path, problems: &mut Vec<Problem>) {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let what = match opened.and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => return,
+        Ok(_) => "not a regular file".to_owned(),
+        Err(error) => format!("cannot be read: {error}"),
+    };
+    problems.push(Problem::new(format!("{name} {}", path.display()), what));
+}
+
+/// What is settled at start about the answers, outside of the web configuration file.
+fn surface_of(layers: &mut Layers<'_>) -> Surface {
+    let Parsed(telemetry_path) = layers.get(&known::TELEMETRY_PATH);
+    let without_own = layers.get(&known::NO_EXPORTER_METRICS);
+    Surface { telemetry_path, without_own, ..Surface::default() }
+}
+
+/// What is shown of it: what differs from the default.
+fn rows_of(surface: &Surface, http2: bool) -> Vec<Row> {
+    let default = Surface::default();
+    let path = (surface.telemetry_path != default.telemetry_path).then(|| surface.telemetry_path.to_string());
+    let headers =
+        surface.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or("…")));
+    let headers: Vec<_> = headers.collect();
+    let rate = surface
+        .rate_limit
+        .map(|rate| format!("one request each {}, {} together", rate.interval.show(), rate.burst));
+    let rows = [
+        ("also at", path),
+        ("exporter metrics", surface.without_own.then(|| "left out".to_owned())),
+        ("headers", Some(headers.join("; ")).filter(|text| !text.is_empty())),
+        ("rate limit", rate),
+        ("HTTP/2", (!http2).then(|| "off".to_owned())),
+    ];
+    let rows = rows.into_iter().filter_map(|(label, value)| Some((label, value?)));
+    // TLS is set up for each connection, so HTTP/2 can come and go.
+    let reread = |label| if label == "HTTP/2" { Reread::Running } else { Reread::Restart };
+    rows.map(|(label, value)| Row { label, value, reread: reread(label) }).collect()
 }

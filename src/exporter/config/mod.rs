@@ -48,8 +48,10 @@ pub use self::reread::Reread;
 pub use super::metrics::DEFAULT_MAX_SERIES;
 pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
 pub use crate::checkpoint::writer::DEFAULT_CHECKPOINT_INTERVAL;
+pub(crate) use crate::serve::Surface;
 pub use ::settings::Problem;
-pub use https::certificate::Version as TlsVersion;
+pub use https::certificate::{Clients, Pem};
+pub use https::policy::Policy;
 
 /// The journal that is followed unless told otherwise.
 pub const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
@@ -61,7 +63,7 @@ pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/etcha-exporter";
 
 /// Exit status for wrong usage and wrong configuration.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 
 /// What the process is asked to do, and how it shall log meanwhile.
 #[derive(Debug)]
@@ -137,9 +139,11 @@ pub struct Config {
     /// Files of the certificate, or `None` for the self-signed one.
     pub tls: Option<TlsFiles>,
     /// Whether clients have to show certificates, and whose.
-    pub client_auth: Option<ClientAuth>,
-    /// The oldest version of TLS that is spoken.
-    pub least_tls: TlsVersion,
+    pub clients: Option<Clients>,
+    /// What is negotiated with clients.
+    pub policy: Policy,
+    /// What is settled at start about the answers.
+    pub surface: Surface,
     /// Where the metrics are written, too.
     pub textfile: Option<PathBuf>,
     /// Limits on connections.
@@ -162,15 +166,6 @@ pub struct Config {
     pub rows: Vec<Row>,
     /// How to read it again; `None` if it was not read from anywhere.
     pub reread: Option<Reread>,
-}
-
-/// Whose certificates clients have to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientAuth {
-    /// Their authorities, PEM.
-    pub authorities: PathBuf,
-    /// Whether a client without certificate is turned away; one with a wrong certificate always is.
-    pub required: bool,
 }
 
 /// Limits on connections.
@@ -205,10 +200,10 @@ pub use super::follow::Bounds;
 /// A certificate and its key, both readable when the configuration was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Private key, PEM.
-    pub key: PathBuf,
+    /// Certificate chain.
+    pub certificate: Pem,
+    /// Private key.
+    pub key: Pem,
 }
 
 /// What the configuration takes from around the process, besides the variables that stand for flags. Holds a key: not

@@ -19,6 +19,7 @@ use super::{DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_JOURNAL, DEFAULT_MAX_LABEL_BYTE
 use super::{DEFAULT_STATE_DIR, DEMO_LISTEN};
 use crate::log;
 use crate::metrics::labels::MIN_MAX_LABEL_BYTES;
+use crate::serve::TelemetryPath;
 
 const CONFIGURATION: &str = "Configuration";
 const JOURNAL_AND_STATE: &str = "Journal and state";
@@ -27,7 +28,7 @@ const LIMITS: &str = "Limits";
 const LOGS: &str = "Logs";
 
 /// All of them, in the order in which they are shown.
-pub(super) static SETTINGS: [&dyn Defined; 26] = [
+pub(super) static SETTINGS: [&dyn Defined; 28] = [
     &CONFIG,
     &CHECK_CONFIG,
     &JOURNAL,
@@ -43,6 +44,8 @@ pub(super) static SETTINGS: [&dyn Defined; 26] = [
     &SYSTEM_METRICS_KEY,
     &SYSTEM_METRICS_SECRET,
     &REFUSE_QUERY_KEYS,
+    &TELEMETRY_PATH,
+    &NO_EXPORTER_METRICS,
     &TEXTFILE,
     &NO_LISTENER,
     &MAX_SERIES,
@@ -176,8 +179,9 @@ pub(super) static WEB_CONFIG_FILE: Setting<Option<PathBuf>> = Setting::new(
         .running()
         .help(
             "Web configuration file of Prometheus' exporters, YAML",
-            "Certificate, client certificates and users with their bcrypt hashes, as other exporters on this \
-               host have them. Its users may read the metrics beside the keys.",
+            "Certificate, client certificates, TLS, headers, rate limit and users with their bcrypt hashes, as \
+               other exporters on this host have them. Its users may read the metrics beside the keys. Headers \
+               and rate limit take effect at start.",
         ),
     None,
     || None,
@@ -212,6 +216,30 @@ pub(super) static REFUSE_QUERY_KEYS: Setting<bool> = Setting::new(
         "Refuse keys in the query",
         "URLs end up in logs of proxies. Then a key counts as a bearer token or as a password only.",
     ),
+    (),
+    || false,
+);
+
+pub(super) static TELEMETRY_PATH: Setting<Parsed<TelemetryPath>> = Setting::new(
+    About::flag("telemetry-path", "PATH", HTTPS)
+        .aliases(&["web.telemetry-path"])
+        .key("exporter.telemetryPath")
+        .help(
+            "Path of the metrics, beside that of Etcha's guide",
+            "Behind the same key. The path /etcha/v1/system/metrics always answers.",
+        ),
+    (),
+    || Parsed(TelemetryPath::default()),
+);
+
+pub(super) static NO_EXPORTER_METRICS: Setting<bool> = Setting::new(
+    About::flag("no-exporter-metrics", "BOOL", HTTPS)
+        .aliases(&["web.disable-exporter-metrics"])
+        .key("exporter.noExporterMetrics")
+        .help(
+            "Leave out the metrics about the exporter and its process",
+            "About a hundred series less for each host. The alerts about the exporter itself need them.",
+        ),
     (),
     || false,
 );

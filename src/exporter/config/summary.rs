@@ -5,7 +5,9 @@ use std::fmt;
 use settings::Row;
 use settings::value::{Value as _, Word};
 
-use super::{ClientAuth, Config, TlsVersion};
+use https::policy::Version;
+
+use super::{Clients, Config};
 
 /// Width of the names, in columns.
 const NAMES: usize = 20;
@@ -27,17 +29,27 @@ impl fmt::Display for Config {
         }
         match &self.tls {
             Some(tls) => {
-                row("certificate", &tls.certificate.display())?;
-                row("its key", &tls.key.display())?;
+                row("certificate", &tls.certificate.place().display())?;
+                row("its key", &tls.key.place().display())?;
             }
             None if self.listen.is_empty() => {}
             None => row("certificate", &"self-signed, kept in the state directory")?,
         }
-        if let Some(ClientAuth { authorities, required }) = &self.client_auth {
-            let whom = if *required { "required" } else { "verified if shown" };
-            row("client certificates", &format!("{whom}, of {}", authorities.display()))?;
+        if let Some(Clients { authorities, required, names }) = &self.clients {
+            let whom = match (required, authorities) {
+                (true, _) => "required",
+                (false, Some(_)) => "verified if shown",
+                (false, None) => "asked for",
+            };
+            let of = authorities.as_ref().map_or("anybody".into(), |pem| pem.place().display().to_string());
+            let names = if names.is_empty() {
+                String::new()
+            } else {
+                format!(", with a name of {}", names.join(", "))
+            };
+            row("client certificates", &format!("{whom}, of {of}{names}"))?;
         }
-        if self.least_tls == TlsVersion::V1_3 {
+        if self.policy.least == Version::V1_3 {
             row("oldest TLS", &"1.3")?;
         }
         if !self.key_sources.is_empty() {
@@ -48,6 +60,9 @@ impl fmt::Display for Config {
         }
         if !self.access.users.is_empty() {
             row("users", &self.access.users.len())?;
+        }
+        if self.access.certificate_suffices {
+            row("metrics keys", &"none; a client certificate suffices")?;
         }
         if self.access.refuse_query_keys {
             row("keys in the query", &"refused")?;

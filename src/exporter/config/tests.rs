@@ -138,7 +138,10 @@ fn flags_are_stronger_than_the_file() {
     let addresses: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, [":4002", "127.0.0.1:4003", "[::1]:4003"]);
     assert_eq!((config.access.keys.len(), config.access.keys.admit(b"typed")), (1, true));
-    assert_eq!(config.tls, Some(TlsFiles { certificate: other.into(), key: other.into() }));
+    assert_eq!(
+        config.tls,
+        Some(TlsFiles { certificate: PathBuf::from(other).into(), key: PathBuf::from(other).into() })
+    );
     assert_eq!(
         (config.poll_interval, config.checkpoint_interval),
         (Duration::from_secs(120), Duration::from_secs(1))
@@ -147,7 +150,8 @@ fn flags_are_stronger_than_the_file() {
     assert_eq!(config.connections, Connections { max: 9, max_per_client: 5 });
     assert_eq!(config.bounds, Bounds { line_bytes: 2048, writers: 11, segments: 12 });
     assert_eq!(config.textfile.as_deref(), Some(Path::new("typed.prom")));
-    assert_eq!(config.client_auth, Some(ClientAuth { authorities: other.into(), required: true }));
+    let authorities = Some(PathBuf::from(other).into());
+    assert_eq!(config.clients, Some(Clients { authorities, required: true, names: Vec::new() }));
     assert_eq!(config.log, Log { format: log::Format::Human, level: log::Level::Error });
 }
 

@@ -39,7 +39,21 @@ pub enum Format {
 /// and those in `registered`.
 pub fn render(snapshot: &Snapshot, registered: &[MetricFamily], format: Format, out: &mut Vec<u8>) {
     let own = own::families(snapshot);
-    let rest = own.iter().chain(snapshot.process.iter()).chain(registered);
+    write(snapshot, own.iter().chain(snapshot.process.iter()).chain(registered), format, out);
+}
+
+/// Appends what there is about the agent in `format`, and nothing about the exporter and its process.
+pub fn agents(snapshot: &Snapshot, format: Format, out: &mut Vec<u8>) {
+    let own = own::families(snapshot);
+    write(snapshot, own.iter().filter(|family| !family.name().starts_with(own::PREFIX)), format, out);
+}
+
+fn write<'f>(
+    snapshot: &Snapshot,
+    rest: impl Iterator<Item = &'f MetricFamily>,
+    format: Format,
+    out: &mut Vec<u8>,
+) {
     match format {
         Format::Text => Lines::new(Dialect::Text, out).all(&snapshot.tables, rest),
         Format::OpenMetrics => Lines::new(Dialect::OpenMetrics, out).all(&snapshot.tables, rest),

@@ -13,6 +13,9 @@ use crate::metrics::catalogue::FamilyId;
 use crate::metrics::seconds;
 use crate::publish::Snapshot;
 
+/// What the names of families about the exporter begin with.
+pub(super) const PREFIX: &str = "etcha_exporter_";
+
 /// Labels of the lines that were counted, in the order of [`crate::follow::Tally::events`].
 const EVENTS: [&str; 4] = ["command", "source", "shell", "engine"];
 
@@ -224,14 +227,40 @@ fn checkpoint(snapshot: &Snapshot) -> Vec<MetricFamily> {
     ]
 }
 
+fn build_info() -> MetricFamily {
+    let labels = [
+        ("compiler", env!("ETCHA_COMPILER")),
+        ("revision", env!("ETCHA_REVISION")),
+        ("target", env!("ETCHA_TARGET")),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ];
+    let labels = labels.map(|(name, value)| {
+        let mut label = LabelPair::default();
+        label.set_name(name.to_owned());
+        label.set_value(value.to_owned());
+        label
+    });
+    let mut metric = Metric::default();
+    metric.set_label(labels.to_vec());
+    metric.set_gauge(one());
+    let mut info = MetricFamily::default();
+    info.set_name("etcha_exporter_build_info".to_owned());
+    info.set_help(
+        "Version of the exporter, with its revision, target and compiler. The value is always 1.".to_owned(),
+    );
+    info.set_field_type(MetricType::GAUGE);
+    info.set_metric(vec![metric]);
+    info
+}
+
+fn one() -> Gauge {
+    let mut gauge = Gauge::default();
+    gauge.set_value(1.0);
+    gauge
+}
+
 fn agent(snapshot: &Snapshot) -> Vec<MetricFamily> {
-    let mut families = vec![labelled(
-        "etcha_exporter_build_info",
-        "Version of the exporter. The value is always 1.",
-        MetricType::GAUGE,
-        "version",
-        [(env!("CARGO_PKG_VERSION"), 1)],
-    )];
+    let mut families = vec![build_info()];
     let (engine, Some(up)) = (&snapshot.tables.engine, snapshot.agent_up) else { return families };
     families.extend([
         gauge(

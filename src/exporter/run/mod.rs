@@ -129,7 +129,8 @@ pub(crate) fn serve(
     }
     let gate = Gate::new(config.access.clone());
     let health = Health::register(&registry).map_err(RunError::Metrics)?;
-    let site = Site::new(gate.clone(), published.clone(), &registry).map_err(RunError::Metrics)?;
+    let site = Site::new(gate.clone(), published.clone(), &registry, config.surface.clone())
+        .map_err(RunError::Metrics)?;
     let (history, shown) = (site.history(), published.clone());
     let service = TowerToHyperService::new(warp::service(routes(Arc::new(site))));
     let textfile = config.textfile.as_deref().map(|path| Textfile::new(path, published.clone(), &registry));

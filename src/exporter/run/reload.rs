@@ -22,7 +22,7 @@ use crate::log;
 use crate::publish::systemd::Reloads;
 use crate::serve::Gate;
 use crate::watch::Watch;
-use https::certificate::{self, Files};
+use https::certificate::{self, ClientAuthorities, Files};
 use https::names::Names;
 use https::self_signed::{self, Ensured, SelfSigned};
 use https::tls::{Changed, Tls};
@@ -82,34 +82,38 @@ impl Health {
 ///
 /// If the self-signed certificate cannot be made or renewed.
 pub(crate) fn certificate_files(config: &Config) -> Result<Files, self_signed::Error> {
-    let mut files = match &config.tls {
-        Some(tls) => Files {
-            certificate: tls.certificate.clone(),
-            key: tls.key.clone(),
-            client_authorities: None,
-            clients_optional: false,
-            least_version: config.least_tls,
-        },
+    let files = match &config.tls {
+        Some(tls) => Files::new(tls.certificate.clone(), tls.key.clone()),
         None => {
             let own = SelfSigned::new(&config.state_dir);
             if let Ensured::Made { .. } = own.ensure(&Names::of_host(&[]), SystemTime::now())? {
                 let file = own.authority();
                 tracing::info!(file = %file.display(), "made a certificate; clients verify with this file");
             }
-            Files { least_version: config.least_tls, ..own.files() }
+            own.files()
         }
     };
-    if let Some(auth) = &config.client_auth {
-        files.client_authorities = Some(auth.authorities.clone());
-        files.clients_optional = !auth.required;
+    Ok(Files { clients: config.clients.clone(), policy: config.policy.clone(), ..files })
+}
+
+/// Reads the certificates of a configuration as a start does, without making one.
+///
+/// # Errors
+///
+/// If a start would fail for one of them.
+pub(crate) fn check(config: &Config) -> Result<(), certificate::Error> {
+    if let Some(clients) = &config.clients {
+        ClientAuthorities::load(clients)?;
     }
-    Ok(files)
+    let Some(tls) = config.tls.as_ref().filter(|_| !config.listen.is_empty()) else { return Ok(()) };
+    let files = Files::new(tls.certificate.clone(), tls.key.clone());
+    Tls::load(Files { clients: config.clients.clone(), policy: config.policy.clone(), ..files }).map(|_| ())
 }
 
 /// The file with which clients verify what a configuration serves.
 pub(crate) fn authority(config: &Config) -> PathBuf {
     match &config.tls {
-        Some(tls) => tls.certificate.clone(),
+        Some(tls) => tls.certificate.place(),
         None => SelfSigned::new(&config.state_dir).authority(),
     }
 }
@@ -298,7 +302,9 @@ impl Renewal {
         }
     }
 
-    fn take(&mut self, config: Config) {
+    fn take(&mut self, mut config: Config) {
+        // A connection that was open before needed no certificate. So this can end while the process runs, not begin.
+        config.access.certificate_suffices &= self.config.access.certificate_suffices;
         if config.access != self.config.access {
             let (keys, users) = (config.access.keys.len(), config.access.users.len());
             tracing::info!(keys, users, "the keys have changed");

@@ -41,12 +41,14 @@ pub(crate) struct Bodies {
 
 impl Bodies {
     /// Bodies of what `published` holds and of what is registered in `registry`.
-    pub(crate) fn new(published: Published, registry: Registry, counts: Counts) -> Self {
+    /// Those about the exporter itself can be left out.
+    pub(crate) fn new(published: Published, registry: Registry, counts: Counts, without_own: bool) -> Self {
         Self {
             shared: Arc::new(Mutex::new(Shared {
                 published,
                 registry,
                 counts,
+                without_own,
                 shared_for: SHARED_FOR,
                 rendered: Vec::new(),
                 lengths: Vec::new(),
@@ -84,6 +86,7 @@ struct Shared {
     published: Published,
     registry: Registry,
     counts: Counts,
+    without_own: bool,
     shared_for: Duration,
     /// Bodies that may still serve, at most one of each format.
     rendered: Vec<Rendered>,
@@ -133,7 +136,11 @@ impl Shared {
         let before = self.lengths.iter().find(|(known, _)| *known == format);
         let capacity = before.map_or(FIRST_CAPACITY, |(_, length)| length / 8 * 9);
         let mut plain = Vec::with_capacity(capacity);
-        exposition::render(&latest, &self.registry.gather(), format, &mut plain);
+        if self.without_own {
+            exposition::agents(&latest, format, &mut plain);
+        } else {
+            exposition::render(&latest, &self.registry.gather(), format, &mut plain);
+        }
         self.lengths.retain(|(known, _)| *known != format);
         self.lengths.push((format, plain.len()));
         self.counts.rendered(began.elapsed());
@@ -202,7 +209,7 @@ mod tests {
         let registry = Registry::new();
         let published = Published::default();
         let counts = Counts::register(&registry).unwrap();
-        let bodies = Bodies::new(published.clone(), registry, counts.clone());
+        let bodies = Bodies::new(published.clone(), registry, counts.clone(), false);
         bodies.shared.lock().await.shared_for = shared_for;
         Rig { bodies, published, counts }
     }

@@ -4,7 +4,7 @@
 //! | path | answers |
 //! |---|---|
 //! | [`super::METRICS_PATH`] | the metrics, to who has a key |
-//! | `/metrics` | the same, for who types what other exporters have |
+//! | `/metrics`, or what `--telemetry-path` says | the same |
 //! | [`super::STATUS_PATH`] | the status page, to who has a key; asks for it by 401 |
 //! | `/` | a page for people |
 //! | `/-/healthy` | 200 |
@@ -13,21 +13,24 @@
 //! Each takes `GET` and `HEAD`; other methods get 405, other paths 404.
 
 use std::convert::Infallible;
+use std::future;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use warp::Filter;
 use warp::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::hyper::body::Bytes;
+use warp::path::FullPath;
 use warp::reply::Response;
 
 use super::access::{Audience, admit};
 use super::negotiation::{self, Encoding, Type};
 use super::pages::{self, plain, status};
-use super::site::Site;
+use super::site::{METRICS_PATH, Site, Surface};
 use crate::publish::Published;
 use https::Peer;
 
@@ -46,9 +49,14 @@ pub(crate) fn routes(
         .and(warp::header::headers_cloned())
         .and(client())
         .then(status_page);
-    let metrics = warp::path!("etcha" / "v1" / "system" / "metrics")
-        .or(warp::path!("metrics"))
-        .unify()
+    let (limited, surface) = (Arc::clone(&site), site.surface.clone());
+    let telemetry_path = surface.telemetry_path.as_str().to_owned();
+    let metrics = warp::path::full()
+        .and_then(move |path: FullPath| {
+            let is_metrics = [METRICS_PATH, &telemetry_path].contains(&path.as_str());
+            future::ready(if is_metrics { Ok(()) } else { Err(warp::reject()) })
+        })
+        .untuple_one()
         .map(move || Arc::clone(&site))
         .and(warp::method())
         .and(warp::header::headers_cloned())
@@ -63,7 +71,13 @@ pub(crate) fn routes(
         .and(warp::method())
         .map(move |method| only_reads(&method, || readiness(&published)));
     let nothing = warp::any().map(|| plain(StatusCode::NOT_FOUND, "nothing here\n"));
-    metrics
+    let limited = warp::any().and_then(move || {
+        let admitted = limited.rate.as_ref().map_or(Ok(()), |rate| rate.admit(Instant::now()));
+        future::ready(admitted.err().map(too_many).ok_or_else(warp::reject))
+    });
+    limited
+        .or(metrics)
+        .unify()
         .or(page)
         .unify()
         .or(landing)
@@ -74,7 +88,7 @@ pub(crate) fn routes(
         .unify()
         .or(nothing)
         .unify()
-        .map(guarded)
+        .map(move |response| guarded(response, &surface))
 }
 
 /// The client, where the listener told it.
@@ -125,6 +139,13 @@ fn exposed(method: &Method, body: Bytes, kind: Type, encoding: Encoding) -> Resp
     response
 }
 
+/// The answer beyond the limit of requests, which lets the next one in after `rest`.
+fn too_many(rest: Duration) -> Response {
+    let mut response = plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
+    response.headers_mut().insert(RETRY_AFTER, (rest.as_secs() + 1).into());
+    response
+}
+
 fn readiness(published: &Published) -> Response {
     if published.latest().caught_up {
         plain(StatusCode::OK, "ready\n")
@@ -150,7 +171,7 @@ fn method_not_allowed() -> Response {
 
 /// Adds what every answer carries: it is kept nowhere, is only what it says it is, and its address, which may hold a
 /// key, is told to no other site.
-fn guarded(mut response: Response) -> Response {
+fn guarded(mut response: Response, surface: &Surface) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -158,6 +179,9 @@ fn guarded(mut response: Response) -> Response {
     headers
         .entry(CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    for (name, value) in &surface.headers {
+        headers.insert(name, value.clone());
+    }
     response
 }
 

@@ -1,6 +1,7 @@
 //! Certificates replaced while serving, and certificates of clients.
 
 use super::*;
+use crate::certificate::Clients;
 
 #[tokio::test]
 async fn a_pair_that_does_not_match_is_not_taken_up_and_the_right_one_is() {
@@ -33,7 +34,11 @@ async fn client_certificates_are_asked_for_and_checked() {
     let (directory, _) = self_signed();
     let (clients, _) = self_signed();
     let files = Files {
-        client_authorities: Some(clients.path().join("tls-certificate.pem")),
+        clients: Some(Clients {
+            authorities: Some(clients.path().join("tls-certificate.pem").into()),
+            required: true,
+            names: Vec::new(),
+        }),
         ..SelfSigned::new(directory.path()).files()
     };
     let server = Server::start_with(Limits::default(), directory, Tls::load(files).unwrap());

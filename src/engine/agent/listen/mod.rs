@@ -142,13 +142,7 @@ impl Listener {
 
 fn certificate(config: &ServerConfig, own: Option<&SelfSigned>) -> Result<Tls, ListenError> {
     let files = match (&config.tls, own) {
-        (Some((certificate, key)), _) => Files {
-            certificate: certificate.clone(),
-            key: key.clone(),
-            client_authorities: None,
-            clients_optional: false,
-            least_version: certificate::Version::default(),
-        },
+        (Some((certificate, key)), _) => Files::new(certificate.clone(), key.clone()),
         (None, Some(own)) => {
             if let Ensured::Made { .. } = ensure(own).map_err(ListenError::SelfSigned)? {
                 let file = own.authority();

@@ -84,6 +84,9 @@ impl fmt::Debug for Credentials {
 ///
 /// The [`Refusal`], when nothing that the request offers can open the metrics.
 pub(crate) fn judge(access: &Access, query: &str, headers: &HeaderMap) -> Result<Judged, Refusal> {
+    if access.certificate_suffices {
+        return Ok(Judged::Admitted);
+    }
     let (in_query, in_headers) = (from_query(query)?, from_headers(headers)?);
     if access.refuse_query_keys && in_query.is_some() {
         return Err(Refusal::InQuery);

@@ -31,6 +31,8 @@ pub struct Access {
     pub users: Users,
     /// Whether a key in the query is refused, right or wrong.
     pub refuse_query_keys: bool,
+    /// Whether no key is needed, because every connection has shown a certificate that was verified.
+    pub certificate_suffices: bool,
 }
 
 /// The one place where the present [`Access`] is. Clones share it.

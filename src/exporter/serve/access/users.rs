@@ -6,8 +6,12 @@ use std::str::FromStr as _;
 
 use sha2::{Digest as _, Sha256};
 
-/// Highest cost of a hash: each step doubles the time, and this one takes about a second.
-const MAX_COST: u32 = 14;
+/// Highest cost of a hash: each step doubles the time, and this one takes some twenty seconds. Checks are limited for
+/// each address, and a password is checked once.
+const MAX_COST: u32 = 18;
+
+/// Above, each new password takes seconds; this one takes about one.
+const COSTLY: u32 = 14;
 
 /// The rest of a hash for which no password is known, behind its cost.
 const UNKNOWN: &str = "VYnlvJZrCTROJIoTH6ZE0ukR1DPBhjbJJkXity//aZnyHEImjVayq";
@@ -19,12 +23,12 @@ pub struct Users {
 }
 
 impl Users {
-    /// Adds a user.
+    /// Adds a user. Returns what should be changed.
     ///
     /// # Errors
     ///
     /// What is wrong with the name or the hash; nothing of the hash is told.
-    pub fn add(&mut self, user: &str, hash: &str) -> Result<(), String> {
+    pub fn add(&mut self, user: &str, hash: &str) -> Result<Option<String>, String> {
         if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
             return Err("not a user name: it is empty, or holds a colon or control characters".to_owned());
         }
@@ -34,7 +38,12 @@ impl Users {
             return Err(format!("a hash of a cost above {MAX_COST} takes too long to check"));
         }
         self.hashes.insert(user.to_owned(), hash.to_owned());
-        Ok(())
+        Ok((parts.get_cost() > COSTLY).then(|| {
+            format!(
+                "a hash of cost {} takes seconds to check; a cost of 10 to {COSTLY} is enough",
+                parts.get_cost()
+            )
+        }))
     }
 
     /// How many there are.
@@ -90,12 +99,14 @@ mod tests {
             ("", &hash, "user name"),
             ("c", "hunter2", "bcrypt"),
             ("c", "", "bcrypt"),
-            ("c", &hash.replace("$04$", "$15$"), "cost"),
+            ("c", &hash.replace("$04$", "$19$"), "cost"),
         ] {
             let error = users.add(user, hash).unwrap_err();
             assert!(error.contains(what) && !error.contains("hunter2"), "{error}");
         }
         assert_eq!(format!("{users:?}"), "Users { count: 2, .. }");
+        assert_eq!(users.add("d", &hash.replace("$04$", "$14$")), Ok(None));
+        assert!(users.add("d", &hash.replace("$04$", "$18$")).unwrap().unwrap().contains("seconds"));
         assert!(bcrypt::verify("hunter2", &users.hash(b"bob")).unwrap());
     }
 

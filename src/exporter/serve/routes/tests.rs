@@ -35,7 +35,7 @@ impl Rig {
         let mut access = Access::default();
         assert!(access.keys.add(b"secret") && access.keys.add("n&w+1%é".as_bytes()));
         let gate = Gate::new(access);
-        let site = Arc::new(Site::new(gate, Published::default(), &registry).unwrap());
+        let site = Arc::new(Site::new(gate, Published::default(), &registry, Surface::default()).unwrap());
         Self { site, registry }
     }
 
