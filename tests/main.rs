@@ -30,3 +30,4 @@ mod serving;
 mod supervisor;
 mod textfile;
 mod walls;
+mod web_config;

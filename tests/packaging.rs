@@ -143,9 +143,10 @@ fn the_exporter_takes_the_arguments_of_the_sidecar_and_finds_all_it_names_on_its
     }
     fs::write(volumes[2].join("metrics-key"), KEY).unwrap();
     fs::set_permissions(volumes[2].join("metrics-key"), fs::Permissions::from_mode(0o440)).unwrap();
-    for name in ["tls.crt", "tls.key"] {
-        fs::write(volumes[3].join(name), "").unwrap();
-    }
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+    fs::write(volumes[3].join("tls.crt"), certificate.pem()).unwrap();
+    fs::write(volumes[3].join("tls.key"), key.serialize_pem()).unwrap();
 
     // Longest first: one directory is the beginning of another one's name.
     let arguments = sidecar["args"].as_array().unwrap().iter().map(|argument| {

@@ -216,7 +216,7 @@ impl Reader<'_> {
             self.wrong(object.name, "max_version", "older than min_version");
         }
         let suites = self.texts(&mut object, "cipher_suites").unwrap_or_default();
-        web.policy.suites = self.suites(&suites, &mut web.warnings);
+        web.policy.suites = self.suites(&suites, web.policy.most, &mut web.warnings);
         let own_order = self.flag(&mut object, "prefer_server_cipher_suites", true);
         web.policy.own_order = own_order && !web.policy.suites.is_empty();
         let curves = self.texts(&mut object, "curve_preferences").unwrap_or_default();
@@ -300,7 +300,7 @@ impl Reader<'_> {
         }
     }
 
-    fn suites(&mut self, names: &[String], warnings: &mut Vec<String>) -> Vec<Suite> {
+    fn suites(&mut self, names: &[String], most: Version, warnings: &mut Vec<String>) -> Vec<Suite> {
         let (object, key) = ("tls_server_config", "cipher_suites");
         let (mut suites, mut left_out, mut always) = (Vec::new(), Vec::new(), false);
         for name in names {
@@ -317,7 +317,9 @@ impl Reader<'_> {
                 }
             }
         }
-        if !left_out.is_empty() && suites.is_empty() && !always {
+        if always && suites.is_empty() && most == Version::V1_2 {
+            self.wrong(object, key, "none of them is of TLS 1.2, and max_version excludes TLS 1.3");
+        } else if !left_out.is_empty() && suites.is_empty() && !always {
             let what = format!("none of them is supported here; take those of {}", supported().join(", "));
             self.wrong(object, key, what);
         } else if !left_out.is_empty() {

@@ -1,0 +1,185 @@
+//! The web configuration file that Prometheus' exporters share, against the running program. The files in
+//! `tests/config/web/toolkit` mean what the examples of the exporter-toolkit mean, and what else the format has:
+//! `NAME.good.yml` is accepted, `NAME.bad.yml` is refused with what is in `NAME.bad.txt`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use crate::harness::{
+    exporter::{Exporter, Home, KEY, METRICS, command},
+    program,
+};
+
+/// A home with the files that the examples name.
+fn home() -> Home {
+    let home = Home::new();
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    home.place("server.crt", certificate.pem());
+    home.place("server.key", key.serialize_pem());
+    home.place("other.key", KeyPair::generate().unwrap().serialize_pem());
+    let (authority_key, mut authority) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    home.place("ca.pem", authority.self_signed(&authority_key).unwrap().pem());
+    let issuer = Issuer::from_params(&authority, &authority_key);
+    for name in ["scraper.example.org", "stranger.example.org"] {
+        let key = KeyPair::generate().unwrap();
+        let client = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        home.place(&format!("{name}.crt"), client.pem());
+        home.place(&format!("{name}.key"), key.serialize_pem());
+    }
+    home
+}
+
+/// The examples whose names end so, at least one.
+fn examples(end: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/web/toolkit");
+    let all = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = all.filter(|path| path.to_string_lossy().ends_with(end)).collect();
+    assert!(files.len() > 5);
+    files
+}
+
+/// Puts an example into `home`. A line `INLINE file` becomes that file.
+fn place(home: &Home, example: &Path) -> String {
+    let mut text = String::new();
+    for line in fs::read_to_string(example).unwrap().lines() {
+        match line.split_once("INLINE ") {
+            None => text.push_str(&format!("{line}\n")),
+            Some((indent, file)) => {
+                let inline = fs::read_to_string(home.path(file)).unwrap();
+                inline.lines().for_each(|line| text.push_str(&format!("{indent}{line}\n")));
+            }
+        }
+    }
+    home.place("web.yml", text)
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/config/web/toolkit/{name}.good.yml"))
+}
+
+fn check(web: &str, key: bool) -> Output {
+    let mut command = command();
+    command.args(["--check-config", "--web.config.file", web]);
+    if key {
+        command.env("ETCHA_EXPORTER_METRICS_KEY", KEY);
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn what_other_exporters_accept_is_accepted() {
+    let home = home();
+    for path in examples(".good.yml") {
+        let output = check(&place(&home, &path), true);
+        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn what_other_exporters_refuse_is_refused_with_the_field_and_the_reason() {
+    let home = home();
+    for path in examples(".bad.yml") {
+        let output = check(&place(&home, &path), true);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}: {said}", path.display());
+        assert!(said.contains(expected.trim()), "{}: {said}", path.display());
+    }
+}
+
+#[test]
+fn users_or_verified_client_certificates_alone_need_no_key() {
+    let home = home();
+    for (name, enough) in [
+        ("users-without-tls", true),
+        ("clients-verified", true),
+        ("clients-with-names", true),
+        ("clients-any", false),
+        ("clients-asked", false),
+        ("clients-if-given", false),
+        ("plain", false),
+        ("empty", false),
+    ] {
+        let output = check(&place(&home, &example(name)), false);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), enough, "{name}: {said}");
+        assert!(enough || said.contains("no metrics key"), "{name}: {said}");
+    }
+}
+
+/// What curl gets from the metrics: the head of the answer and the body, if it gets one.
+fn curl(curl: &Path, home: &Home, address: &str, arguments: &[&str]) -> Option<String> {
+    let authority = home.path("server.crt");
+    let output = Command::new(curl)
+        .args(["--silent", "--noproxy", "*", "--max-time", "20", "--include", "--cacert"])
+        .arg(authority)
+        .args(arguments)
+        .arg(format!("https://localhost:{address}{METRICS}"))
+        .output()
+        .unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+fn port(exporter: &Exporter) -> String {
+    exporter.address.port().to_string()
+}
+
+#[test]
+fn a_verified_client_certificate_with_an_allowed_name_reads_the_metrics() {
+    let Some(program) = program::find("curl") else { return };
+    let home = home();
+    let web = place(&home, &example("clients-with-names"));
+    let mut process = home.launch(&["--web.config.file", &web, "--listen-address", "127.0.0.1:0"]);
+    let address = process.wait_for_log("where it is listening", crate::harness::exporter::listening);
+    let port = address.port().to_string();
+    let (certificate, key) = (home.path("scraper.example.org.crt"), home.path("scraper.example.org.key"));
+    let shown = ["--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let answer = curl(&program, &home, &port, &shown).unwrap();
+    assert!(answer.contains(" 200") && answer.contains("etcha_exporter_build_info{"), "{answer}");
+    let (certificate, key) = (home.path("stranger.example.org.crt"), home.path("stranger.example.org.key"));
+    let shown = ["--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    assert_eq!(curl(&program, &home, &port, &shown), None);
+    assert_eq!(curl(&program, &home, &port, &[]), None);
+}
+
+#[test]
+fn headers_rate_limit_versions_and_http2_are_as_the_file_says() {
+    let Some(program) = program::find("curl") else { return };
+    let home = home();
+    let web = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  max_version: TLS12\n\
+               http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n\
+               rate_limit:\n  interval: 1h\n  burst: 3\n";
+    let web = home.place("web.yml", web);
+    let exporter = home.start(&["--web.config.file", &web]);
+    let key = format!("Authorization: Bearer {KEY}");
+    let get = |arguments: &[&str]| {
+        curl(&program, &home, &port(&exporter), &[&["--header", key.as_str()], arguments].concat())
+    };
+    assert_eq!(get(&["--tlsv1.3"]), None);
+    let answer = get(&["--http2"]).unwrap().to_lowercase();
+    assert!(answer.starts_with("http/1.1 200") && answer.contains("\nx-frame-options: deny"), "{answer}");
+    assert!(get(&[]).unwrap().starts_with("HTTP/1.1 200"));
+    assert!(get(&[]).unwrap().starts_with("HTTP/1.1 200"));
+    let beyond = get(&[]).unwrap().to_lowercase();
+    assert!(beyond.starts_with("http/1.1 429") && beyond.contains("\nretry-after: "), "{beyond}");
+}
+
+#[test]
+fn the_path_is_a_choice_and_metrics_about_the_exporter_can_be_left_out() {
+    let home = Home::new();
+    let exporter = home.start(&["--web.telemetry-path", "/probe", "--no-exporter-metrics"]);
+    let key = format!("Bearer {KEY}");
+    let get = |path: &str| exporter.get(path, &[("Authorization", &key)]);
+    assert_eq!((get("/probe").status, get(METRICS).status, get("/metrics").status), (200, 200, 404));
+    assert_eq!(exporter.get("/probe", &[]).status, 403);
+    let text = get("/probe").text().to_owned();
+    assert!(!text.contains("etcha_exporter_") && !text.contains("process_"), "{text}");
+}
