@@ -167,7 +167,8 @@ pub(crate) fn restored(journal: &Journal, bytes: &[u8]) -> Follower {
 
 /// All that events added up to, as a scrape would show it.
 pub(crate) fn text(follower: &Follower) -> String {
-    let snapshot = Snapshot { tables: follower.metrics().tables().clone(), ..Snapshot::default() };
+    let snapshot =
+        Snapshot { caught_up: true, tables: follower.metrics().tables().clone(), ..Snapshot::default() };
     let mut text = Vec::new();
     exposition::render(&snapshot, &[], exposition::Format::Text, &mut text);
     String::from_utf8(text).unwrap()

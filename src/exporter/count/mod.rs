@@ -132,9 +132,10 @@ impl Counter {
         &mut self.tally
     }
 
-    /// All that was there at first was read.
-    pub(crate) fn begin(&mut self) {
-        self.begun = true;
+    /// All that was there was read.
+    pub(crate) fn settle(&mut self) {
+        self.begun |= self.tally.bytes > 0;
+        self.metrics.settle();
     }
 
     /// Counts all pieces that `bytes` hold, which stand `offset` into their source.

@@ -21,7 +21,7 @@ fn snapshot() -> Snapshot {
         );
         metrics.apply(&decode(line.as_bytes()).unwrap());
     }
-    Snapshot { tables: metrics.tables().clone(), ..Snapshot::default() }
+    Snapshot { caught_up: true, tables: metrics.tables().clone(), ..Snapshot::default() }
 }
 
 fn registered() -> Vec<MetricFamily> {

@@ -293,9 +293,8 @@ impl Follower {
             }
         }
         self.state.behind = left_behind + self.paused.values().filter_map(Reading::size).sum::<u64>();
-        let is_read = self.tally().bytes > 0;
-        if is_read && !round.again {
-            self.counter.begin();
+        if !round.again {
+            self.counter.settle();
         }
         round
     }

@@ -8,6 +8,7 @@ use journal_schema::event::{Command, Engine, EngineState, Event, Line, Shell, Sh
 use super::Metrics;
 use super::catalogue::{FamilyId, RUN_BOUNDS, SHELL_BOUNDS};
 use super::labels::{push_label, read_labels};
+use super::order::Moment;
 use super::shells::{OpenShell, Opened, SessionId};
 use super::shortcut::TOGETHER;
 use super::table::Table;
@@ -16,14 +17,13 @@ use super::tables::{Tables, seconds};
 impl Metrics {
     /// Counts one event.
     pub fn apply(&mut self, line: &Line<'_>) {
-        let at = line.envelope.time.as_millisecond();
         match &line.event {
             Event::Command(command) => {
-                self.command(command, at);
+                self.command(command, line.envelope.time.as_millisecond());
             }
-            Event::Source(source) => self.source(source, at),
-            Event::Shell(shell) => self.shell(shell, at),
-            Event::Engine(engine) => self.engine(engine, at),
+            Event::Source(source) => self.source(source, Moment::of(&line.envelope)),
+            Event::Shell(shell) => self.shell(shell, Moment::of(&line.envelope)),
+            Event::Engine(engine) => self.engine(engine, Moment::of(&line.envelope)),
         }
     }
 
@@ -69,7 +69,8 @@ impl Metrics {
         series
     }
 
-    fn source(&mut self, source: &Source<'_>, at: i64) {
+    fn source(&mut self, source: &Source<'_>, moment: Moment) {
+        let at = moment.millisecond();
         if source.outcome.is_none() {
             self.source_sibling(source, at);
         }
@@ -77,8 +78,8 @@ impl Metrics {
         let Metrics { tables, index, limits, text, .. } = self;
         let series = index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.series);
         *tables.sources.value_mut(series) += 1;
-        self.source_counts(source, at);
-        self.source_times(source, at);
+        self.source_counts(source, moment);
+        self.source_times(source, moment);
     }
 
     /// The series of the other outcome, at 0. It is born before the count it stands beside, so the first failure of a
@@ -102,7 +103,7 @@ impl Metrics {
         ]);
     }
 
-    fn source_counts(&mut self, source: &Source<'_>, at: i64) {
+    fn source_counts(&mut self, source: &Source<'_>, moment: Moment) {
         for (mode, count) in [("changed", source.changed), ("remove", source.removed)] {
             let Some(count) = count else { continue };
             self.label(&[
@@ -112,19 +113,24 @@ impl Metrics {
                 ("remote_addr", &source.remote_addr),
                 ("trigger", source.trigger.as_str()),
             ]);
-            let Metrics { tables, index, limits, text, .. } = self;
-            let table = &mut tables.sources_commands;
-            let series = index.locate(FamilyId::SourcesCommands, table, text, at, limits.series);
-            *table.value_mut(series) = count;
+            let Metrics { tables, index, limits, text, order, .. } = self;
+            let (family, table) = (FamilyId::SourcesCommands, &mut tables.sources_commands);
+            let series = index.locate(family, table, text, moment.millisecond(), limits.series);
+            if order.sets(family, series, moment) {
+                *table.value_mut(series) = count;
+            }
         }
     }
 
-    fn source_times(&mut self, source: &Source<'_>, at: i64) {
+    fn source_times(&mut self, source: &Source<'_>, moment: Moment) {
+        let at = moment.millisecond();
         self.label(&[("name", &source.name)]);
-        let Metrics { tables, index, limits, text, .. } = self;
+        let Metrics { tables, index, limits, text, order, .. } = self;
         let mut set = |family, table: &mut Table<i64>| {
             let series = index.locate(family, table, text, at, limits.series);
-            *table.value_mut(series) = at;
+            if order.sets(family, series, moment) {
+                *table.value_mut(series) = at;
+            }
         };
         set(FamilyId::SourceLastRun, &mut tables.source_last_run);
         if source.succeeded() {
@@ -140,26 +146,30 @@ impl Metrics {
         }
     }
 
-    fn shell(&mut self, shell: &Shell<'_>, at: i64) {
+    fn shell(&mut self, shell: &Shell<'_>, moment: Moment) {
         match shell.state {
-            ShellState::Opened => self.shell_opened(shell, at),
-            ShellState::Closed => self.shell_closed(shell, at),
+            ShellState::Opened => self.shell_opened(shell, moment),
+            ShellState::Closed => self.shell_closed(shell, moment.millisecond()),
         }
     }
 
-    fn shell_opened(&mut self, shell: &Shell<'_>, at: i64) {
+    fn shell_opened(&mut self, shell: &Shell<'_>, moment: Moment) {
+        let at = moment.millisecond();
         self.label(&[
             ("name", &shell.name),
             ("public_key", &shell.public_key),
             ("remote_addr", &shell.remote_addr),
         ]);
-        let Metrics { tables, index, limits, text, shells, .. } = self;
+        let Metrics { tables, index, limits, text, shells, order, is_late, .. } = self;
         let table = &mut tables.sources_shells;
         let series = index.locate(FamilyId::SourcesShells, table, text, at, limits.series);
         let id = SessionId::new(&shell.session);
-        match shells.open(OpenShell { id, series, opened: at }) {
+        let mut late = None;
+        match shells.open(OpenShell { id, series, opened: moment }) {
+            // If the agent has ended or another has started since, the line is read late and the shell is over.
+            Opened::New if order.engine_after(moment).is_some() => *is_late = true,
             Opened::New => *table.value_mut(series) = 1,
-            Opened::Over => {}
+            Opened::Over(closed) => late = closed,
             Opened::Already => {
                 tables.oddities.shells_reopened += 1;
                 return;
@@ -168,6 +178,11 @@ impl Metrics {
         let table = &mut tables.shells_opened;
         let series = index.locate(FamilyId::ShellsOpened, table, text, at, limits.series);
         *table.value_mut(series) += 1;
+        // Its end was read before its start, and could not tell how long it was open.
+        if let Some(closed) = late {
+            self.label(&[("name", &shell.name)]);
+            self.observe_shell(moment, closed);
+        }
         if let Some(oldest) = self.shells.beyond_limit() {
             self.end_session(oldest, "limit", at);
         }
@@ -179,7 +194,7 @@ impl Metrics {
             self.tables.oddities.shells_unopened += 1;
             return;
         }
-        match self.shells.close(id) {
+        match self.shells.close(id, at) {
             // The labels of the line that opened it count: they say whose session it was.
             Some((open, left)) => self.count_end(open, left, &shell.reason, at),
             None => {
@@ -195,29 +210,44 @@ impl Metrics {
         }
     }
 
-    fn engine(&mut self, engine: &Engine<'_>, at: i64) {
+    fn engine(&mut self, engine: &Engine<'_>, moment: Moment) {
         let started = engine.state == EngineState::Started;
         // There is one agent a journal: whatever the one before it left open is over.
-        let reason = if started { "orphaned" } else { "stopped" };
-        for session in self.shells.ids() {
-            self.end_session(session, reason, at);
+        for session in self.shells.opened_before(moment) {
+            self.end_session(session, engine_reason(started), moment.millisecond());
         }
+        self.order.engine(moment, started);
         let version = self.limits.label.apply(&engine.version);
         let record = &mut self.tables.engine;
-        record.started = Some(started);
-        if started {
-            record.starts += 1;
-            record.start = at;
+        record.starts += u64::from(started);
+        if self.order.state.take(moment) {
+            record.started = Some(started);
+        }
+        if started && self.order.start.take(moment) {
+            record.start = moment.millisecond();
             record.pid = engine.pid;
         }
-        if started || !version.is_empty() {
+        if (started || !version.is_empty()) && self.order.version.take(moment) {
             record.version = version.into_owned();
         }
     }
 
     fn end_session(&mut self, session: SessionId, reason: &str, at: i64) {
-        if let Some((open, left)) = self.shells.close(session) {
+        if let Some((open, left)) = self.shells.close(session, at) {
             self.count_end(open, left, reason, at);
+        }
+    }
+
+    /// All that was there has been read. A shell whose opening was read late and whose end was not is ended by what the
+    /// agent did next. Should its end be read later still, it is one too many and counted as such.
+    pub fn settle(&mut self) {
+        if !std::mem::take(&mut self.is_late) {
+            return;
+        }
+        for shell in self.shells.opened() {
+            if let Some((engine, started)) = self.order.engine_after(shell.opened) {
+                self.end_session(shell.id, engine_reason(started), engine.millisecond());
+            }
         }
     }
 
@@ -241,11 +271,16 @@ impl Metrics {
         self.count_closed(at);
         self.text.clear();
         push_label(&mut self.text, "name", value("name"));
+        self.observe_shell(open.opened, at);
+    }
+
+    /// A session of the Source whose label is in `self.text` was open until `at`.
+    fn observe_shell(&mut self, opened: Moment, at: i64) {
         let Metrics { tables, index, limits, text, .. } = self;
         let table = &mut tables.shell_duration;
         let series = index.locate(FamilyId::ShellDuration, table, text, at, limits.series);
         // A clock that was set back makes no session shorter than nothing.
-        let milliseconds = at.saturating_sub(open.opened).max(0);
+        let milliseconds = at.saturating_sub(opened.millisecond()).max(0);
         table.value_mut(series).observe(seconds(milliseconds), SHELL_BOUNDS);
     }
 
@@ -260,6 +295,11 @@ impl Metrics {
 /// A run of which the writer did not see the end is neither a success nor a failure.
 fn source_error(source: &Source<'_>) -> &'static str {
     if source.outcome.is_some() { "unknown" } else { error(source.error) }
+}
+
+/// Why the agent's start or end closes a shell.
+fn engine_reason(started: bool) -> &'static str {
+    if started { "orphaned" } else { "stopped" }
 }
 
 fn error(failed: bool) -> &'static str {
@@ -443,5 +483,105 @@ mod tests {
         count(&mut straight, &more);
         count(&mut resumed, &more);
         assert_eq!(postcard::to_stdvec(&resumed.record()), postcard::to_stdvec(&straight.record()));
+    }
+
+    /// Events of an agent and of scripts beside it, a second apart, each with what makes it a line.
+    fn history() -> Vec<String> {
+        let source = |error: bool, changed: u64| {
+            format!(
+                r#""event":"source","name":"web","trigger":"pull","error":{error},"changed":{changed},"removed":0,"duration_seconds":1"#
+            )
+        };
+        let shell = |session: u64, state: &str| {
+            format!(r#""event":"shell","name":"web","session":"{session}","state":"{state}","reason":"exit""#)
+        };
+        let events = [
+            ("a", r#""event":"engine","state":"started","version":"1","pid":7"#.to_owned()),
+            ("a", shell(1, "opened")),
+            ("script", source(false, 3)),
+            ("a", shell(1, "closed")),
+            ("a", shell(2, "opened")),
+            ("a", r#""event":"engine","state":"stopped""#.to_owned()),
+            ("script", source(true, 0)),
+            ("b", r#""event":"engine","state":"started","version":"2","pid":8"#.to_owned()),
+            ("b", source(false, 0)),
+            ("b", shell(3, "opened")),
+            ("script", source(false, 5)),
+            ("b", source(false, 1)),
+        ];
+        let mut seqs = std::collections::HashMap::new();
+        let line = |(second, (writer, event)): (usize, (&'static str, String))| {
+            let seq = seqs.entry(writer).or_insert(0);
+            *seq += 1;
+            let time = format!("2026-01-01T00:00:{second:02}.000Z");
+            format!(r#"{{"v":1,"writer":"{writer}","seq":{seq},"time":"{time}",{event}}}"#)
+        };
+        events.into_iter().enumerate().map(line).collect()
+    }
+
+    fn all_samples(metrics: &Metrics) -> Vec<String> {
+        let mut text = Vec::new();
+        exposition::guide(metrics.tables(), &mut text);
+        exposition::further(metrics.tables(), &mut text);
+        let text = String::from_utf8(text).unwrap();
+        let mut samples: Vec<_> =
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+        samples.push(format!("{:?}", metrics.tables().engine));
+        samples
+    }
+
+    proptest::proptest! {
+        /// Lines within a file keep their order; the files are read in any order, some of them after a restart.
+        #[test]
+        fn in_whatever_order_segments_are_read_the_state_is_that_of_the_whole(
+            mut cuts in proptest::collection::btree_set(1usize..12, 0..6),
+            order in proptest::collection::vec(proptest::prelude::any::<u32>(), 7),
+            restart in 0usize..7,
+        ) {
+            let lines = history();
+            let apply = |metrics: &mut Metrics, lines: &[String]| {
+                lines.iter().for_each(|line| metrics.apply(&decode(line.as_bytes()).unwrap()));
+            };
+            let mut whole = Metrics::new(Limits::default());
+            apply(&mut whole, &lines);
+            cuts.extend([0, lines.len()]);
+            let cuts: Vec<_> = cuts.into_iter().collect();
+            let mut segments: Vec<_> = cuts.windows(2).map(|ends| &lines[ends[0]..ends[1]]).zip(order).collect();
+            segments.sort_by_key(|(_, place)| *place);
+            let mut metrics = Metrics::new(Limits::default());
+            for (number, (segment, _)) in segments.into_iter().enumerate() {
+                if number == restart {
+                    metrics = Metrics::restore(metrics.record(), Limits::default()).unwrap();
+                }
+                apply(&mut metrics, segment);
+            }
+            metrics.settle();
+            // How a shell ended is counted when its agent's end is read; an end of its own that is read later is one too
+            // many, and no counter takes anything back.
+            let but_ends = |metrics: &Metrics| {
+                let mut samples = all_samples(metrics);
+                samples.retain(|sample| !sample.starts_with("etcha_shells_closed") && !sample.starts_with("etcha_shell_duration"));
+                samples
+            };
+            proptest::prop_assert_eq!(but_ends(&metrics), but_ends(&whole));
+        }
+    }
+
+    #[test]
+    fn a_segment_that_is_read_late_changes_no_state_and_its_shells_end_as_they_did() {
+        let lines = history();
+        for cut in [0, 4, 6, 7] {
+            let mut metrics = Metrics::new(Limits::default());
+            let mut apply = |lines: &[String]| {
+                lines.iter().for_each(|line| metrics.apply(&decode(line.as_bytes()).unwrap()));
+                metrics.settle();
+                all_samples(&metrics)
+            };
+            apply(&lines[cut..]);
+            let late = apply(&lines[..cut]);
+            let mut whole = Metrics::new(Limits::default());
+            lines.iter().for_each(|line| whole.apply(&decode(line.as_bytes()).unwrap()));
+            assert_eq!(late, all_samples(&whole), "{cut} lines were read late");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! * [`catalogue`]: every family's name, type, labels, help.
 //! * [`labels`]: label values into label text, and their limit.
 //! * `table`: the series of a family; `column` is what makes a table cheap to publish.
+//! * `order`: which of two events is the later one, for last values.
 //! * `shells`: which sessions are open; `histogram`: a histogram's value.
 //! * `shortcut`: from label bytes that were seen before to their series.
 //! * `tables`: all families as of one moment.
@@ -16,6 +17,7 @@ pub mod catalogue;
 mod column;
 mod histogram;
 pub mod labels;
+mod order;
 mod shells;
 mod shortcut;
 mod table;
@@ -24,7 +26,8 @@ mod tables;
 use serde::{Deserialize, Serialize};
 
 use self::labels::{LabelLimit, push_label};
-use self::shells::{Shells, ShellsRecord};
+use self::order::{Order, OrderRecord};
+use self::shells::{Shells, ShellsRecord, ShellsRecordV1};
 use self::shortcut::Shortcuts;
 use self::table::Index;
 
@@ -61,6 +64,9 @@ pub struct Metrics {
     index: Index,
     shortcuts: Shortcuts,
     shells: Shells,
+    order: Order,
+    /// Whether shells may be open that an agent has ended since.
+    is_late: bool,
     limits: Limits,
     /// Label text in the making; kept for its capacity.
     text: String,
@@ -71,6 +77,21 @@ pub struct Metrics {
 pub struct Record {
     pub(crate) tables: Tables,
     pub(crate) shells: ShellsRecord,
+    pub(crate) order: OrderRecord,
+}
+
+/// The same as version 1 of the checkpoint kept it: last values without the events that they come from.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RecordV1 {
+    tables: Tables,
+    shells: ShellsRecordV1,
+}
+
+impl From<RecordV1> for Record {
+    fn from(record: RecordV1) -> Record {
+        let order = OrderRecord::of(&record.tables);
+        Record { tables: record.tables, shells: record.shells.into(), order }
+    }
 }
 
 impl Metrics {
@@ -91,7 +112,7 @@ impl Metrics {
 
     /// What a later process needs to go on from here.
     pub fn record(&self) -> Record {
-        Record { tables: self.tables.clone(), shells: self.shells.record() }
+        Record { tables: self.tables.clone(), shells: self.shells.record(), order: self.order.record() }
     }
 
     /// Goes on from a record; `None` if its parts do not fit each other.
@@ -110,6 +131,8 @@ impl Metrics {
             index,
             shortcuts: Shortcuts::default(),
             shells: record.shells.into(),
+            order: record.order.into(),
+            is_late: true,
             limits,
             text: String::new(),
         })

@@ -3,10 +3,12 @@
 //! A session is known by its name alone, so one writer may open it and another close it, and lines may come out of
 //! order. Knows no family: it says which series a session belongs to and how many sessions that series has left.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use super::order::Moment;
 
 /// Sessions that may be open at once. Beyond it the oldest is given up, so that an agent that never closes any
 /// costs a bounded amount of memory.
@@ -34,8 +36,7 @@ pub(crate) struct OpenShell {
     pub(crate) id: SessionId,
     /// Its series in `etcha_sources_shells`.
     pub(crate) series: u32,
-    /// Milliseconds since 1970.
-    pub(crate) opened: i64,
+    pub(crate) opened: Moment,
 }
 
 /// All sessions that are open, and a memory of some that were.
@@ -67,14 +68,15 @@ pub(crate) enum Opened {
     New,
     /// It was open before: the line is a repetition.
     Already,
-    /// Its end was seen before its start: it is over.
-    Over,
+    /// Its end was seen before its start: it is over, since then, in milliseconds since 1970. Without a time it was open
+    /// before.
+    Over(Option<i64>),
 }
 
 impl Shells {
     pub(crate) fn open(&mut self, shell: OpenShell) -> Opened {
-        if self.closed.contains(shell.id) {
-            return Opened::Over;
+        if let Some(closed) = self.closed.known.get_mut(&shell.id) {
+            return Opened::Over(closed.take());
         }
         if self.open.iter().any(|open| open.id == shell.id) {
             return Opened::Already;
@@ -84,10 +86,12 @@ impl Shells {
         Opened::New
     }
 
-    /// The session, if it was open, and how many sessions its series has left.
-    pub(crate) fn close(&mut self, id: SessionId) -> Option<(OpenShell, u32)> {
-        self.closed.remember(id);
-        let at = self.open.iter().position(|open| open.id == id)?;
+    /// The session, if it was open, and how many sessions its series has left. It is closed `closed`, in milliseconds
+    /// since 1970.
+    pub(crate) fn close(&mut self, id: SessionId, closed: i64) -> Option<(OpenShell, u32)> {
+        let open = self.open.iter().position(|open| open.id == id);
+        self.closed.remember(id, if open.is_none() { Some(closed) } else { None });
+        let at = open?;
         let shell = self.open.remove(at);
         Some((shell, self.leave(shell.series)))
     }
@@ -102,13 +106,19 @@ impl Shells {
         if self.open.len() > MAX_OPEN_SHELLS { self.open.first().map(|shell| shell.id) } else { None }
     }
 
-    pub(crate) fn ids(&self) -> Vec<SessionId> {
-        self.open.iter().map(|shell| shell.id).collect()
+    pub(crate) fn opened(&self) -> Vec<OpenShell> {
+        self.open.clone()
+    }
+
+    /// Those that were opened before this.
+    pub(crate) fn opened_before(&self, moment: Moment) -> Vec<SessionId> {
+        self.open.iter().filter(|shell| moment.is_after(shell.opened)).map(|shell| shell.id).collect()
     }
 
     /// How many are open, and of the latest ones series and time of opening.
     pub(crate) fn latest(&self) -> OpenShells {
-        let latest = self.open.iter().rev().take(SHOWN).map(|shell| (shell.series, shell.opened));
+        let latest =
+            self.open.iter().rev().take(SHOWN).map(|shell| (shell.series, shell.opened.millisecond()));
         OpenShells { count: self.open.len(), latest: latest.collect() }
     }
 
@@ -124,7 +134,7 @@ impl Shells {
 
     /// What a checkpoint keeps: the open sessions and the remembered ends.
     pub(crate) fn record(&self) -> ShellsRecord {
-        ShellsRecord { open: self.open.clone(), closed: self.closed.order.iter().copied().collect() }
+        ShellsRecord { open: self.open.clone(), closed: self.closed.record() }
     }
 }
 
@@ -132,7 +142,34 @@ impl Shells {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ShellsRecord {
     pub(crate) open: Vec<OpenShell>,
+    closed: Vec<(SessionId, Option<i64>)>,
+}
+
+/// The same as version 1 of the checkpoint kept it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ShellsRecordV1 {
+    open: Vec<OpenShellV1>,
     closed: Vec<SessionId>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OpenShellV1 {
+    id: SessionId,
+    series: u32,
+    /// Milliseconds since 1970.
+    opened: i64,
+}
+
+impl From<ShellsRecordV1> for ShellsRecord {
+    fn from(record: ShellsRecordV1) -> ShellsRecord {
+        let open = record.open.into_iter().map(|OpenShellV1 { id, series, opened }| OpenShell {
+            id,
+            series,
+            opened: Moment::at(opened),
+        });
+        let closed = record.closed.into_iter().map(|id| (id, None));
+        ShellsRecord { open: open.collect(), closed: closed.collect() }
+    }
 }
 
 impl From<ShellsRecord> for Shells {
@@ -141,8 +178,8 @@ impl From<ShellsRecord> for Shells {
         for shell in record.open {
             shells.open(shell);
         }
-        for id in record.closed {
-            shells.closed.remember(id);
+        for (id, closed) in record.closed {
+            shells.closed.remember(id, closed);
         }
         shells
     }
@@ -152,18 +189,24 @@ impl From<ShellsRecord> for Shells {
 #[derive(Clone, Debug, Default)]
 struct Closed {
     order: VecDeque<SessionId>,
-    known: HashSet<SessionId>,
+    /// When those were closed that were not open then.
+    known: HashMap<SessionId, Option<i64>>,
 }
 
 impl Closed {
     fn contains(&self, id: SessionId) -> bool {
-        self.known.contains(&id)
+        self.known.contains_key(&id)
     }
 
-    fn remember(&mut self, id: SessionId) {
-        if !self.known.insert(id) {
+    fn record(&self) -> Vec<(SessionId, Option<i64>)> {
+        self.order.iter().map(|id| (*id, self.known.get(id).copied().flatten())).collect()
+    }
+
+    fn remember(&mut self, id: SessionId, closed: Option<i64>) {
+        if self.contains(id) {
             return;
         }
+        self.known.insert(id, closed);
         self.order.push_back(id);
         if self.order.len() > CLOSED_REMEMBERED
             && let Some(oldest) = self.order.pop_front()
@@ -178,7 +221,7 @@ mod tests {
     use super::*;
 
     fn shell(session: &str, series: u32) -> OpenShell {
-        OpenShell { id: SessionId::new(session), series, opened: 0 }
+        OpenShell { id: SessionId::new(session), series, opened: Moment::default() }
     }
 
     #[test]
@@ -188,23 +231,24 @@ mod tests {
             assert_eq!(shells.open(shell(session, 7)), Opened::New);
         }
         assert_eq!(shells.open(shell("a", 7)), Opened::Already);
-        assert_eq!(shells.close(SessionId::new("a")).map(|(_, left)| left), Some(1));
-        assert_eq!(shells.close(SessionId::new("a")), None);
-        assert_eq!(shells.close(SessionId::new("b")).map(|(_, left)| left), Some(0));
+        assert_eq!(shells.close(SessionId::new("a"), 5).map(|(_, left)| left), Some(1));
+        assert_eq!(shells.close(SessionId::new("a"), 5), None);
+        assert_eq!(shells.close(SessionId::new("b"), 5).map(|(_, left)| left), Some(0));
     }
 
     #[test]
     fn a_session_that_closed_before_it_opened_is_over() {
         let mut shells = Shells::default();
-        assert_eq!(shells.close(SessionId::new("a")), None);
-        assert_eq!(shells.open(shell("a", 1)), Opened::Over);
+        assert_eq!(shells.close(SessionId::new("a"), 5), None);
+        assert_eq!(shells.open(shell("a", 1)), Opened::Over(Some(5)));
+        assert_eq!(shells.open(shell("a", 1)), Opened::Over(None));
     }
 
     #[test]
     fn the_memory_of_ends_is_bounded() {
         let mut shells = Shells::default();
         for session in 0..=CLOSED_REMEMBERED {
-            shells.close(SessionId::new(&session.to_string()));
+            shells.close(SessionId::new(&session.to_string()), 5);
         }
         assert_eq!(shells.closed.known.len(), CLOSED_REMEMBERED);
         assert!(!shells.is_over(SessionId::new("0")));
@@ -217,7 +261,7 @@ mod tests {
         for session in ["a", "b", "c"] {
             shells.open(shell(session, 3));
         }
-        shells.close(SessionId::new("b"));
+        shells.close(SessionId::new("b"), 5);
         let restored = Shells::from(shells.record());
         assert_eq!(restored.record(), shells.record());
         assert_eq!(restored.per_series, shells.per_series);
