@@ -29,7 +29,8 @@ pub struct Line<'a> {
 /// What every line carries whatever its event. `(writer, seq)` names a line for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
-    /// One run of one writing process: 1 to 64 bytes of `[0-9A-Za-z_-]`, fresh and random at each start.
+    /// One run of one writing process, or several that continue one numbering under a lock: 1 to 64 bytes of
+    /// `[0-9A-Za-z_-]`, random.
     pub writer: Cow<'a, str>,
     /// 1, 2, 3 … for each writer, at most [`MAX_COUNT`].
     pub seq: u64,

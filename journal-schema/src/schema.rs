@@ -21,7 +21,8 @@ struct JournalLine<'a> {
     /// Version of the contract.
     #[schemars(range(min = 1, max = 1))]
     v: u64,
-    /// One run of one writing process; fresh and random at each start.
+    /// One run of one writing process, fresh and random at each start; or several that continue one numbering under a
+    /// lock.
     #[schemars(regex(pattern = r"^[0-9A-Za-z_-]{1,64}$"))]
     writer: String,
     /// 1, 2, 3 and so on for each writer. With `writer` it names the line for ever.

@@ -114,14 +114,23 @@ impl Guard {
     }
 
     fn start(task: &Task) -> io::Result<Guard> {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", START]).arg(std::env::current_exe()?);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
+        let program = std::env::current_exe()?;
+        let started = Guard::spawn(Command::new("/bin/sh").args(["-c", START]).arg(&program));
+        let mut child = match started {
+            // A container without a shell: this guard ends with all else that a service manager ends.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Guard::spawn(Command::new(&program).arg("guard"))?
+            }
+            started => started?,
+        };
         let pipe = child.stdin.take().ok_or_else(|| io::Error::other("no pipe"))?;
         let mut guard = Guard { child, pipe };
         guard.say(&Message::Task(task.clone()))?;
         Ok(guard)
+    }
+
+    fn spawn(command: &mut Command) -> io::Result<Child> {
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
     }
 
     /// Says which process it is.
