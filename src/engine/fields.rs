@@ -76,6 +76,8 @@ impl Fields {
     /// Takes a member, whatever it is.
     pub fn value(&mut self, key: &'static str) -> Option<Value> {
         self.asked.push(key);
+        #[cfg(test)]
+        record(&self.place, key, false);
         self.members.remove(key).filter(|value| !value.is_null())
     }
 
@@ -255,6 +257,8 @@ impl Fields {
     /// One of them is there.
     pub fn not_covered(&mut self, keys: &[&'static str]) -> Result<(), Wrong> {
         for key in keys {
+            #[cfg(test)]
+            record(&self.place, key, true);
             if self.value(key).is_some() {
                 return Err(self.wrong(key, "is a key of Etcha that this engine does not have; remove it"));
             }
@@ -284,6 +288,39 @@ impl Fields {
     fn mistyped(&self, key: &str, value: &Value, expected: &str) -> Wrong {
         self.wrong(key, format_args!("is {}, but has to be {expected}", kind(value)))
     }
+}
+
+/// A key that was asked for while [`recorded`] listened.
+#[cfg(test)]
+pub(crate) struct Asked {
+    /// Where the object stands.
+    pub(crate) place: String,
+    pub(crate) key: &'static str,
+    /// Whether it may not be there.
+    pub(crate) refused: bool,
+}
+
+#[cfg(test)]
+thread_local! {
+    static ASKED: std::cell::RefCell<Vec<Asked>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+#[cfg(test)]
+fn record(place: &str, key: &'static str, refused: bool) {
+    ASKED.with_borrow_mut(|asked| {
+        // A key that is refused is looked for, too.
+        if !asked.iter().any(|known| known.place == place && known.key == key) {
+            asked.push(Asked { place: place.to_owned(), key, refused });
+        }
+    });
+}
+
+/// The keys that `read` asks for, which are those that there are.
+#[cfg(test)]
+pub(crate) fn recorded(read: impl FnOnce()) -> Vec<Asked> {
+    ASKED.take();
+    read();
+    ASKED.take()
 }
 
 /// What a value is, with its article.

@@ -17,7 +17,11 @@ use crate::exec::Exec;
 use crate::exec::process::{self, Ending, Finished, Limits};
 use crate::pattern::command::{Body, Command, Scripts, Target};
 pub use parents::Parents;
+#[cfg(test)]
+pub(crate) use summary::MAX_KEPT_BYTES;
 pub use summary::{Failure, Output, Summary};
+#[cfg(test)]
+pub(crate) use variables::MAX_VALUE_BYTES;
 use variables::Variables;
 
 /// Time for everything that is set off by a failure, when the run itself has no more.

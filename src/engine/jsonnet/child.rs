@@ -16,7 +16,7 @@ use crate::exec::child::{Task, Then};
 use crate::exec::process::{Ending, run_child};
 
 /// Memory of a rendering, in bytes, its program included. Programs of hundreds of Commands need a tenth of it.
-const MEMORY_BYTES: u64 = 512 * 1024 * 1024;
+pub(crate) const MEMORY_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Stack of the thread that evaluates, in bytes. It keeps most of its depth elsewhere.
 const STACK_BYTES: usize = 64 * 1024 * 1024;

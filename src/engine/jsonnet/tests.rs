@@ -174,7 +174,8 @@ fn what_needs_too_much_ends_its_child_and_nothing_else() {
         ),
         (
             "local f(n, a) = if n == 0 then a else f(n - 1, [a]) tailstrict; { run: f(5000000, []) }",
-            "/main.jsonnet: not rendered: ",
+            // Too much memory, or on a busy machine too much time.
+            "/main.jsonnet: not rendered",
         ),
         (
             "local f(n, a) = if n == 0 then a else f(n - 1, [a]) tailstrict; f(300, [])",

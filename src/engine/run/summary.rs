@@ -8,7 +8,7 @@ use crate::exec::process::{Ending, Finished};
 use crate::pattern::command::Command;
 
 /// Output of scripts that one run keeps, in bytes: ten thousand Commands that talk must not fill the memory.
-pub(super) const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
 
 /// Output in an error message, in bytes: its end, where scripts say what went wrong.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;

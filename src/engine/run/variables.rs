@@ -9,7 +9,7 @@ use super::Phase;
 use crate::pattern::command::Scripts;
 
 /// Longest value in bytes. The system takes 128 KiB for name and value together, and then starts nothing any more.
-const MAX_VALUE_BYTES: usize = 96 * 1024;
+pub(crate) const MAX_VALUE_BYTES: usize = 96 * 1024;
 
 /// Bytes that all variables of a run may have together. The system takes 2 MiB for the command line and the environment
 /// of a process, inherited variables and the pointers to them included.
