@@ -43,6 +43,9 @@ use state::StateDir;
 /// How long scripts that were ended, and answers about them, may take until the engine ends without them.
 const END_GRACE: Duration = Duration::from_millis(2500);
 
+/// A run that takes longer is named in the log, once in this time.
+const LONG: Duration = Duration::from_secs(60);
+
 /// How long the last line of the journal may take to be written.
 const RECORD_GRACE: Duration = Duration::from_secs(1);
 
@@ -179,6 +182,7 @@ async fn run_once(sources: &Arc<Sources>) -> bool {
 /// Runs all Sources beside each other, each once and then on its schedule, and anew with each configuration, until the
 /// stop.
 async fn run_on(sources: &Arc<Sources>) -> bool {
+    tokio::spawn(watch_runs(Arc::clone(sources)));
     while !sources.stop().is_asked() {
         let config = sources.config();
         let delay = random_delay(config.randomized_start_delay);
@@ -225,6 +229,25 @@ async fn follow_schedule(
     }
 }
 
+/// Says in the log which runs take long, for as long as they do, until the stop.
+async fn watch_runs(sources: Arc<Sources>) {
+    loop {
+        tokio::select! {
+            () = sources.stop().asked() => return,
+            () = tokio::time::sleep(LONG) => {}
+        }
+        for (source, time) in sources.under_way(LONG) {
+            tracing::warn!(source, seconds = time.as_secs(), "a run is still under way");
+        }
+    }
+}
+
+/// Sources with a run under way, for the log.
+fn names(sources: &Sources) -> String {
+    let under_way = sources.under_way(Duration::ZERO).into_iter();
+    under_way.map(|(source, _)| source).collect::<Vec<_>>().join(", ")
+}
+
 /// Lets what is under way finish in the configured time, ends the rest, and records the end.
 async fn end(sources: &Arc<Sources>, mut serving: JoinSet<()>, stopper: &Stopper) {
     let ended = async {
@@ -241,13 +264,10 @@ async fn end(sources: &Arc<Sources>, mut serving: JoinSet<()>, stopper: &Stopper
         }
     };
     if !in_time.await {
-        tracing::warn!(
-            sources = sources.under_way(),
-            "the time for scripts under way is over; they are ended"
-        );
+        tracing::warn!(sources = names(sources), "the time for scripts under way is over; they are ended");
         stopper.end();
         if timeout(END_GRACE, ended).await.is_err() {
-            tracing::error!(sources = sources.under_way(), "does not end; left as it is");
+            tracing::error!(sources = names(sources), "does not end; left as it is");
         }
     }
     let recorder = Arc::clone(sources);

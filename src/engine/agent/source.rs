@@ -21,6 +21,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
@@ -200,9 +201,9 @@ impl Sources {
         self.work.idle().await;
     }
 
-    /// Names of the runs under way, for the log.
-    pub fn under_way(&self) -> String {
-        self.work.names()
+    /// Sources with a run that is under way for longer than `least`, and for how long.
+    pub fn under_way(&self, least: Duration) -> Vec<(String, Duration)> {
+        self.work.longer_than(least)
     }
 
     /// Runs the Source `name` on the engine's own account, at its start or on its schedule, and then sets off its events. A

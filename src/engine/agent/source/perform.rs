@@ -289,6 +289,7 @@ impl Sources {
         let Work { bound, origin, pattern, variables, options, others } = work;
         let exec = bound.config.exec.with(&bound.source().exec).with(&pattern.run_exec);
         let deadline = Instant::now().checked_add(options.time);
+        tracing::debug!(source = origin.source, trigger = ?origin.trigger, limit = ?options.time, "running");
         let limits = Limits { deadline, stop: self.stop.clone() };
         let setting = Setting {
             source: &origin.source,
