@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -58,14 +58,7 @@ impl StateDir {
     pub(crate) fn open(path: &Path) -> Result<StateDir, StateDirError> {
         let io = |error| StateDirError::Io(path.to_owned(), error);
         fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(io)?;
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .open(path.join(LOCK))
-            .map_err(io)?;
+        let mut lock = open_own(&path.join(LOCK), 0o644, false).map_err(io)?;
         if let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(io(error.into()));
@@ -82,12 +75,7 @@ impl StateDir {
 
 impl Store for StateDir {
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o640)
-            .open(self.path.join(name))?;
+        let mut file = open_own(&self.path.join(name), 0o640, true)?;
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -120,14 +108,43 @@ impl StateView {
     }
 }
 
+/// Opens a file of this directory to be written, made if need be. The directory may belong to another user than this process
+/// runs as (`checkpoint reset` is mostly called as root): what that user may have put in its place, a link to somewhere else
+/// above all, is neither followed nor written.
+fn open_own(path: &Path, mode: u32, is_new: bool) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(mode);
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path);
+    let file = file.map_err(|error| match error.raw_os_error() {
+        Some(number) if number == rustix::io::Errno::LOOP.raw_os_error() => foreign(path),
+        _ => error,
+    })?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.nlink() > 1 {
+        return Err(foreign(path));
+    }
+    if is_new {
+        file.set_len(0)?;
+    }
+    Ok(file)
+}
+
+fn foreign(path: &Path) -> io::Error {
+    io::Error::other(format!("{} is a link or no regular file; remove it", path.display()))
+}
+
 fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
     // Without waiting: a pipe without a writer would block for ever.
-    let file =
-        match OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
+        .open(path)
+    {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("not a regular file"));
@@ -144,6 +161,31 @@ fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_user_put_in_place_of_a_file_is_not_written() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let victim = directory.path().join("victim");
+        let ways: [fn(&Path, &Path) -> io::Result<()>; 3] = [
+            |victim, path| symlink(victim, path),
+            |victim, path| fs::hard_link(victim, path),
+            |_, path| Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RUSR)?),
+        ];
+        for (number, plant) in ways.into_iter().enumerate() {
+            let state = directory.path().join(number.to_string());
+            fs::create_dir(&state).unwrap();
+            fs::write(&victim, "precious").unwrap();
+            plant(&victim, &state.join(LOCK)).unwrap();
+            let refused = StateDir::open(&state).unwrap_err().to_string();
+            assert!(refused.contains("is a link or no regular file; remove it"), "{refused}");
+            fs::remove_file(state.join(LOCK)).unwrap();
+            let mut owned = StateDir::open(&state).unwrap();
+            plant(&victim, &state.join("checkpoint.new")).unwrap();
+            assert!(owned.write("checkpoint.new", b"x").is_err());
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        }
+    }
 
     #[test]
     fn a_second_owner_is_told_who_the_first_one_is() {
