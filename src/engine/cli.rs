@@ -1,8 +1,11 @@
 //! The command line of `etcha-engine`: what is asked for is read here and done elsewhere.
 
+mod log;
 mod shell;
 
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,7 +27,8 @@ use crate::program::{self, View};
 use crate::stop;
 use crate::wire::key::{self, Algorithm, VerifyKey};
 use crate::wire::token;
-use terminal::documents;
+use log::LogLevel;
+use terminal::{documents, printable};
 
 /// Threads for all that waits: they run no script and hardly ever work.
 const WORKERS: usize = 2;
@@ -36,7 +40,8 @@ const MAX_THREADS: usize = 4096;
 const EXAMPLES: &str = "\
 Examples:
   Run a command on this host, if its check says that it is needed:
-    etcha-engine local \"{id: 'motd', check: 'grep -q hi /etc/motd', change: 'echo hi > /etc/motd'}\"
+    etcha-engine local \\
+        \"{id: 'motd', check: 'grep -q hi motd', change: 'echo hi > motd'}\"
 
   Look at what a pattern renders to, then run it, then undo it:
     etcha-engine render web.jsonnet
@@ -44,27 +49,31 @@ Examples:
     etcha-engine local -r web.jsonnet
 
   Make a key pair, and sign a pattern with it:
-    etcha-engine generate-keys web > keys.json
-    etcha-engine -x build_signingKey=\"$(jq -r .privateKey keys.json)\" build web.jsonnet web.jwt
+    etcha-engine generate-keys -o web.key web
+    etcha-engine -x build_signingKeyPath=web.key build web.jsonnet web.jwt
 
-  Push it to a source of another engine; trust the certificate that this one has made:
-    etcha-engine -x build_signingKey=\"$(jq -r .privateKey keys.json)\" -x httpClient_tlsCAPath=tls-certificate.pem \\
+  Push it to a source of another engine, and trust the certificate that this one
+  has made:
+    etcha-engine -x build_signingKeyPath=web.key \\
+        -x httpClient_tlsCAPath=tls-certificate.pem \\
         push --host web1 web web.jsonnet
 
   Open a shell of a source of another engine, or type into it from a script:
     etcha-engine -c operator.jsonnet shell web web1
-    echo uptime | etcha-engine -c operator.jsonnet shell --host 192.0.2.7 web
+    echo uptime | etcha-engine -c operator.jsonnet shell --host web1 web
 
   Run the sources of a configuration once, then on their schedules:
     etcha-engine -c etcha.jsonnet run --once
     etcha-engine -c etcha.jsonnet run
 
-Configuration: a JSON or Jsonnet file; variables such as ETCHA_run_stateDir=/var/lib/etcha over it; -x over both.
-Every run of a source is recorded in the file that `journal_path` names.";
+Configuration: a JSON or Jsonnet file; variables such as ETCHA_run_stateDir=/var
+over it; -x over both. Every run of a source is recorded in the file that
+`journal_path` names. A key for build_signingKeyPath may come from - (standard
+input); never put it on a command line.";
 
 /// An agent that keeps hosts as their patterns describe, compatible with Etcha
 #[derive(Debug, Parser)]
-#[command(name = "etcha-engine", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "etcha-engine", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
 struct Arguments {
     /// Configuration file; without a directory it is looked for here and above [default: etcha.jsonnet, if there is one]
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -77,14 +86,6 @@ struct Arguments {
     log: LogLevel,
     #[command(subcommand)]
     task: Task,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogLevel {
-    None,
-    Error,
-    Info,
-    Debug,
 }
 
 #[derive(Debug, Subcommand)]
@@ -162,8 +163,12 @@ enum Task {
         /// A file with a token
         path: PathBuf,
     },
-    /// Make a key pair and print it as JSON; the private half signs, the public half goes into `verifyKeys`
+    /// Make a key pair, as JSON; the private half signs, the public half goes into `verifyKeys`
     GenerateKeys {
+        /// A new file for the pair, which only you can read [default: print it; a file that it is printed into becomes
+        /// yours alone, too]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
         /// Id of the key, which becomes the label `public_key` [default: ten random characters]
         name: Option<String>,
         /// Ed25519, or ECDSA on P-256
@@ -185,6 +190,9 @@ enum KeyKind {
     Ecp256,
 }
 
+/// Mode of a file with a private key.
+const OWNER_ALONE: u32 = 0o600;
+
 /// What went wrong, as it is printed.
 type Said = String;
 
@@ -192,11 +200,11 @@ type Said = String;
 pub fn main() -> ExitCode {
     // clap prints its own errors, help and version, and ends the process.
     let arguments = Arguments::parse();
-    log_to_stderr(arguments.log);
+    log::to_stderr(arguments.log);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("etcha-engine: the operating system refuses: {error}");
+            complain(&format!("the operating system refuses: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -220,7 +228,7 @@ async fn answer(arguments: &Arguments) -> ExitCode {
     if let Task::Shell(shell) = &arguments.task {
         let opened = async { shell.open(&configured(arguments)?).await };
         return opened.await.unwrap_or_else(|said| {
-            eprintln!("etcha-engine: {said}");
+            complain(&said);
             ExitCode::from(shell::OWN_FAILURE)
         });
     }
@@ -228,21 +236,35 @@ async fn answer(arguments: &Arguments) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(said) => {
-            eprintln!("etcha-engine: {said}");
+            complain(&said);
             ExitCode::FAILURE
         }
     }
 }
 
+/// The one place where an error is printed. It may hold words of others.
+fn complain(said: &str) {
+    eprintln!("etcha-engine: {}", printable::text(said));
+}
+
 async fn perform(arguments: &Arguments) -> Result<bool, Said> {
-    if let Task::GenerateKeys { name, algorithm } = &arguments.task {
-        return generate_keys(name.as_deref(), *algorithm);
+    if let Task::GenerateKeys { name, algorithm, output } = &arguments.task {
+        return generate_keys(name.as_deref(), *algorithm, output.as_deref());
     }
     if let Task::Documents { directory } = &arguments.task {
         let written = documents::write(Arguments::command(), directory);
         return written.map(|()| true).map_err(|error| format!("{}: {error}", directory.display()));
     }
     let config = configured(arguments)?;
+    if arguments
+        .settings
+        .iter()
+        .any(|setting| setting.starts_with("build_signingKey=") && !setting.ends_with('='))
+    {
+        tracing::warn!(
+            "others on this host can see a key on a command line; give `build_signingKeyPath` instead"
+        );
+    }
     match &arguments.task {
         Task::Run { check_config: true, .. } => match config.sources.len() {
             0 => Err(said(agent::AgentError::NoSources)),
@@ -333,17 +355,39 @@ fn verified(config: &Config, path: &Path) -> Result<(String, token::Verified), S
     }
 }
 
-fn generate_keys(name: Option<&str>, kind: KeyKind) -> Result<bool, Said> {
+fn generate_keys(name: Option<&str>, kind: KeyKind, output: Option<&Path>) -> Result<bool, Said> {
     let algorithm = match kind {
         KeyKind::Ed25519 => Algorithm::Ed25519,
         KeyKind::Ecp256 => Algorithm::P256,
     };
     let made = key::generate(algorithm, name).map_err(|why| format!("the key {why}"))?;
-    print_json(&json!({ "privateKey": made.private, "publicKey": made.public }))
+    let pair = json!({ "privateKey": made.private, "publicKey": made.public });
+    let Some(path) = output else {
+        // Before anything is in it: `generate-keys > keys.json` is what many write.
+        keep_to_owner(&io::stdout()).map_err(|error| format!("output: {error}"))?;
+        return print_json(&pair);
+    };
+    let wrong = |error: io::Error| format!("{}: {error}", path.display());
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(path).map_err(wrong)?;
+    writeln!(file, "{pair:#}").and_then(|()| file.sync_all()).map_err(wrong)?;
+    print(&format!("{}\n", made.public))
+}
+
+/// If it is a file, nobody but its owner may read it from now on.
+fn keep_to_owner(output: &io::Stdout) -> io::Result<()> {
+    let stat = rustix::fs::fstat(output)?;
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile {
+        rustix::fs::fchmod(output, rustix::fs::Mode::from_raw_mode(OWNER_ALONE))?;
+    }
+    Ok(())
 }
 
 fn print_json(value: &serde_json::Value) -> Result<bool, Said> {
-    print(&format!("{value:#}\n"))
+    let text = format!("{value:#}\n");
+    // The same JSON, but nothing in it does anything to a terminal. Line ends between members are ours.
+    let lines: Vec<_> = text.split('\n').map(printable::json).collect();
+    print(&lines.join("\n"))
 }
 
 fn print(text: &str) -> Result<bool, Said> {
@@ -365,20 +409,4 @@ fn environment() -> Vec<(String, String)> {
 
 fn said(error: impl std::fmt::Display) -> Said {
     error.to_string()
-}
-
-fn log_to_stderr(level: LogLevel) {
-    let level = match level {
-        LogLevel::None => return,
-        LogLevel::Error => tracing::Level::ERROR,
-        LogLevel::Info => tracing::Level::INFO,
-        LogLevel::Debug => tracing::Level::DEBUG,
-    };
-    let ansi = io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(ansi)
-        .with_target(false)
-        .init();
 }

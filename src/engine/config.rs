@@ -4,9 +4,11 @@
 //! The shape is Etcha's newest documented one, with an object `journal` added. A key of Etcha that this engine does not
 //! have is an error, because a setting that is silently not there may be the one that somebody relies on.
 
+pub mod found;
 pub mod layers;
 pub mod place;
 pub mod server;
+pub mod signing;
 pub mod targets;
 pub mod trusted;
 
@@ -24,10 +26,11 @@ use crate::fields::{Fields, Wrong};
 use crate::jsonnet::JsonnetError;
 use crate::pattern::Pattern;
 use crate::wire::client::Trust;
-use crate::wire::key::{SigningKey, VerifyKey};
+use crate::wire::key::VerifyKey;
 use crate::wire::token;
 use place::Place;
 pub use server::ServerConfig;
+use signing::Signing;
 pub use targets::Target;
 use trusted::Unbound;
 
@@ -38,7 +41,7 @@ const MIN_FREQUENCY: Duration = Duration::from_millis(100);
 const OTHER_SECTIONS: [&str; 3] = ["cli", "licenseKey", "lint"];
 const OTHER_RUN: [&str; 5] =
     ["jwtRule", "systemMetricsKey", "systemMetricsSecret", "verifyCommands", "verifyExec"];
-const OTHER_BUILD: [&str; 3] = ["signingCommands", "signingExec", "signingKeyPath"];
+const OTHER_BUILD: [&str; 2] = ["signingCommands", "signingExec"];
 const OTHER_SOURCE: [&str; 4] = ["jwtRule", "verifyCommands", "verifyExec", "eventsReceiveExit"];
 
 /// How long what was asked for over the network may run, unless told otherwise.
@@ -156,7 +159,7 @@ pub struct Source {
 #[derive(Debug, Default)]
 pub struct Build {
     /// The key that signs what is built.
-    pub signing_key: Option<SigningKey>,
+    pub signing: Signing,
     /// The domain of targets whose names have none.
     pub push_domain_suffix: String,
     /// How many targets are pushed to at once; as many as there are processors if absent.
@@ -179,12 +182,15 @@ pub enum ConfigError {
     Jsonnet(JsonnetError),
     /// Something in it, or in what was laid over it, is wrong.
     Wrong(Wrong),
+    /// The file was found, and others decide what is in it.
+    Unsafe(PathBuf, found::Unsafe),
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::Jsonnet(error) => write!(out, "configuration {error}"),
+            ConfigError::Unsafe(path, why) => write!(out, "configuration {} {why}", path.display()),
             ConfigError::Wrong(wrong) if wrong.place.is_empty() => {
                 write!(out, "configuration: {}", wrong.what)
             }
@@ -393,13 +399,9 @@ fn webhook_paths(fields: &mut Fields) -> Result<Vec<String>, Wrong> {
 
 fn build(mut fields: Fields) -> Result<Build, Wrong> {
     fields.not_covered(&OTHER_BUILD)?;
-    let signing_key = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
-        None => None,
-        Some(text) => Some(SigningKey::read(&text).map_err(|why| fields.wrong("signingKey", why))?),
-    };
     let workers = fields.number("pushMaxWorkers")?.unwrap_or(0);
     let build = Build {
-        signing_key,
+        signing: Signing::read(&mut fields)?,
         push_domain_suffix: fields.string("pushDomainSuffix")?.unwrap_or_default(),
         push_max_workers: usize::try_from(workers).ok().filter(|workers| *workers > 0),
     };

@@ -3,6 +3,7 @@
 mod alerted;
 mod beside;
 mod bound;
+mod edge;
 mod hostile;
 mod listen;
 mod peer;
@@ -238,6 +239,94 @@ fn a_schedule_goes_on_until_the_end_is_asked_for() {
         (&lines[0]["state"], &lines[lines.len() - 1]["state"]),
         (&json!("started"), &json!("stopped"))
     );
+}
+
+#[test]
+fn help_fits_a_terminal_of_eighty_columns() {
+    let home = Home::new();
+    let tasks = ["run", "local", "push", "shell", "render", "build", "jwt", "generate-keys"];
+    for arguments in tasks.map(|task| vec![task, "--help"]).into_iter().chain([vec!["--help"], vec!["-h"]]) {
+        for line in home.says(&arguments).lines() {
+            assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+        }
+    }
+}
+
+/// The commands of `--help`, each in one line as a shell takes it.
+fn examples(help: &str) -> Vec<String> {
+    let (_, examples) = help.split_once("Examples:\n").unwrap();
+    let joined = examples.replace("\\\n", "");
+    let commands = joined.lines().filter_map(|line| line.strip_prefix("    "));
+    commands.map(|command| command.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn every_example_of_the_help_does_what_it_says() {
+    let (home, there) = (Home::new(), Home::new());
+    home.write(
+        "web.jsonnet",
+        "{run: [{id: 'made', check: 'test -e made', change: 'touch made', remove: 'rm made'}]}",
+    );
+    home.write("motd", "");
+    home.write(
+        "etcha.jsonnet",
+        "{journal: {path: 'journal.jsonl'}, sources: {web: {commands: [{id: 'a', check: 'true'}]}}}",
+    );
+    let shell = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).current_dir(home.path("")).stdin(std::process::Stdio::null());
+        for (name, value) in home.command(&[]).get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell
+    };
+    let (mut engine, mut said) = (None, String::new());
+    for example in examples(&home.says(&["--help"])) {
+        let is_push = example.contains("push --host");
+        if is_push {
+            // It trusts the key that an example before has made.
+            let pair: Value =
+                serde_json::from_str(&fs::read_to_string(home.path("web.key")).unwrap()).unwrap();
+            let started = there.listen(&json!({
+                "run": {"verifyKeys": pair["publicKey"]},
+                "sources": {"web": {"allowPush": true, "shell": {"command": "/bin/sh"}}}
+            }));
+            let targets = json!({"web1": {"hostname": "127.0.0.1", "port": started.address.port()}});
+            let operator = json!({
+                "build": {"signingKeyPath": "web.key"},
+                "httpClient": {"tlsCAPath": started.certificate(), "noSystemCA": true},
+                "targets": targets
+            });
+            home.write("operator.jsonnet", &operator.to_string());
+            home.write("targets.jsonnet", &json!({"targets": targets}).to_string());
+            fs::copy(started.certificate(), home.path("tls-certificate.pem")).unwrap();
+            engine = Some(started);
+        }
+        // No name of the examples can be looked up here.
+        let program = format!(
+            "{}{} ",
+            env!("CARGO_BIN_EXE_etcha-engine"),
+            if is_push { " -c targets.jsonnet" } else { "" }
+        );
+        let script = example.replace("etcha-engine ", &program);
+        if example.ends_with(" run") {
+            // Until the end is asked for.
+            let mut agent = Process::start(&mut shell(&format!("exec {script}")));
+            agent.wait_for_log("where it is listening", crate::harness::exporter::listening);
+            continue;
+        }
+        let output = shell(&script).output().unwrap();
+        assert!(output.status.success(), "{example}: {}", text(&output.stderr));
+        said.push_str(&text(&output.stdout));
+    }
+    let words = ["changed  local > motd", "\"id\": \"made\"", "removed  local > made", "wrote web.jwt"];
+    for words in words.into_iter().chain(["web1: 1 changed", "load average"]) {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(engine.is_some());
 }
 
 #[test]

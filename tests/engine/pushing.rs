@@ -108,7 +108,7 @@ fn what_does_not_work_is_told_per_target_and_fails_the_whole() {
         ),
         (
             &["-x", "build_signingKey=", "push", "web", "true"],
-            "etcha-engine: for target `dead`: there is no key to sign with; set `build_signingKey`\n",
+            "etcha-engine: for target `dead`: there is no key to sign with; set `build_signingKeyPath`\n",
         ),
     ];
     for (arguments, expected) in cases {

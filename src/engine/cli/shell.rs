@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Said;
+use crate::config::signing::KeyError;
 use crate::config::{Config, Target};
 use crate::operator::push::host;
 use crate::operator::shell::{Door, shell};
@@ -14,6 +15,10 @@ use crate::wire::paths::segment;
 
 /// The exit status for everything that is not the shell's own end.
 pub(super) const OWN_FAILURE: u8 = 255;
+
+/// What is said where there is no key.
+const NO_KEY: &str = "a shell needs a key that the other side verifies with; set `build_signingKeyPath` \
+                      (`etcha-engine generate-keys -o FILE` makes one)";
 
 /// Arguments of `shell`.
 #[derive(Debug, Args)]
@@ -41,10 +46,10 @@ impl Shell {
     /// It does not open, or ends by something else than its own end.
     pub(super) async fn open(&self, config: &Config) -> Result<ExitCode, Said> {
         let target = self.target(config)?;
-        let key = config.build.signing_key.as_ref().ok_or(
-            "a shell needs a key that the other side verifies with; set `build_signingKey` \
-             (`etcha-engine generate-keys` makes one)",
-        )?;
+        let key = config.build.signing.key().map_err(|error| match error {
+            KeyError::None => NO_KEY.to_owned(),
+            error => error.to_string(),
+        })?;
         let host = match &self.host {
             // Who names a host means that one.
             Some(_) => target.hostname.clone(),

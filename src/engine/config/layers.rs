@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::found::{check, is_bare, upwards};
 use super::{Config, ConfigError, Wrong};
 use crate::jsonnet::{self, Imports, Natives};
 
@@ -69,7 +70,14 @@ impl Layers {
     fn file(&self) -> Result<Value, ConfigError> {
         let name = self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         let path = match (upwards(name), &self.file) {
-            (Some(found), _) => found,
+            (Some(found), file) => {
+                // One that was named and is here is meant; all others were only found.
+                let is_meant = file.is_some() && (!is_bare(name) || name.is_file());
+                if !is_meant {
+                    check(&found).map_err(|why| ConfigError::Unsafe(found.clone(), why))?;
+                }
+                found
+            }
             (None, None) => return Ok(Value::Object(Map::new())),
             // Reading it says what is wrong with it.
             (None, Some(_)) => name.to_owned(),
@@ -77,15 +85,6 @@ impl Layers {
         let imports = Imports::of_path(&path).map_err(ConfigError::Jsonnet)?;
         jsonnet::render(&imports, &Natives::without_config()).map_err(ConfigError::Jsonnet)
     }
-}
-
-/// A name without a directory is looked for here, and in the directories above.
-fn upwards(name: &Path) -> Option<PathBuf> {
-    if name.components().count() != 1 || name.is_absolute() {
-        return name.is_file().then(|| name.to_owned());
-    }
-    let here = std::env::current_dir().ok()?;
-    here.ancestors().map(|directory| directory.join(name)).find(|path| path.is_file())
 }
 
 fn lay_variable(value: &mut Value, name: &str, text: &str) -> Result<(), Wrong> {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use terminal::replace;
 
 use crate::config::Config;
+use crate::config::signing::KeyError;
 use crate::exec::process::Limits;
 use crate::jsonnet::{Imports, JsonnetError};
 use crate::pattern::Pattern;
@@ -37,7 +38,7 @@ pub enum BuildError {
     /// A build Command failed.
     Failed(Failure),
     /// There is no key to sign with.
-    NoKey,
+    Key(KeyError),
     /// Signing failed.
     Sign(String),
     /// The token cannot be written.
@@ -50,7 +51,7 @@ impl fmt::Display for BuildError {
             BuildError::Read(error) => error.fmt(out),
             BuildError::Program(error) => error.fmt(out),
             BuildError::Failed(failure) => failure.fmt(out),
-            BuildError::NoKey => write!(out, "there is no key to sign with; set `build_signingKey`"),
+            BuildError::Key(error) => error.fmt(out),
             BuildError::Sign(why) => write!(out, "signing: {why}"),
             BuildError::Write(path, error) => write!(out, "{}: {error}", path.display()),
         }
@@ -102,7 +103,7 @@ pub fn build(
     limits: &Limits,
     report: &mut dyn FnMut(&Step<'_>),
 ) -> Result<PathBuf, BuildError> {
-    let key = config.build.signing_key.as_ref().ok_or(BuildError::NoKey)?;
+    let key = config.build.signing.key().map_err(BuildError::Key)?;
     let imports = Imports::of_path(path).map_err(BuildError::Read)?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let directory = absolute.parent().map(|directory| directory.to_string_lossy().into_owned());

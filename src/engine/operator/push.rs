@@ -6,11 +6,13 @@ mod send;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use regex::Regex;
+use terminal::printable;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -56,6 +58,8 @@ pub enum PushError {
     NoPattern(String),
     /// The program cannot be read.
     Read(JsonnetError),
+    /// A signed Pattern was named.
+    Token(PathBuf),
     /// It cannot be built for this target.
     Build(String, BuildError),
     /// Nobody reads what is said.
@@ -72,6 +76,13 @@ impl fmt::Display for PushError {
                 write!(out, "target `{target}` names no pattern for this source; give a path or a command")
             }
             PushError::Read(error) => error.fmt(out),
+            PushError::Token(path) => {
+                write!(
+                    out,
+                    "{} is signed; name the pattern that it was built from, which is signed anew",
+                    path.display()
+                )
+            }
             PushError::Build(target, error) => write!(out, "for target `{target}`: {error}"),
             PushError::Output(error) => write!(out, "output: {error}"),
             PushError::Stopped => write!(out, "stopped; pushes under way go on at their targets"),
@@ -93,9 +104,13 @@ pub async fn push(
     limits: &Limits,
     out: &mut impl Write,
 ) -> Result<bool, PushError> {
-    let planned = plan::plan(config, push, limits, &mut |step: &Step<'_>| {
+    let mut report = |step: &Step<'_>| {
         // Whether anybody reads it does not matter to the build.
         let _ = report::step(out, step, false);
+    };
+    let planned = plan::plan(config, push, limits, &mut report, &mut |said| {
+        // Beside the results, which a program may read.
+        eprintln!("etcha-engine: {}", printable::line(said));
     })?;
     let workers = config.build.push_max_workers;
     let workers = workers.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
@@ -140,7 +155,7 @@ fn say(out: &mut impl Write, name: &str, answered: &Answered, check: bool) -> io
     let took = report::duration(answered.duration);
     let result = match &answered.result {
         Ok(result) => result,
-        Err(why) => return writeln!(out, "{name}: failed in {took}: {why}"),
+        Err(why) => return writeln!(out, "{name}: failed in {took}: {}", printable::line(why)),
     };
     let empty = Vec::new();
     let list = |list: &Option<Vec<String>>| list.as_ref().map_or(0, Vec::len);
@@ -150,6 +165,7 @@ fn say(out: &mut impl Write, name: &str, answered: &Answered, check: bool) -> io
         ("", false, 0) => writeln!(out, "{name}: nothing to do, checked in {took}")?,
         ("", false, _) => writeln!(out, "{name}: {changed} changed, {removed} removed in {took}")?,
         (err, ..) => {
+            let err = printable::line(err);
             writeln!(out, "{name}: {changed} changed, {removed} removed, then it failed in {took}: {err}")?;
         }
     }
@@ -160,8 +176,8 @@ fn say(out: &mut impl Write, name: &str, answered: &Answered, check: bool) -> io
     {
         let outputs = outputs.as_ref().unwrap_or(&empty);
         for (at, id) in ids.iter().flatten().enumerate() {
-            writeln!(out, "  {word:8} {id}")?;
-            for line in outputs.get(at).map_or("", String::as_str).lines() {
+            writeln!(out, "  {word:8} {}", printable::line(id))?;
+            for line in printable::text(outputs.get(at).map_or("", String::as_str)).lines() {
                 writeln!(out, "           | {line}")?;
             }
         }
@@ -204,6 +220,17 @@ mod tests {
             "web1: 2 changed, 1 removed, then it failed in 1.50 s: changing web > b: exit status 1\n"
         ));
         assert_eq!(said(Ok(PushResult::default()), false), "web1: nothing to do, checked in 1.50 s\n");
+        let hostile = PushResult {
+            changed_ids: list(&["evil\u{1b}]0;OWNED\u{7}\nweb2: 1 changed"]),
+            changed_outputs: list(&["\u{1b}[2J\u{9b}1A\nred\tx"]),
+            err: "\u{1b}]52;c;ZXZpbA==\u{7}\nweb2: fine".to_owned(),
+            ..PushResult::default()
+        };
+        assert_eq!(
+            said(Ok(hostile), false),
+            "web1: 1 changed, 0 removed, then it failed in 1.50 s: \\u{1b}]52;c;ZXZpbA==\\u{7}\\nweb2: fine\n  \
+             changed  evil\\u{1b}]0;OWNED\\u{7}\\nweb2: 1 changed\n           | \\u{1b}[2J\\u{9b}1A\n           | red\tx\n"
+        );
         assert_eq!(said(Err("no".to_owned()), false), "web1: failed in 1.50 s: no\n");
     }
 }

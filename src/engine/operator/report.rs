@@ -46,7 +46,7 @@ pub fn summary(out: &mut impl Write, summary: &Summary, check_only: bool) -> io:
     let (changed, removed) = (summary.changed().count(), summary.removed().count());
     if let Some(failure) = &summary.failure {
         let failure = failure.to_string();
-        let failure = printable::text(&failure);
+        let failure = printable::line(&failure);
         return writeln!(out, "{changed} changed, {removed} removed, then it failed in {took}: {failure}");
     }
     if check_only {

@@ -14,6 +14,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Response, StatusCode};
+use terminal::printable;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::watch;
@@ -375,7 +376,8 @@ async fn meaning(answer: Response<Incoming>) -> String {
     let (parts, body) = answer.into_parts();
     let wait = parts.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()).map(str::to_owned);
     let body = Limited::new(body, MAX_REFUSAL_BYTES).collect().await.map(|body| body.to_bytes());
-    let said = String::from_utf8_lossy(&body.unwrap_or_default()).trim().replace(char::is_control, " ");
+    let said = body.unwrap_or_default();
+    let said = printable::line(String::from_utf8_lossy(&said).trim()).into_owned();
     match (parts.status, wait) {
         (StatusCode::NOT_FOUND, _) => {
             "there is no such source, it has no shell, or it does not trust the token (key, clock, no TLS); the log \

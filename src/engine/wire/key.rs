@@ -281,9 +281,19 @@ fn checked_id(id: &str) -> Result<String, String> {
 
 fn parts(text: &str) -> Result<(&str, Vec<u8>, String), String> {
     let mut parts = text.trim().splitn(3, ':');
+    if text.trim_start().starts_with("-----BEGIN") {
+        return Err(format!("holds a key in PEM or OpenSSH form, not ALGORITHM:BASE64[:ID]; {MAKE}"));
+    }
     let (Some(name), Some(base64)) = (parts.next(), parts.next()) else {
         return Err("holds no key of the form ALGORITHM:BASE64[:ID]".to_owned());
     };
+    // Etcha's encrypted values say how the key is derived, and after `@` with what it is encrypted.
+    if base64.contains('@') {
+        return Err(format!(
+            "holds an encrypted key, which this engine does not decrypt; keep the plain key in a file that only you can \
+             read (`build_signingKeyPath`), or {MAKE}"
+        ));
+    }
     let id = checked_id(parts.next().unwrap_or_default())?;
     match STANDARD.decode(base64) {
         Ok(der) => Ok((name, der, id)),
@@ -298,10 +308,14 @@ fn after(prefix: &[u8], length: usize, der: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
+/// What to do about a key that is none here.
+const MAKE: &str =
+    "make a new pair with `etcha-engine generate-keys`, and give its public half to those who verify";
+
 fn unfit(name: &str, half: &str) -> String {
     match name {
-        "rsa2048private" | "rsa2048public" => {
-            "holds an RSA key, which this engine does not have; use ed25519".to_owned()
+        rsa if rsa.starts_with("rsa") => {
+            format!("holds an RSA key, which this engine does not use; {MAKE}")
         }
         "ed25519private" | "ecp256private" => "holds a private key, but has to hold a public one".to_owned(),
         "ed25519public" | "ecp256public" => "holds a public key, but has to hold a private one".to_owned(),
@@ -375,7 +389,15 @@ mod tests {
             ("secret", "form"),
             ("ed25519public:?", "base64"),
             ("ed25519public:AAAA", "no usable public key"),
-            ("rsa2048public:AAAA", "RSA"),
+            (
+                "rsa2048public:AAAA",
+                "an RSA key, which this engine does not use; make a new pair with `etcha-engine generate-keys`",
+            ),
+            (
+                "argon2id:c2FsdA==@chacha20poly1305:AAAA:id",
+                "an encrypted key, which this engine does not decrypt; keep the",
+            ),
+            ("-----BEGIN PUBLIC KEY-----", "PEM or OpenSSH"),
             ("other:AAAA", "begins with ed25519public:"),
             (made.private.as_str(), "has to hold a public one"),
             ("ed25519public:AAAA:a b", "has spaces"),

@@ -1,14 +1,17 @@
 //! What goes to which target: a token for each, since its variables and its name are seen by the program. Build Commands
 //! run once for all targets whose programs render to the same.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::{Push, PushError};
 use crate::config::{Config, Target};
 use crate::exec::process::Limits;
-use crate::jsonnet::Imports;
+use crate::jsonnet::{self, Imports};
 use crate::operator::build::{self, BuildError, Built};
 use crate::pattern::Pattern;
 use crate::program::View;
@@ -21,7 +24,10 @@ use crate::wire::token::Claims;
 const COMMAND_ID: &str = "etcha push";
 
 /// What a pattern file is called.
-const ENDING: &str = ".jsonnet";
+const ENDINGS: [&str; 3] = ["jsonnet", "json", "libsonnet"];
+
+/// What a signed pattern is called.
+const TOKEN_ENDING: &str = "jwt";
 
 /// A push that only has to be sent.
 #[derive(Debug)]
@@ -46,9 +52,10 @@ pub(super) fn plan(
     push: &Push<'_>,
     limits: &Limits,
     report: &mut dyn FnMut(&Step<'_>),
+    tell: &mut dyn FnMut(&str),
 ) -> Result<Vec<Planned>, PushError> {
     let mut built: Vec<(Value, Built)> = Vec::new();
-    let mut planned = Vec::new();
+    let (mut planned, mut told) = (Vec::new(), Vec::new());
     for (name, target) in targets(config, push)? {
         let argument = match (push.argument, target.source_patterns.get(push.source)) {
             (Some(argument), _) => argument,
@@ -56,8 +63,12 @@ pub(super) fn plan(
             (None, _) => return Err(PushError::NoPattern(name)),
         };
         let wrong = |error| PushError::Build(name.clone(), error);
-        let key = config.build.signing_key.as_ref().ok_or_else(|| wrong(BuildError::NoKey))?;
-        let imports = program(argument)?;
+        let key = config.build.signing.key().map_err(|error| wrong(BuildError::Key(error)))?;
+        let Meant { imports, said } = meant(argument)?;
+        if !told.contains(&said) {
+            tell(&said);
+            told.push(said);
+        }
         let view =
             View::new(config, push.source, &Map::new()).with_all(&target.vars).with("target", name.as_str());
         let pattern = view.render(&imports).map_err(|error| wrong(BuildError::Program(error)))?;
@@ -107,14 +118,57 @@ fn targets(config: &Config, push: &Push<'_>) -> Result<Vec<(String, Target)>, Pu
     }
 }
 
-/// A file if it is called like one, else a command.
-fn program(argument: &str) -> Result<Imports, PushError> {
-    if argument.ends_with(ENDING) {
-        return Imports::of_path(argument.as_ref()).map_err(PushError::Read);
+/// What an argument means.
+#[derive(Debug)]
+pub(super) struct Meant {
+    imports: Imports,
+    /// For the person who asks, before it is sent.
+    pub(super) said: String,
+}
+
+/// A file that holds a Pattern is one, whatever it is called; so is whatever is called like one. All else is a command.
+fn meant(argument: &str) -> Result<Meant, PushError> {
+    let path = Path::new(argument);
+    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    if ending == TOKEN_ENDING && path.is_file() {
+        return Err(PushError::Token(path.to_owned()));
+    }
+    // A command may end with the name of a file; a name that is mistyped has mostly one word.
+    let is_named = ENDINGS.contains(&ending) && (path.is_file() || !argument.contains(char::is_whitespace));
+    if is_named || (path.is_file() && is_pattern(path)) {
+        let imports = Imports::of_path(path).map_err(PushError::Read)?;
+        return Ok(Meant { imports, said: format!("pushing the pattern {argument}") });
     }
     let command = json!({ "run": [{ "always": true, "change": argument, "id": COMMAND_ID }] });
+    let but = if path.is_file() { " (the file of this name here is no pattern)" } else { "" };
     // JSON is Jsonnet.
-    Ok(Imports::of_text(&command.to_string()))
+    Ok(Meant {
+        imports: Imports::of_text(&command.to_string()),
+        said: format!("pushing the command `{argument}`{but}"),
+    })
+}
+
+/// Whether a file begins as a Pattern does. One that goes on as no Pattern is then an error, and never run as a command.
+fn is_pattern(path: &Path) -> bool {
+    let is_short = fs::metadata(path).is_ok_and(|metadata| metadata.len() <= jsonnet::imports::MAX_BYTES);
+    is_short && fs::read_to_string(path).is_ok_and(|text| begins_as_program(&text))
+}
+
+/// Whether a text is an object of Jsonnet, or something that is to become one, behind comments.
+fn begins_as_program(mut text: &str) -> bool {
+    loop {
+        text = text.trim_start().trim_start_matches('\u{feff}');
+        let end = if text.starts_with("/*") {
+            "*/"
+        } else if text.starts_with("//") || text.starts_with('#') {
+            "\n"
+        } else {
+            break;
+        };
+        text = text.split_once(end).map_or("", |(_, rest)| rest);
+    }
+    let words = ["local ", "import ", "function(", "(import ", "assert "];
+    text.starts_with('{') || words.iter().any(|word| text.starts_with(word))
 }
 
 /// What the build Commands of `pattern` left. They run once.
@@ -158,6 +212,26 @@ pub(crate) fn host(name: &str, suffix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_begins_as_one_behind_comments_and_a_script_does_not() {
+        for text in [
+            "{run: []}",
+            " \n{\"run\": []}",
+            "\u{feff}{}",
+            "// what\n# it\n/* is\n for */ local x = 1; {run: [x]}",
+            "import 'x.libsonnet'",
+            "(import 'x.libsonnet') + {run: []}",
+            "function() {run: []}",
+        ] {
+            assert!(begins_as_program(text), "{text}");
+        }
+        for text in
+            ["", "uptime", "#!/bin/sh\nexec true", "/bin/true", "# only\n", "/* open", "locale -a", "[1]"]
+        {
+            assert!(!begins_as_program(text), "{text}");
+        }
+    }
 
     #[test]
     fn names_get_the_domain_and_addresses_do_not() {
