@@ -247,6 +247,37 @@ fn a_restart_goes_on_from_the_checkpoint_though_the_journal_is_gone() {
 }
 
 #[test]
+fn a_checkpoint_belongs_to_the_journal_however_its_path_is_spelt_and_wherever_it_is_moved() {
+    let home = Home::with_journal("log/journal.jsonl");
+    fs::create_dir(home.path("log")).unwrap();
+    fs::write(home.journal(), line(1) + &line(2)).unwrap();
+    let mut exporter = home.start(&[]);
+    wait_for_count(&exporter, 2.0);
+    assert!(exporter.process.terminate().success());
+    let rotated = home.path("log/journal.jsonl.1");
+    fs::rename(home.journal(), &rotated).unwrap();
+    fs::write(home.journal(), line(3)).unwrap();
+    // Only the checkpoint knows of the two that are gone.
+    fs::rename(rotated, home.path("away")).unwrap();
+    symlink(home.path("log"), home.path("link")).unwrap();
+    for spelling in ["log/../log/./journal.jsonl", "link/journal.jsonl"] {
+        let spelt = home.path(spelling);
+        let mut exporter = home.start_on(&spelt);
+        wait_for_count(&exporter, 3.0);
+        assert!(exporter.process.terminate().success());
+    }
+    fs::rename(home.path("log"), home.path("moved")).unwrap();
+    let moved = home.path("moved/journal.jsonl");
+    let mut exporter = home.start_on(&moved);
+    wait_for_count(&exporter, 3.0);
+    assert!(exporter.process.terminate().success());
+    // Another journal has nothing to do with it.
+    fs::write(home.path("other.jsonl"), line_of("x", 1)).unwrap();
+    let other = home.path("other.jsonl");
+    wait_for_count(&home.start_on(&other), 1.0);
+}
+
+#[test]
 fn where_no_notification_ever_comes_polling_delivers() {
     // The watch is on the link's directory, where nothing happens when its target grows.
     let home = Home::new();

@@ -7,6 +7,7 @@ mod alerts;
 mod browser;
 mod checkpoint;
 mod content;
+mod copies;
 mod crash;
 mod dashboards;
 mod demo;

@@ -5,7 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -110,6 +110,16 @@ impl Home {
         let key_file = self.key_file();
         let key = ["--metrics-key-file", key_file.to_str().unwrap(), "--listen-address", "127.0.0.1:0"];
         let mut process = self.launch_by(command, &[&key, arguments].concat());
+        let address = process.wait_for_log("where it is listening", listening);
+        Exporter { process, address, certificate: self.certificate() }
+    }
+
+    /// Starts it on a journal under another path, with the state of this home.
+    pub(crate) fn start_on(&self, journal: &Path) -> Exporter {
+        let mut command = command();
+        command.arg("--journal").arg(journal).arg("--metrics-key-file").arg(self.key_file());
+        command.arg("--state-dir").arg(self.state()).args(["--listen-address", "127.0.0.1:0"]);
+        let mut process = Process::start(command.stdout(Stdio::null()));
         let address = process.wait_for_log("where it is listening", listening);
         Exporter { process, address, certificate: self.certificate() }
     }

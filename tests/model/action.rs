@@ -55,6 +55,14 @@ pub(crate) enum Action {
     Junk(usize),
     /// The last line stands there once more.
     Repeat,
+    /// So many scripts append a line each, every one a writer.
+    Scripts(usize),
+    /// A line, so far into the active file, in thousandths, is taken out by an editor, which makes a new file.
+    EditOut(usize),
+    /// As many lines at the front of the active file are cut off, which makes a new file.
+    DropFront(usize),
+    /// What stands behind so much of the active file, in thousandths, becomes NULs.
+    ZeroTail(usize),
     /// The clock of the writers jumps by so many seconds.
     Clock(i64),
     /// The follower looks.

@@ -120,6 +120,12 @@ impl Journal {
                 let line = [&self.last[..], b"\n"].concat();
                 self.write_raw(&line);
             }
+            Action::Scripts(lines) => self.scripts(lines),
+            Action::EditOut(share) => self.edit(|lines| {
+                lines.remove(lines.len() * share / 1000);
+            }),
+            Action::DropFront(count) => self.edit(|lines| drop(lines.drain(..count.min(lines.len())))),
+            Action::ZeroTail(share) => self.zero_tail(share),
             Action::Clock(seconds) => self.clock += seconds * 1000,
             Action::Look | Action::Glance | Action::LookInTwo | Action::Checkpoint | Action::Restart(_) => {}
         }
@@ -375,6 +381,42 @@ impl Journal {
         } else {
             drop(fs::write(self.path(), backup));
         }
+        (0..WRITERS).for_each(|writer| self.replace(writer));
+    }
+
+    /// Scripts beside the agent, each with a file of its own.
+    fn scripts(&mut self, lines: usize) {
+        let kept = std::mem::take(&mut self.writers[0]);
+        if self.alone.is_none() {
+            for _ in 0..lines {
+                self.count += 1;
+                self.writers[0].name = format!("script-{}", self.count);
+                self.writers[0].seq = 0;
+                self.append_command(0, 0);
+            }
+        }
+        self.writers[0] = kept;
+    }
+
+    /// Changes the lines of the active file, by a new file in its place. Its writers are replaced.
+    fn edit(&mut self, change: impl FnOnce(&mut Vec<Vec<u8>>)) {
+        let Ok(content) = fs::read(self.path()) else { return };
+        let mut lines: Vec<_> = content.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        if lines.is_empty() {
+            return;
+        }
+        change(&mut lines);
+        let copy = self.root.path().join("copy");
+        fs::write(&copy, lines.concat()).unwrap();
+        fs::rename(copy, self.path()).unwrap();
+        (0..WRITERS).for_each(|writer| self.replace(writer));
+    }
+
+    fn zero_tail(&mut self, share: usize) {
+        let Ok(mut content) = fs::read(self.path()) else { return };
+        let from = content.len() * share / 1000;
+        content[from..].fill(0);
+        fs::write(self.path(), content).unwrap();
         (0..WRITERS).for_each(|writer| self.replace(writer));
     }
 

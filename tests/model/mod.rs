@@ -66,6 +66,10 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::CopyBeside),
         6 => (0usize..8).prop_map(Action::Junk),
         2 => Just(Action::Repeat),
+        8 => (1usize..30).prop_map(Action::Scripts),
+        3 => share().prop_map(Action::EditOut),
+        2 => (1usize..9).prop_map(Action::DropFront),
+        2 => share().prop_map(Action::ZeroTail),
         2 => jump.prop_map(Action::Clock),
         30 => Just(Action::Look),
         3 => Just(Action::LookInTwo),
@@ -81,6 +85,7 @@ fn ordinary() -> impl Strategy<Value = Action> {
     prop_oneof![
         20 => (0usize..5).prop_map(|what| Action::Tell(0, what)),
         10 => (1..WRITERS, 1usize..4).prop_map(|(writer, lines)| Action::Append(writer, lines)),
+        6 => (1usize..30).prop_map(Action::Scripts),
         // The agent opens the new file with its next line; scripts may stay on the old one for a while.
         10 => naming.prop_map(Action::Rotate),
         3 => (1..WRITERS).prop_map(Action::Reopen),

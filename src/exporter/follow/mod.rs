@@ -61,6 +61,9 @@ impl Default for Bounds {
     }
 }
 
+/// Files looked into to see whether a journal is a known one under another path.
+const KNOWN_LOOKED_FOR: usize = 1000;
+
 /// Follows one journal.
 #[derive(Debug)]
 pub struct Follower {
@@ -223,6 +226,14 @@ impl Follower {
     pub fn round(&mut self, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
         let look = self.lookout.look(&self.journal);
         self.round_over(look, between)
+    }
+
+    /// Whether any file of the journal holds a segment that is known.
+    pub fn knows_a_file(&mut self) -> bool {
+        Lookout::default().look(&self.journal).files.iter().take(KNOWN_LOOKED_FOR).any(|found| {
+            let front = front::front_of(found, None, &mut || false);
+            front.is_ok_and(|front| front.is_some_and(|front| self.segments.offset(front.key) > 0))
+        })
     }
 
     /// Reads segments given by hand, each once, oldest first, whatever they are called.

@@ -531,6 +531,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
         /// Lines within a file keep their order; the files are read in any order, some of them after a restart.
         #[test]
         fn in_whatever_order_segments_are_read_the_state_is_that_of_the_whole(

@@ -6,9 +6,10 @@
 pub(crate) mod reload;
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use crate::publish::publisher::Publisher;
 use crate::publish::systemd::Supervisor;
 use crate::serve::{Connections, Gate, Site, routes};
 use crate::textfile::{Textfile, write_again_and_again};
+use crate::watch::directory_of;
 use https::{self, Counters, Tls, certificate, listener, self_signed};
 
 /// Threads that serve connections. Two, so that an answer that is being encrypted delays no other.
@@ -196,16 +198,28 @@ fn follower(config: &Config, state: &mut StateDir) -> (Follower, Option<Origin>)
     let limits =
         Limits { series: config.limits.max_series, label: LabelLimit::new(config.limits.max_label_bytes) };
     let loaded = load(state, |checkpoint| {
-        if checkpoint.journal != config.journal {
+        let is_same = is_same_file(&checkpoint.journal, &config.journal);
+        let metrics = Metrics::restore(checkpoint.metrics, limits).ok_or(Unusable::Unsound)?;
+        let mut follower = Follower::restore(&config.journal, metrics, checkpoint.follow, config.bounds);
+        // A journal that moved is known by what stands in it.
+        if !is_same && !follower.knows_a_file() {
             return Err(Unusable::Journal(checkpoint.journal));
         }
-        let metrics = Metrics::restore(checkpoint.metrics, limits).ok_or(Unusable::Unsound)?;
-        Ok(Follower::restore(&config.journal, metrics, checkpoint.follow, config.bounds))
+        Ok(follower)
     });
     match loaded {
         Some((follower, origin)) => (follower, Some(origin)),
         None => (Follower::new(&config.journal, Metrics::new(limits), config.bounds), None),
     }
+}
+
+/// Whether two paths are spellings of one: relative and absolute, by a link or not. The file itself need not exist.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let resolved = |path: &Path| {
+        let directory = fs::canonicalize(directory_of(path)).ok()?;
+        Some(directory.join(path.file_name()?))
+    };
+    a == b || resolved(a).is_some_and(|a| resolved(b) == Some(a))
 }
 
 /// Sockets from systemd if it passed any, else those of the configuration. Within a runtime.
