@@ -1,7 +1,7 @@
 //! What a service manager hears of the exporter: readiness, life, the end, and silence when the follower is stuck.
 
 use std::{
-    fs::{self, File},
+    fs,
     os::unix::net::UnixDatagram,
     path::PathBuf,
     process::Command,
@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use crate::harness::{
     exporter::{Exporter, Home, command},
     process::Process,
+    program,
     wait::{SOON, wait_until},
 };
 
@@ -70,6 +71,30 @@ impl Manager {
     }
 }
 
+/// Attaches to the thread of this number as a debugger does, which stops it and no other, and stays.
+const STOP: &str = r#"
+import ctypes, os, signal, sys
+thread, ATTACH, WALL = int(sys.argv[1]), 16, 0x40000000
+if ctypes.CDLL(None, use_errno=True).ptrace(ATTACH, thread, None, None) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.waitpid(thread, WALL)
+print("stopped", file=sys.stderr, flush=True)
+signal.pause()
+"#;
+
+/// Stops the thread of this name of a process, and no other, until the result is dropped.
+fn stop_thread(process: u32, name: &str) -> Option<Process> {
+    let python = program::find("python3")?;
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let thread = tasks
+        .map(|task| task.unwrap())
+        .find(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name))
+        .unwrap();
+    let mut debugger = Process::start(Command::new(python).args(["-c", STOP]).arg(thread.file_name()));
+    debugger.wait_for_log("that the thread stands still", |line| (line == "stopped").then_some(()));
+    Some(debugger)
+}
+
 #[test]
 fn the_service_manager_hears_of_readiness_then_of_life_and_of_the_end() {
     let home = Home::new();
@@ -89,10 +114,7 @@ fn a_follower_that_is_stuck_keeps_the_watchdog_waiting_though_the_listener_answe
     let (manager, exporter) = Manager::start(&home, WATCHDOG);
     manager.hears("READY=1");
     manager.hears("WATCHDOG=1");
-    // A segment without end that holds no line: looking for its first one takes longer than any watchdog waits.
-    let hole = File::create(home.path("hole")).unwrap();
-    hole.set_len(1 << 42).unwrap();
-    fs::rename(home.path("hole"), home.path("journal.jsonl.1")).unwrap();
+    let Some(_stopped) = stop_thread(exporter.process.id(), "follower") else { return };
     wait_until(SOON, "silence", || manager.hears_nothing_for(3 * WATCHDOG));
     assert_eq!(exporter.get("/-/healthy", &[]).status, 200);
 }
