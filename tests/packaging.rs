@@ -57,6 +57,14 @@ fn the_exporter_outlives_the_agent_that_it_reports_on() {
 }
 
 #[test]
+fn neither_unit_writes_cores_and_the_exporter_cannot_fill_the_memory_of_a_host() {
+    let (exporter, engine) = (read("systemd/etcha-exporter.service"), read("systemd/etcha-engine.service"));
+    assert_eq!(values(&exporter, "LimitCORE"), ["0"]);
+    assert_eq!(values(&engine, "LimitCORE"), ["0"]);
+    assert_eq!(values(&exporter, "MemoryMax"), ["1G"]);
+}
+
+#[test]
 fn both_packages_make_the_journals_directory_alike() {
     // systemd-tmpfiles takes a line that comes twice, and complains of two that differ.
     assert_eq!(read("systemd/etcha-exporter.tmpfiles"), read("systemd/etcha-engine.tmpfiles"));
