@@ -1,7 +1,7 @@
 # Shortcuts. Everything here can be done with cargo alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help programs test check soak bench bench-peers bench-micro packages static host
+.PHONY: help programs test check soak bench bench-peers bench-micro packages static release host
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,6 +38,9 @@ packages: ## the Debian packages, in target/debian
 
 static: ## the exporter and etcha-journal as programs that need no library, in target/static
 	@bash .ci/static
+
+release: ## static programs, packages, bill of materials and checksums, in target/release-files
+	@bash .ci/release
 
 host: ## the packages on a booted Debian: install, work, die, upgrade, remove, purge (needs root)
 	@python3 .ci/host

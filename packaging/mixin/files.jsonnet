@@ -32,6 +32,15 @@ local made = 'Made from packaging/mixin: change that, not this file.';
     ||| + made,
     mixin.guideAlerts
   ),
+  'kubernetes/prometheusrule.yaml': yaml(
+    'For the Prometheus Operator: the alerts and recording rules of ../prometheus.\n' + made,
+    {
+      apiVersion: 'monitoring.coreos.com/v1',
+      kind: 'PrometheusRule',
+      metadata: { name: 'etcha', labels: { 'app.kubernetes.io/name': 'etcha' } },
+      spec: { groups: mixin.prometheusRules.groups + mixin.prometheusAlerts.groups },
+    }
+  ),
 } + {
   ['dashboards/' + name]: std.manifestJsonEx(mixin.grafanaDashboards[name], '  ') + '\n'
   for name in std.objectFields(mixin.grafanaDashboards)
