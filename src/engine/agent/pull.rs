@@ -13,7 +13,8 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{
-    ETAG, HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, USER_AGENT,
+    CONTENT_ENCODING, ETAG, HOST, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
+    USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
 use rustix::fs::OFlags;
@@ -149,6 +150,11 @@ async fn read(
                 None => format!("answered {status}"),
             });
         }
+    }
+    let packed = parts.headers.get(CONTENT_ENCODING).filter(|packed| *packed != "identity");
+    if let Some(packed) = packed {
+        let packed = String::from_utf8_lossy(packed.as_bytes()).into_owned();
+        return Err(format!("the answer is compressed ({packed}), which was not asked for"));
     }
     let text = String::from_utf8(whole(body, room).await?).map_err(|_| "the answer is no text".to_owned())?;
     let header = |name| parts.headers.get(name).cloned();

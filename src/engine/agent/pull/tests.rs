@@ -152,6 +152,10 @@ fn answers_that_are_none_say_why() {
             "body: longer than 10000 bytes (`run_maxTokenBytes`)",
         ),
         (&endless, "body: longer than 10000 bytes (`run_maxTokenBytes`)"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nxx",
+            "the answer is compressed (gzip), which was not asked for",
+        ),
         ("nonsense\r\n\r\n", "HTTP: invalid HTTP version parsed"),
     ];
     for (answer, expected) in cases {

@@ -263,8 +263,9 @@ async fn two_sessions_have_nothing_in_common() {
     two.read("is .\r\n").await;
     host.send(&one, "exit\n").await;
     one.read("").await;
-    host.send(&two, "echo still here\n").await;
-    two.read("\nstill here\r\n").await;
+    // Quoted, so that what was typed is told from what came of it, wherever the prompt is.
+    host.send(&two, "echo still' 'here\n").await;
+    two.read("still here\r\n").await;
 }
 
 /// A shell that has a stubborn process in the foreground, whose number is in the file `pid`.
