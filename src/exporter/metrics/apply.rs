@@ -64,7 +64,7 @@ impl Metrics {
             ("source", &command.source),
         ]);
         let Metrics { tables, index, limits, text, .. } = self;
-        let series = index.locate(FamilyId::Commands, &mut tables.commands, text, at, limits.series);
+        let series = index.locate(FamilyId::Commands, &mut tables.commands, text, at, limits.room());
         *tables.commands.value_mut(series) += 1;
         series
     }
@@ -76,7 +76,7 @@ impl Metrics {
         }
         self.source_text(source, source_error(source));
         let Metrics { tables, index, limits, text, .. } = self;
-        let series = index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.series);
+        let series = index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.room());
         *tables.sources.value_mut(series) += 1;
         self.source_counts(source, moment);
         self.source_times(source, moment);
@@ -87,9 +87,9 @@ impl Metrics {
     fn source_sibling(&mut self, source: &Source<'_>, at: i64) {
         self.source_text(source, error(!source.error));
         let Metrics { tables, index, limits, text, .. } = self;
-        let has_room = tables.sources.len() < limits.series;
+        let has_room = index.has_room(&tables.sources, text, limits.room());
         if has_room || index.find(FamilyId::Sources, &tables.sources, text).is_some() {
-            index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.series);
+            index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.room());
         }
     }
 
@@ -115,7 +115,7 @@ impl Metrics {
             ]);
             let Metrics { tables, index, limits, text, order, .. } = self;
             let (family, table) = (FamilyId::SourcesCommands, &mut tables.sources_commands);
-            let series = index.locate(family, table, text, moment.millisecond(), limits.series);
+            let series = index.locate(family, table, text, moment.millisecond(), limits.room());
             if order.sets(family, series, moment) {
                 *table.value_mut(series) = count;
             }
@@ -127,7 +127,7 @@ impl Metrics {
         self.label(&[("name", &source.name)]);
         let Metrics { tables, index, limits, text, order, .. } = self;
         let mut set = |family, table: &mut Table<i64>| {
-            let series = index.locate(family, table, text, at, limits.series);
+            let series = index.locate(family, table, text, at, limits.room());
             if order.sets(family, series, moment) {
                 *table.value_mut(series) = at;
             }
@@ -141,7 +141,7 @@ impl Metrics {
         }
         if let Some(seconds) = source.duration_seconds {
             let table = &mut tables.source_run_duration;
-            let series = index.locate(FamilyId::SourceRunDuration, table, text, at, limits.series);
+            let series = index.locate(FamilyId::SourceRunDuration, table, text, at, limits.room());
             table.value_mut(series).observe(seconds, RUN_BOUNDS);
         }
     }
@@ -162,7 +162,7 @@ impl Metrics {
         ]);
         let Metrics { tables, index, limits, text, shells, order, is_late, .. } = self;
         let table = &mut tables.sources_shells;
-        let series = index.locate(FamilyId::SourcesShells, table, text, at, limits.series);
+        let series = index.locate(FamilyId::SourcesShells, table, text, at, limits.room());
         let id = SessionId::new(&shell.session);
         let mut late = None;
         match shells.open(OpenShell { id, series, opened: moment }) {
@@ -176,7 +176,7 @@ impl Metrics {
             }
         }
         let table = &mut tables.shells_opened;
-        let series = index.locate(FamilyId::ShellsOpened, table, text, at, limits.series);
+        let series = index.locate(FamilyId::ShellsOpened, table, text, at, limits.room());
         *table.value_mut(series) += 1;
         // Its end was read before its start, and could not tell how long it was open.
         if let Some(closed) = late {
@@ -278,7 +278,7 @@ impl Metrics {
     fn observe_shell(&mut self, opened: Moment, at: i64) {
         let Metrics { tables, index, limits, text, .. } = self;
         let table = &mut tables.shell_duration;
-        let series = index.locate(FamilyId::ShellDuration, table, text, at, limits.series);
+        let series = index.locate(FamilyId::ShellDuration, table, text, at, limits.room());
         // A clock that was set back makes no session shorter than nothing.
         let milliseconds = at.saturating_sub(opened.millisecond()).max(0);
         table.value_mut(series).observe(seconds(milliseconds), SHELL_BOUNDS);
@@ -287,7 +287,7 @@ impl Metrics {
     fn count_closed(&mut self, at: i64) {
         let Metrics { tables, index, limits, text, .. } = self;
         let table = &mut tables.shells_closed;
-        let series = index.locate(FamilyId::ShellsClosed, table, text, at, limits.series);
+        let series = index.locate(FamilyId::ShellsClosed, table, text, at, limits.room());
         *table.value_mut(series) += 1;
     }
 }
@@ -308,8 +308,8 @@ fn error(failed: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Limits;
     use super::super::labels::LabelLimit;
+    use super::super::{Limits, MIN_LABEL_BYTES, OVERFLOW};
     use super::*;
     use crate::exposition;
     use journal_schema::decode;
@@ -585,5 +585,30 @@ mod tests {
             lines.iter().for_each(|line| whole.apply(&decode(line.as_bytes()).unwrap()));
             assert_eq!(late, all_samples(&whole), "{cut} lines were read late");
         }
+    }
+
+    #[test]
+    fn label_text_beyond_its_budget_goes_to_one_series_and_the_sum_stays_right() {
+        let mut metrics = Metrics::new(Limits { series: 1000, ..Limits::default() });
+        for id in 0..900 {
+            let labels =
+                ["id", "source", "parent_id", "public_key"].map(|label| format!(r#""{label}":"{id:01000}""#));
+            count(
+                &mut metrics,
+                &[(0, &format!(r#""event":"command","mode":"check","error":false,{}"#, labels.join(",")))],
+            );
+        }
+        let table = &metrics.tables().commands;
+        let texts = (0..).take(table.len()).map(|series| table.text(series));
+        let text: usize = texts.filter(|text| !text.contains(OVERFLOW)).map(str::len).sum();
+        assert!(
+            text <= MIN_LABEL_BYTES && (200..900).contains(&table.len()),
+            "{text} bytes, {} series",
+            table.len()
+        );
+        assert_eq!((0..).take(table.len()).map(|series| table.value(series)).sum::<u64>(), 900);
+        assert_eq!(table.overflowed(), 900 - (table.len() as u64 - 1));
+        let restored = Metrics::restore(metrics.record(), metrics.limits).unwrap();
+        assert_eq!(restored.index.bytes(), metrics.index.bytes());
     }
 }

@@ -29,7 +29,7 @@ use self::labels::{LabelLimit, push_label};
 use self::order::{Order, OrderRecord};
 use self::shells::{Shells, ShellsRecord, ShellsRecordV1};
 use self::shortcut::Shortcuts;
-use self::table::Index;
+use self::table::{Index, Room};
 
 pub(crate) use self::histogram::Histogram;
 pub use self::shells::{MAX_OPEN_SHELLS, OpenShells};
@@ -45,10 +45,25 @@ pub const DEFAULT_MAX_SERIES: usize = 100_000;
 /// How much the metrics may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Series a family; what goes beyond is counted in the family's overflow series.
+    /// Series a family; what goes beyond, or beyond 640 bytes of label text for each of so many, is counted in the
+    /// family's overflow series.
     pub series: usize,
     /// Bytes a label value.
     pub label: LabelLimit,
+}
+
+/// Bytes of label text that a series may have on average. A small host has the default of series with 64 MB of it; what a
+/// hostile writer can make of a scrape is a small multiple.
+const MEAN_LABEL_BYTES: usize = 640;
+
+/// Bytes of label text that there is always room for.
+const MIN_LABEL_BYTES: usize = 1024 * 1024;
+
+impl Limits {
+    /// The room that these limits leave a series.
+    fn room(&self) -> Room {
+        Room { series: self.series, bytes: self.series.saturating_mul(MEAN_LABEL_BYTES).max(MIN_LABEL_BYTES) }
+    }
 }
 
 impl Default for Limits {

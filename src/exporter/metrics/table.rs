@@ -123,6 +123,17 @@ pub(crate) struct Index {
     entries: HashTable<Entry>,
     /// Seeded anew in each process, so that nobody can prepare labels that collide.
     hasher: DefaultHashBuilder,
+    /// Bytes of label text of all series.
+    bytes: usize,
+}
+
+/// How much there may be, before what is new is counted in an overflow series.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Series of a family.
+    pub(crate) series: usize,
+    /// Bytes of label text of all families together.
+    pub(crate) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -143,26 +154,39 @@ impl Index {
         self.lookup(self.hash(family, text), family, table, text)
     }
 
-    /// The series of `family` with this label text; born now if it is new and there are fewer than `max`, else the
-    /// family's overflow series.
+    /// The series of `family` with this label text; born now if it is new and there is room, else the family's
+    /// overflow series.
     pub(crate) fn locate<V: Clone + Default>(
         &mut self,
         family: FamilyId,
         table: &mut Table<V>,
         text: &str,
         born: i64,
-        max: usize,
+        room: Room,
     ) -> u32 {
         let hash = self.hash(family, text);
         if let Some(series) = self.lookup(hash, family, table, text) {
             return series;
         }
-        if table.len() - usize::from(table.overflow.is_some()) >= max {
+        if !self.has_room(table, text, room) {
             return table.overflow(family, born);
         }
         let series = table.push(text, born);
+        self.bytes += text.len();
         self.entries.insert_unique(hash, Entry { hash, series, family }, |entry| entry.hash);
         series
+    }
+
+    /// Whether a further series with this label text may be born.
+    pub(crate) fn has_room<V: Clone + Default>(&self, table: &Table<V>, text: &str, room: Room) -> bool {
+        table.len() - usize::from(table.overflow.is_some()) < room.series
+            && self.bytes.saturating_add(text.len()) <= room.bytes
+    }
+
+    /// Bytes of label text of all series.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes up the series of a table that was restored.
@@ -171,6 +195,7 @@ impl Index {
         for (series, text) in (0..).zip(table.texts.iter()) {
             // The overflow series is reached by its number alone: no event may name it.
             if table.overflow != Some(series) {
+                self.bytes += text.len();
                 let hash = self.hash(family, text);
                 self.entries.insert_unique(hash, Entry { hash, series, family }, |entry| entry.hash);
             }
@@ -226,13 +251,17 @@ impl Order {
 mod tests {
     use super::*;
 
+    fn room(series: usize) -> Room {
+        Room { series, bytes: 1000 }
+    }
+
     const FAMILY: FamilyId = FamilyId::SourcesShells;
 
     #[test]
     fn a_text_names_one_series_and_a_full_family_overflows_into_one() {
         let (mut index, mut table) = (Index::default(), Table::<u64>::default());
         for text in ["b", "a", "b", "c", "d", "a"] {
-            let series = index.locate(FAMILY, &mut table, text, 5, 2);
+            let series = index.locate(FAMILY, &mut table, text, 5, room(2));
             *table.value_mut(series) += 1;
         }
         let rows: Vec<_> = table
@@ -249,10 +278,10 @@ mod tests {
     fn the_order_of_an_older_clone_has_its_own_series_only() {
         let (mut index, mut table) = (Index::default(), Table::<u64>::default());
         for text in ["m", "z"] {
-            index.locate(FAMILY, &mut table, text, 0, 9);
+            index.locate(FAMILY, &mut table, text, 0, room(9));
         }
         let then = table.clone();
-        index.locate(FAMILY, &mut table, "a", 0, 9);
+        index.locate(FAMILY, &mut table, "a", 0, room(9));
         assert_eq!(*table.sorted(), [2, 0, 1]);
         assert_eq!(*then.sorted(), [0, 1]);
     }
@@ -261,12 +290,12 @@ mod tests {
     fn a_restored_table_is_found_again() {
         let (mut index, mut table) = (Index::default(), Table::<u64>::default());
         for text in ["a", "b", "c"] {
-            index.locate(FAMILY, &mut table, text, 0, 2);
+            index.locate(FAMILY, &mut table, text, 0, room(2));
         }
         let mut fresh = Index::default();
         fresh.adopt(FAMILY, &table);
         assert_eq!(fresh.find(FAMILY, &table, "b"), Some(1));
         assert_eq!(fresh.find(FAMILY, &table, "c"), None);
-        assert_eq!(fresh.locate(FAMILY, &mut table, "d", 0, 2), 2, "the overflow series goes on");
+        assert_eq!(fresh.locate(FAMILY, &mut table, "d", 0, room(2)), 2, "the overflow series goes on");
     }
 }
