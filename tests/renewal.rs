@@ -8,7 +8,10 @@ use std::{
 };
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::Signal,
+};
 
 use crate::harness::{
     exporter::{Exporter, Home, KEY, METRICS, command},
@@ -214,4 +217,55 @@ fn a_key_file_with_an_empty_key_stops_the_start() {
         home.place("key", content);
         assert_eq!(home.start(&[]).status("k"), 200, "{content:?}");
     }
+}
+
+#[test]
+fn a_certificate_that_became_a_pipe_holds_up_neither_other_changes_nor_the_end() {
+    let home = Home::new();
+    let (certificate, key) = pair(2090);
+    let pinned = home.place("pinned.pem", &certificate);
+    let (certificate, key) = (home.place("c.pem", certificate), home.place("k.pem", key));
+    let mut exporter = home.start(&["--tls-certificate", &certificate, "--tls-key", &key]);
+    exporter.certificate = pinned.into();
+    fs::remove_file(&certificate).unwrap();
+    mknodat(CWD, &certificate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    exporter
+        .process
+        .wait_for_log("the pipe is refused", |log| log.contains("not a regular file").then_some(()));
+    home.place("key", "another-key");
+    wait_until(SOON, "the other key opens", || exporter.status("another-key") == 200);
+    let mut check = command();
+    check.args(["--check-config", "--tls-certificate", &certificate, "--tls-key", &key]);
+    let output = check.arg("--metrics-key-file").arg(home.path("key")).output().unwrap();
+    assert!(!output.status.success());
+    exporter.process.signal(Signal::TERM);
+    assert!(exporter.process.wait().success());
+}
+
+#[test]
+fn check_config_loads_what_a_start_loads_and_says_what_is_wrong_with_it() {
+    let home = Home::new();
+    let ((certificate, key), (_, other), (expired, its_key)) = (pair(2090), pair(2090), pair(2001));
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let marked = format!("\u{feff}{certificate}");
+    for (certificate, key, succeeds, what) in [
+        (certificate.as_str(), key.as_str(), true, "metrics keys"),
+        (&marked, &key, true, "metrics keys"),
+        (&expired, &its_key, true, "the certificate has expired"),
+        (&certificate, &other, false, "do not belong together"),
+        ("", &key, false, "no certificate in it"),
+        (&certificate, "", false, "no private key in it"),
+        (&certificate, encrypted, false, "without passphrase"),
+    ] {
+        let (certificate, key) = (home.place("c.pem", certificate), home.place("k.pem", key));
+        let mut command = command();
+        command.args(["--check-config", "--tls-certificate", &certificate, "--tls-key", &key]);
+        command.args(["--metrics-key-file", &home.place("key", KEY)]).arg("--state-dir").arg(home.state());
+        let output = command.output().unwrap();
+        let said =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert_eq!(output.status.success(), succeeds, "{what}: {said}");
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    assert!(!home.state().join("tls-key.pem").exists(), "nothing is made");
 }

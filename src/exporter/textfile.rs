@@ -1,5 +1,5 @@
 //! The metrics as a file for node_exporter's textfile collector: for hosts where no port may be opened. Written as a
-//! whole or not at all, when something changed, and now and then so that its age says that somebody is alive.
+//! whole or not at all, when something changed, and now and then so that its age says that this process is alive.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,9 @@ use prometheus::{IntCounter, IntGauge, Registry};
 use super::exposition;
 use crate::publish::{Published, Snapshot};
 
-/// Longest time between two writes: node_exporter shows the file's time, and an alert can stand on it.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(60);
+/// Longest time between two writes, below the interval of any scrape. The time of the last look is in the file, and
+/// node_exporter shows the time of the file itself: both stand still once this process is dead or hangs.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Readable to everybody, as the collector's files are: it runs as another user.
 const MODE: u32 = 0o644;
@@ -127,7 +128,7 @@ mod tests {
 
     use super::*;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     fn rig(path: &Path) -> Textfile {
         Textfile::new(path, Published::default(), &Registry::new()).unwrap()
@@ -162,5 +163,38 @@ mod tests {
         fs::create_dir(directory.path().join("later")).unwrap();
         textfile.write_if_changed();
         assert!(path.exists());
+    }
+
+    #[test]
+    fn a_link_under_its_name_is_replaced_and_what_it_points_to_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, key) = (directory.path().join("etcha.prom"), directory.path().join("key"));
+        fs::write(&key, "secret").unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&key, &path).unwrap();
+        rig(&path).write_if_changed();
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read_to_string(&key).unwrap(), "secret");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn it_is_written_again_after_a_while_though_nothing_changed_but_the_time_of_the_last_look() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("etcha.prom");
+        let mut textfile = rig(&path);
+        let looked = |at| Snapshot { looked: at, ..Snapshot::default() };
+        textfile.published.publish(looked(1_767_225_600_000));
+        textfile.write_if_changed();
+        textfile.published.publish(looked(1_767_225_610_000));
+        textfile.write_if_changed();
+        assert_eq!(textfile.writes.get(), 1);
+        if let Some((_, at)) = &mut textfile.last {
+            *at -= REFRESH_INTERVAL;
+        }
+        textfile.write_if_changed();
+        assert_eq!(textfile.writes.get(), 2);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\netcha_exporter_last_look_timestamp_seconds 1767225610\n"), "{text}");
     }
 }

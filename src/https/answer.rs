@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use hyper::body::{Body, Buf, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::CONTENT_LENGTH;
@@ -86,11 +86,14 @@ impl<B: Body> Body for Reported<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        // It is asked when there is room: what came before has been taken.
-        self.answer.taken();
         if self.rest.is_empty() {
             let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
-            match ready!(body.as_mut().poll_frame(context)).transpose()?.map(Frame::into_data) {
+            let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
+                // The client waits for us, not we for the client.
+                self.answer.waits();
+                return Poll::Pending;
+            };
+            match frame.transpose()?.map(Frame::into_data) {
                 None => return Poll::Ready(None),
                 // Whole bytes are shared here, not copied.
                 Some(Ok(mut data)) => self.rest = data.copy_to_bytes(data.remaining()),
@@ -101,6 +104,8 @@ impl<B: Body> Body for Reported<B> {
                 }
             }
         }
+        // It is asked for more when there is room: what came before has been taken.
+        self.answer.taken();
         if self.rest.len() > SLICE {
             match &self.large {
                 Some(large) => large.taken(),
@@ -128,5 +133,68 @@ impl<B: Body> Body for Reported<B> {
             hint.set_upper(upper + rest);
         }
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::task::Waker;
+
+    use tokio::time::Instant;
+
+    use super::super::Limits;
+    use super::super::places::Places;
+    use super::*;
+
+    /// Gives these in turn; where there is nothing, it has nothing yet.
+    struct Parts(VecDeque<Option<Bytes>>);
+
+    impl Body for Parts {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            match self.0.pop_front() {
+                Some(Some(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Some(None) => Poll::Pending,
+                None => Poll::Ready(None),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_client_that_could_read_counts_as_one_that_does_not() {
+        let place =
+            Places::new(&Limits::default(), Arc::default()).admit("10.0.0.1:1".parse().unwrap()).unwrap();
+        let steps = place.steps();
+        let large = Bytes::from(vec![b'x'; SLICE + 5]);
+        let parts = Parts([None, Some(large.clone()), None].into());
+        let mut reported = Reported {
+            body: Some(Box::pin(parts)),
+            rest: Bytes::new(),
+            large: None,
+            answer: steps.request(),
+        };
+        let mut next = || Pin::new(&mut reported).poll_frame(&mut Context::from_waker(Waker::noop()));
+        let data = |polled: Poll<Option<Result<Frame<Bytes>, Infallible>>>| match polled {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap(),
+            other => panic!("no data: {other:?}"),
+        };
+        assert!(next().is_pending());
+        assert_eq!(steps.phase().2, None, "the body has nothing yet");
+        assert_eq!(data(next()).as_ptr(), large.as_ptr(), "shared, not copied");
+        assert_eq!(steps.phase().2, Some(Instant::now()));
+        let last = data(next());
+        assert!(last.len() == 5 && !large.as_ptr_range().contains(&last.as_ptr()), "the end is a copy");
+        assert!(next().is_pending());
+        assert_eq!(steps.phase().2, None);
+        assert!(matches!(next(), Poll::Ready(None)));
     }
 }

@@ -21,7 +21,7 @@ use super::file;
 use super::policy::Policy;
 
 /// A PEM file in bytes: room for a bundle of all public authorities, and a bound for a path that names a device.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// PEM text: in a file, or given as it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -134,6 +134,7 @@ impl Pair {
         let (certificate, key) = (certificate.place(), key.place());
         let parsed = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| Error::NoKey {
             path: key.clone(),
+            instead: instead(&key_text),
             encrypted: key_text.windows(9).any(|part| part == b"ENCRYPTED"),
         })?;
         Self::new(chain, parsed).map_err(|error| match error {
@@ -241,24 +242,38 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// All certificates of a PEM file; at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    chain(&Pem::File(path.to_owned()))
-}
-
 /// All certificates of a PEM text; at least one.
 fn chain(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = pem.read(What::Certificate)?;
     match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(Error::NoCertificate { path: pem.place() }),
+        _ => Err(Error::NoCertificate { path: pem.place(), instead: instead(&text) }),
     }
 }
 
-/// A whole file, of at most 1 MiB.
+/// A whole file, of at most 1 MiB, without the byte order mark that some editors begin a file with.
 pub(super) fn read(path: &Path, what: What) -> Result<Vec<u8>, Error> {
-    let content = file::regular(path, MAX_FILE_BYTES);
-    content.map(|content| content.bytes).map_err(|source| Error::Read { path: path.to_owned(), what, source })
+    let content = file::regular(path, MAX_FILE_BYTES).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        what,
+        source,
+    })?;
+    let bytes = content.bytes;
+    Ok(bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
+}
+
+/// What a file holds that is not what was looked for, and how to make that of it.
+fn instead(text: &[u8]) -> &'static str {
+    let has = |label: &[u8]| text.windows(label.len()).any(|part| part == label);
+    if has(b"BEGIN CERTIFICATE REQUEST") || has(b"BEGIN NEW CERTIFICATE REQUEST") {
+        "; it holds a request: give the certificate that the authority made of it"
+    } else if text.starts_with(&[0x30, 0x82]) || text.starts_with(&[0x30, 0x81]) {
+        "; it looks like DER: convert it (`openssl x509 -inform DER` or `openssl pkey -inform DER`)"
+    } else if text.iter().all(u8::is_ascii_whitespace) {
+        "; it is empty"
+    } else {
+        ""
+    }
 }
 
 /// The end of a certificate's validity (RFC 5280, 4.1.2.5), in seconds since 1970.
@@ -334,11 +349,15 @@ pub enum Error {
     NoCertificate {
         /// Which file.
         path: PathBuf,
+        /// What it holds instead, for people; may be empty.
+        instead: &'static str,
     },
     /// There is no PEM key in the file that can be read without a passphrase.
     NoKey {
         /// Which file.
         path: PathBuf,
+        /// What it holds instead, for people; may be empty.
+        instead: &'static str,
         /// It is there, but encrypted.
         encrypted: bool,
     },
@@ -373,17 +392,17 @@ impl fmt::Display for Error {
                 };
                 write!(f, "{what} {}: {source}{hint}", path.display())
             }
-            Self::NoCertificate { path } => {
-                write!(f, "{}: no certificate in it; give a PEM file (BEGIN CERTIFICATE)", path.display())
-            }
-            Self::NoKey { path, encrypted: false } => {
-                write!(
-                    f,
-                    "TLS key {}: no private key in it; give a PEM file (BEGIN PRIVATE KEY)",
-                    path.display()
-                )
-            }
-            Self::NoKey { path, encrypted: true } => write!(
+            Self::NoCertificate { path, instead } => write!(
+                f,
+                "{}: no certificate in it; give a PEM file (BEGIN CERTIFICATE){instead}",
+                path.display()
+            ),
+            Self::NoKey { path, instead, encrypted: false } => write!(
+                f,
+                "TLS key {}: no private key in it; give a PEM file (BEGIN PRIVATE KEY){instead}",
+                path.display()
+            ),
+            Self::NoKey { path, encrypted: true, .. } => write!(
                 f,
                 "TLS key {}: the key is encrypted; give it without passphrase (`openssl pkey -in OLD -out NEW`)",
                 path.display()
@@ -393,6 +412,12 @@ impl fmt::Display for Error {
                 "TLS certificate {} and TLS key {} do not belong together; replace both with one pair",
                 certificate.display(),
                 key.display()
+            ),
+            Self::Unusable { path, what: What::Key, source } => write!(
+                f,
+                "TLS key {}: cannot be used: {source}; give an RSA key of 2048 to 8192 bits, an ECDSA key on P-256 or \
+                 P-384, or an Ed25519 key",
+                path.display()
             ),
             Self::Unusable { path, what, source } => {
                 write!(f, "{what} {}: cannot be used: {source}; make it anew", path.display())
@@ -455,12 +480,18 @@ mod tests {
         let (certificate, key) = make(2050);
         let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
         let cut = &certificate[..certificate.len() / 2];
+        let request = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+        // `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521`
+        let p521 = include_str!("tests/p521.pem");
         for (certificate, key, file, hint) in [
             ("", key.as_str(), "c.pem", "BEGIN CERTIFICATE"),
             (cut, &key, "c.pem", "BEGIN CERTIFICATE"),
             (&certificate, "", "k.pem", "BEGIN PRIVATE KEY"),
             (&certificate, encrypted, "k.pem", "without passphrase"),
             (&certificate, &certificate, "k.pem", "BEGIN PRIVATE KEY"),
+            ("\n", &key, "c.pem", "it is empty"),
+            (request, &key, "c.pem", "it holds a request"),
+            (&certificate, p521, "k.pem", "P-256 or P-384"),
         ] {
             let error = load(directory.path(), certificate, key).unwrap_err().to_string();
             assert!(error.contains(file) && error.contains(hint), "{error}");
@@ -469,6 +500,18 @@ mod tests {
         assert!(error.contains("not a regular file"), "{error}");
         let error = Pair::load(&directory.path().join("gone"), &directory.path().join("k.pem")).unwrap_err();
         assert!(error.to_string().contains("check the path"), "{error}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_der_is_recognised() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = make(2050);
+        let marked = |text: &str| format!("\u{feff}{text}");
+        load(directory.path(), &marked(&certificate), &marked(&key)).unwrap();
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        fs::write(directory.path().join("c.pem"), der).unwrap();
+        let error = Pair::load(&directory.path().join("c.pem"), &directory.path().join("k.pem")).unwrap_err();
+        assert!(error.to_string().contains("looks like DER"), "{error}");
     }
 
     #[test]

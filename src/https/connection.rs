@@ -66,9 +66,10 @@ pub(super) async fn run<S, B>(
     let steps = place.steps();
     let serve = async {
         let secured = tokio::select! {
+            // Boxed, so that its memory is given back when it is done: what follows it lasts much longer.
             // A client that has not asked anything yet loses nothing at shutdown.
             () = wait(&mut closed) => return,
-            secured = handshake(stream, steps.peer(), &shared) => secured,
+            secured = Box::pin(handshake(stream, steps.peer(), &shared)) => secured,
         };
         let Some(stream) = secured else { return };
         steps.secured();

@@ -4,7 +4,7 @@
 //!
 //! * [`listener`]: addresses, sockets, sockets from systemd.
 //! * [`certificate`]: a pair of PEM files, checked; authorities of client certificates.
-//! * [`self_signed`]: certificates made here when there are none, and the file that clients pin.
+//! * [`self_signed`]: a certificate made here when there is none, whose file clients pin.
 //! * [`names`]: what this host is called, for their subject names.
 //! * [`policy`]: versions, cipher suites and curves; `clients`: who may connect.
 //! * [`tls`]: the setup that is served now, replaceable while running.

@@ -288,6 +288,15 @@ impl Answer {
         }
     }
 
+    /// There is nothing that the client could take.
+    pub(super) fn waits(&self) {
+        let mut state = self.0.0.state();
+        if state.taken.take().is_some() {
+            drop(state);
+            self.0.0.moved.notify_one();
+        }
+    }
+
     /// Notes that the answer is a large one, until what is returned is dropped. May close this connection or another.
     pub(super) fn large(&self) -> Large {
         let seat = &self.0.0;

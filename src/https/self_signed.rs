@@ -1,42 +1,36 @@
-//! Certificates for hosts that have none: made here, kept in a directory, verifiable by whoever has one file of it.
-//! Looks at no clock by itself and starts no timer.
-//!
-//! # Three files, one promise
+//! A certificate for hosts that have none: made here, kept in a directory, verifiable by every client that has a copy of
+//! its file. Looks at no clock by itself and starts no timer.
 //!
 //! | file | mode | what |
 //! |---|---|---|
-//! | `tls-certificate.pem` | 0644 | an authority of this host alone: what clients take as `ca_file` |
-//! | `tls-key.pem` | 0600 | the one private key |
-//! | `tls-server.pem` | 0644 | what is served: signed by the authority, for 397 days, then that authority |
+//! | `tls-certificate.pem` | 0644 | the certificate that is served, and what clients take as `ca_file` |
+//! | `tls-key.pem` | 0600 | its private key |
 //!
-//! A copy of `tls-certificate.pem` verifies this host for as long as `tls-key.pem` is kept. The authority never
-//! expires and depends on the key alone, so even when its file is lost, the one made in its place is accepted by
-//! clients with an old copy. The served certificate is renewed in time, and whenever the host has a new name or address.
-//! A single self-signed certificate could not promise that: Go, and so Prometheus, accepts no renewed one by an older
-//! copy when key, subject and names are the same, and rustls accepts no authority as a server.
-//!
-//! Both certificates are of the same key: whoever can read one key could read two, and clients that pin the public
-//! key instead are served as well.
+//! The certificate is no authority: it speaks for the names in it and can sign nothing, so a client that trusts it, or a
+//! file of many such certificates, trusts each host for its own names alone. Clients compare it as a whole. A new one
+//! therefore takes a new copy at each client, and none is made while the present one can serve: it is valid for ten
+//! years, and a host that gets another name or address goes on with the names that it had. `ensure` says which names are
+//! not in it.
 //!
 //! # What a crash leaves
 //!
-//! Each file is written whole under another name, synced, renamed, and the directory synced; the key first, for all
-//! else follows from it. [`SelfSigned::ensure`] never looks at what was done last time. It asks whether a client
-//! with the authority would accept the served certificate, and makes what is missing.
+//! Each file is replaced whole, the key first, for all else follows from it. [`SelfSigned::ensure`] never looks at what was
+//! done last time. It asks whether a client with a copy would accept what is served, and makes what is missing.
 
-use std::fmt::{self, Write as _};
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fmt;
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, date_time_ymd,
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    SerialNumber, date_time_ymd,
 };
-use sha2::{Digest, Sha256};
+use rustix::fs::OFlags;
+use terminal::replace;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
@@ -45,10 +39,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use super::certificate::{self, Files, Pair, What};
 use super::names::Names;
 
-/// How long a served certificate is valid. Clients that limit it allow at least 398 days.
-const VALID: Duration = Duration::from_secs(397 * DAY);
+/// How long a certificate is valid. A new one takes a visit at each client, so not less; a key that was lost unnoticed
+/// has an end, so not for ever.
+const VALID: Duration = Duration::from_secs(3650 * DAY);
 
-/// A served certificate is renewed when less than this is left: many looks, even if they come once a day.
+/// A certificate is made anew when less than this is left: many looks, even if they come once a day.
 const RENEW: Duration = Duration::from_secs(30 * DAY);
 
 /// A certificate is valid from a day before it was made, for clients whose clocks are behind.
@@ -56,21 +51,21 @@ const CLOCK_SKEW: Duration = Duration::from_secs(DAY);
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// The certificates kept in one directory.
+/// The certificate kept in one directory.
 #[derive(Clone, Debug)]
 pub struct SelfSigned {
     directory: PathBuf,
 }
 
 /// What [`SelfSigned::ensure`] had to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ensured {
-    /// All was well.
-    Kept,
-    /// The served certificate was made anew. Clients notice nothing.
-    Renewed,
-    /// The authority was made, at the first start or because its file was missing or unusable. If the key is
-    /// new as well, clients need the new file.
+    /// The certificate can serve.
+    Kept {
+        /// Names and addresses of this host that are not in it.
+        missing: Vec<String>,
+    },
+    /// A certificate was made, at the first start or because there was none that could serve. Clients need its file.
     Made {
         /// A key was made, too.
         new_key: bool,
@@ -78,105 +73,63 @@ pub enum Ensured {
 }
 
 impl SelfSigned {
-    /// Certificates in `directory`, which must exist. Touches nothing yet.
+    /// A certificate in `directory`, which must exist. Touches nothing yet.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
     }
 
-    /// The file that clients need to verify this host (`ca_file`).
-    pub fn authority(&self) -> PathBuf {
+    /// The certificate: what is served, and what clients need to verify it (`ca_file`).
+    pub fn certificate(&self) -> PathBuf {
         self.directory.join("tls-certificate.pem")
     }
 
     /// The files to serve, once [`SelfSigned::ensure`] has succeeded.
     pub fn files(&self) -> Files {
-        Files::new(self.server(), self.key())
+        Files::new(self.certificate(), self.key())
     }
 
-    /// Makes what is missing, unusable, for other names, or expiring within 30 days of `now`. Call it at start,
-    /// and then at least once a week and whenever addresses may have changed; [`super::Tls::reload`] takes up what
-    /// it made. Only one process at a time may use the directory.
+    /// Makes what is missing, unusable, or expiring within 30 days of `now`. Call it at start, and then at least once a
+    /// week; [`super::Tls::reload`] takes up what it made. Only one process at a time may use the directory.
     ///
     /// # Errors
     /// A file cannot be read or written, or the key cannot be used. A key is never replaced: that is for a person
-    /// to decide, as all clients need the new authority then.
+    /// to decide.
     pub fn ensure(&self, names: &Names, now: SystemTime) -> Result<Ensured, Error> {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (key, new_key) = self.load_or_make_key()?;
-        let stored = certificate::certificates(&self.authority()).ok().and_then(|all| all.into_iter().next());
-        if let Some(authority) = &stored {
-            let is_served = Pair::load(&self.server(), &self.key())
-                .is_ok_and(|pair| is_accepted(&pair.certified.cert[0], authority, names, now));
-            if is_served {
-                return Ok(Ensured::Kept);
+        if let Ok(pair) = Pair::load(&self.certificate(), &self.key()) {
+            let refused = refused(&pair.certified.cert[0], names, now);
+            // Each certificate that was made here has the names of the loopback interface.
+            if !refused.contains(&"localhost") {
+                return Ok(Ensured::Kept { missing: refused.into_iter().map(str::to_owned).collect() });
             }
         }
-        let server = server(&key, names, now).map_err(|error| self.make_error(&error))?;
-        let kept = stored.filter(|authority| is_accepted(server.der(), authority, names, now));
-        let is_kept = kept.is_some();
-        let authority_pem = match kept {
-            Some(_) => self.read_authority()?,
-            None => authority(&key, names).map_err(|error| self.make_error(&error))?.pem(),
-        };
-        if !is_kept {
-            self.write(&self.authority(), &authority_pem, 0o644)?;
-        }
-        self.write(&self.server(), &(server.pem() + &authority_pem), 0o644)?;
-        Ok(if is_kept { Ensured::Renewed } else { Ensured::Made { new_key } })
+        let made = make(&key, names, now).map_err(|error| self.make_error(&error))?;
+        self.write(&self.certificate(), &made.pem(), 0o644)?;
+        Ok(Ensured::Made { new_key })
     }
 
     fn key(&self) -> PathBuf {
         self.directory.join("tls-key.pem")
     }
 
-    fn server(&self) -> PathBuf {
-        self.directory.join("tls-server.pem")
-    }
-
-    fn read_authority(&self) -> Result<String, Error> {
-        let path = self.authority();
-        fs::read_to_string(&path).map_err(|source| Error::Write { path, source })
-    }
-
     fn load_or_make_key(&self) -> Result<(KeyPair, bool), Error> {
         let path = self.key();
-        if matches!(fs::symlink_metadata(&path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        if matches!(std::fs::symlink_metadata(&path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
             let key = KeyPair::generate().map_err(|error| self.make_error(&error))?;
             self.write(&path, &key.serialize_pem(), 0o600)?;
             return Ok((key, true));
         }
         let text = certificate::read(&path, What::Key).map_err(Error::Key)?;
-        self.close_key(&path)?;
+        close_key(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
         let key = std::str::from_utf8(&text).ok().and_then(|text| KeyPair::from_pem(text).ok());
         key.map(|key| (key, false)).ok_or(Error::BadKey { path })
     }
 
-    /// A key that a restored backup left open is closed again.
-    fn close_key(&self, path: &Path) -> Result<(), Error> {
-        let error = |source| Error::Write { path: path.to_owned(), source };
-        if fs::metadata(path).map_err(error)?.permissions().mode() & 0o077 != 0 {
-            fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(error)?;
-        }
-        Ok(())
-    }
-
     /// The file is there whole, or as it was before.
     fn write(&self, path: &Path, text: &str, mode: u32) -> Result<(), Error> {
-        let error = |source| Error::Write { path: path.to_owned(), source };
-        let temporary = path.with_extension("pem.new");
-        // What an earlier crash left may have another mode; opening it anew with the right one is the only way to
-        // be sure that nobody else has it open.
-        match fs::remove_file(&temporary) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(error(source)),
-            _ => {}
-        }
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(error)?;
-        file.write_all(text.as_bytes()).map_err(error)?;
-        file.set_permissions(Permissions::from_mode(mode)).map_err(error)?;
-        file.sync_all().map_err(error)?;
-        fs::rename(&temporary, path).map_err(error)?;
-        File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(error)
+        replace::file(path, mode, text.as_bytes())
+            .map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 
     fn make_error(&self, source: &rcgen::Error) -> Error {
@@ -184,7 +137,20 @@ impl SelfSigned {
     }
 }
 
-/// Random, for each certificate: two of one authority with the same number are refused by some browsers.
+/// A key that a restored backup left open is closed again. A link is left alone: what it points to is not ours.
+fn close_key(path: &Path) -> io::Result<()> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => return Ok(()),
+        other => other?,
+    };
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// Random, for each certificate: two of one name with the same number are refused by some browsers.
 fn serial_number() -> Result<SerialNumber, rcgen::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| rcgen::Error::RingUnspecified)?;
@@ -193,55 +159,24 @@ fn serial_number() -> Result<SerialNumber, rcgen::Error> {
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-/// Would a client that trusts `authority` alone take `server` for each of the names, now and until it is due?
-fn is_accepted(
-    server: &CertificateDer<'_>,
-    authority: &CertificateDer<'_>,
-    names: &Names,
-    now: Duration,
-) -> bool {
+/// The names for which a client that has this certificate, and nothing else, would not take it, now or when it is due.
+fn refused<'n>(certificate: &CertificateDer<'_>, names: &'n Names, now: Duration) -> Vec<&'n str> {
     let mut roots = RootCertStore::empty();
-    if roots.add(authority.clone().into_owned()).is_err() {
-        return false;
-    }
-    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), certificate::provider());
-    let Ok(verifier) = builder.build() else { return false };
-    names.iter().all(|name| {
-        let Ok(name) = ServerName::try_from(name) else { return false };
+    let verifier = roots.add(certificate.clone().into_owned()).ok().and_then(|()| {
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), certificate::provider()).build().ok()
+    });
+    let is_accepted = |name: &str| {
+        let (Some(verifier), Ok(name)) = (&verifier, ServerName::try_from(name)) else { return false };
         [now, now + RENEW].into_iter().all(|moment| {
             let moment = UnixTime::since_unix_epoch(moment);
-            verifier.verify_server_cert(server, &[], &name, &[], moment).is_ok()
+            verifier.verify_server_cert(certificate, &[], &name, &[], moment).is_ok()
         })
-    })
+    };
+    names.iter().filter(|name| !is_accepted(name)).collect()
 }
 
-/// The authority of a key. Its name comes from the key, so that it is the same whenever it is made, and different
-/// from that of any other host in a bundle of several.
-fn issuer(key: &KeyPair) -> CertificateParams {
-    let mut name = String::from("self-signed ");
-    for byte in Sha256::digest(key.subject_public_key_info()).iter().take(8) {
-        let _ = write!(name, "{byte:02x}");
-    }
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.not_before = date_time_ymd(2000, 1, 1);
-    // RFC 5280, 4.1.2.5: this very second says that there is no expiry.
-    params.not_after = date_time_ymd(9999, 12, 31) + Duration::from_secs(DAY - 1);
-    params
-}
-
-/// The names in it bind nobody; they tell a person whose file it is.
-fn authority(key: &KeyPair, names: &Names) -> Result<rcgen::Certificate, rcgen::Error> {
-    let mut params = issuer(key);
-    params.serial_number = Some(serial_number()?);
-    params.subject_alt_names = subject_names(names)?;
-    params.self_signed(key)
-}
-
-fn server(key: &KeyPair, names: &Names, now: Duration) -> Result<rcgen::Certificate, rcgen::Error> {
+/// Signed by itself, and no authority.
+fn make(key: &KeyPair, names: &Names, now: Duration) -> Result<rcgen::Certificate, rcgen::Error> {
     let epoch = date_time_ymd(1970, 1, 1);
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -251,10 +186,9 @@ fn server(key: &KeyPair, names: &Names, now: Duration) -> Result<rcgen::Certific
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
     params.not_before = epoch + now.saturating_sub(CLOCK_SKEW);
     params.not_after = epoch + now + VALID;
-    params.signed_by(key, &Issuer::from_params(&issuer(key), key))
+    params.self_signed(key)
 }
 
 fn subject_names(names: &Names) -> Result<Vec<rcgen::SanType>, rcgen::Error> {
@@ -297,8 +231,8 @@ impl fmt::Display for Error {
             Self::Key(error) => error.fmt(f),
             Self::BadKey { path } => write!(
                 f,
-                "TLS key {}: cannot be used; restore it, or remove it to have a new one made, which clients then have \
-                 to be given the new tls-certificate.pem for",
+                "TLS key {}: cannot be used; restore it, or remove it to have a new one made, and give clients \
+                 the new tls-certificate.pem then",
                 path.display()
             ),
             Self::Make { directory, reason } => {
@@ -321,6 +255,8 @@ impl std::error::Error for Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::fs;
+
     use super::*;
 
     const NOW: u64 = 1_800_000_000;
@@ -333,118 +269,125 @@ mod tests {
         Names::new("web", more.iter().map(|name| (*name).to_owned()))
     }
 
-    struct Kept(tempfile::TempDir, SelfSigned);
+    struct Directory(tempfile::TempDir, SelfSigned);
 
-    impl Kept {
+    impl Directory {
         fn new() -> Self {
             let directory = tempfile::tempdir().unwrap();
-            let kept = SelfSigned::new(directory.path());
-            assert_eq!(kept.ensure(&names(&[]), at(0)).unwrap(), Ensured::Made { new_key: true });
-            Self(directory, kept)
+            let own = SelfSigned::new(directory.path());
+            assert_eq!(own.ensure(&names(&[]), at(0)).unwrap(), Ensured::Made { new_key: true });
+            Self(directory, own)
         }
 
-        fn texts(&self) -> [String; 3] {
-            [self.1.authority(), self.1.key(), self.1.server()].map(|path| fs::read_to_string(path).unwrap())
+        fn ensure(&self, names: &Names, days: u64) -> Ensured {
+            self.1.ensure(names, at(days)).unwrap()
         }
 
-        /// Whether a client with `authority` takes what is served now.
-        fn is_accepted(&self, authority: &str, names: &Names, days: u64) -> bool {
-            use tokio_rustls::rustls::pki_types::pem::PemObject;
-            let authority = CertificateDer::from_pem_slice(authority.as_bytes()).unwrap();
-            let pair = Pair::load(&self.1.server(), &self.1.key()).unwrap();
-            is_accepted(&pair.certified.cert[0], &authority, names, Duration::from_secs(NOW + days * DAY))
+        fn texts(&self) -> [String; 2] {
+            [self.1.certificate(), self.1.key()].map(|path| fs::read_to_string(path).unwrap())
+        }
+
+        /// The names for which a client with what is there now does not take it.
+        fn refused(&self, names: &Names, days: u64) -> Vec<String> {
+            let pair = Pair::load(&self.1.certificate(), &self.1.key()).unwrap();
+            let moment = Duration::from_secs(NOW + days * DAY);
+            refused(&pair.certified.cert[0], names, moment).into_iter().map(str::to_owned).collect()
         }
     }
 
+    fn kept(missing: &[&str]) -> Ensured {
+        Ensured::Kept { missing: missing.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
     #[test]
-    fn what_is_made_is_verifiable_private_and_kept() {
-        let kept = Kept::new();
-        let texts = kept.texts();
-        assert!(kept.is_accepted(&texts[0], &names(&[]), 0));
-        assert!(!kept.is_accepted(&texts[0], &names(&["db"]), 0));
+    fn what_is_made_verifies_by_itself_is_private_no_authority_and_kept_for_years() {
+        let own = Directory::new();
+        let texts = own.texts();
+        assert!(own.refused(&names(&[]), 3600).is_empty());
+        assert_eq!(own.refused(&names(&["db"]), 0), ["db"]);
+        let pair = Pair::load(&own.1.certificate(), &own.1.key()).unwrap();
+        let years = (pair.not_after() - i64::try_from(NOW).unwrap()) / i64::try_from(365 * DAY).unwrap();
+        assert_eq!(years, 10);
+        // The extension of basic constraints, which says that it is no authority.
+        let der = &pair.certified.cert[0];
+        let constraints = [0x06, 0x03, 0x55, 0x1d, 0x13, 0x01, 0x01, 0xff, 0x04, 0x02, 0x30, 0x00];
+        assert!(der.windows(constraints.len()).any(|part| part == constraints), "{der:02x?}");
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(
-            [mode(kept.1.authority()), mode(kept.1.key()), mode(kept.1.server())],
-            [0o644, 0o600, 0o644]
-        );
-        assert_eq!(kept.1.ensure(&names(&[]), at(300)).unwrap(), Ensured::Kept);
-        assert_eq!(kept.texts(), texts);
-        assert_eq!(fs::read_dir(kept.0.path()).unwrap().count(), 3, "no temporary file is left");
+        assert_eq!([mode(own.1.certificate()), mode(own.1.key())], [0o644, 0o600]);
+        assert_eq!(own.ensure(&names(&[]), 3600), kept(&[]));
+        assert_eq!(own.texts(), texts);
+        assert_eq!(fs::read_dir(own.0.path()).unwrap().count(), 2, "no temporary file is left");
     }
 
     #[test]
-    fn it_is_renewed_in_time_and_an_old_copy_of_the_authority_still_verifies() {
-        let kept = Kept::new();
-        let [authority, key, server] = kept.texts();
-        for (days, more) in [(370, &[][..]), (371, &["db", "10.0.0.1"]), (30_000, &["db", "10.0.0.1"])] {
-            assert_eq!(kept.1.ensure(&names(more), at(days)).unwrap(), Ensured::Renewed);
-            assert!(kept.is_accepted(&authority, &names(more), days));
-        }
-        let after = kept.texts();
-        assert_eq!((&after[0], &after[1]), (&authority, &key));
-        assert_ne!(after[2], server);
-        // Names that vanish need no new certificate.
-        assert_eq!(kept.1.ensure(&names(&[]), at(30_000)).unwrap(), Ensured::Kept);
+    fn a_new_name_makes_no_new_certificate_and_the_end_of_its_time_does() {
+        let own = Directory::new();
+        let [certificate, key] = own.texts();
+        assert_eq!(own.ensure(&names(&["db", "10.0.0.1"]), 100), kept(&["10.0.0.1", "db"]));
+        assert_eq!(own.texts(), [certificate.clone(), key.clone()]);
+        assert_eq!(own.ensure(&names(&["db"]), 3621), Ensured::Made { new_key: false });
+        assert!(own.refused(&names(&["db"]), 3621).is_empty());
+        let after = own.texts();
+        assert!(after[0] != certificate && after[1] == key);
     }
 
     #[test]
     fn a_clock_that_was_wrong_heals() {
-        let kept = Kept::new();
-        let [authority, ..] = kept.texts();
-        assert_eq!(
-            kept.1.ensure(&names(&[]), UNIX_EPOCH + Duration::from_secs(DAY)).unwrap(),
-            Ensured::Renewed
-        );
-        assert_eq!(kept.1.ensure(&names(&[]), at(0)).unwrap(), Ensured::Renewed);
-        assert!(kept.is_accepted(&authority, &names(&[]), 0));
+        let own = Directory::new();
+        let early = UNIX_EPOCH + Duration::from_secs(DAY);
+        assert_eq!(own.1.ensure(&names(&[]), early).unwrap(), Ensured::Made { new_key: false });
+        assert_eq!(own.ensure(&names(&[]), 0), Ensured::Made { new_key: false });
+        assert!(own.refused(&names(&[]), 0).is_empty());
     }
 
     #[test]
-    fn whatever_a_crash_left_is_repaired_and_old_copies_still_verify() {
-        let kept = Kept::new();
-        let [authority, ..] = kept.texts();
-        let broken = ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"];
-        for path in [kept.1.authority(), kept.1.server()] {
-            fs::write(path.with_extension("pem.new"), "half").unwrap();
-            for text in [None, Some(broken[0]), Some(broken[1])] {
-                match text {
-                    None => fs::remove_file(&path).unwrap(),
-                    Some(text) => fs::write(&path, text).unwrap(),
-                }
-                let ensured = kept.1.ensure(&names(&[]), at(0)).unwrap();
-                let is_authority = path == kept.1.authority();
-                assert_eq!(
-                    ensured,
-                    if is_authority { Ensured::Made { new_key: false } } else { Ensured::Renewed }
-                );
-                assert!(kept.is_accepted(&authority, &names(&[]), 0));
-                assert_eq!(kept.1.ensure(&names(&[]), at(0)).unwrap(), Ensured::Kept);
+    fn whatever_a_crash_or_an_earlier_version_left_is_repaired() {
+        let own = Directory::new();
+        let path = own.1.certificate();
+        let (_, key) = (own.texts(), KeyPair::from_pem(&own.texts()[1]).unwrap());
+        let mut authority = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        authority.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = authority.self_signed(&key).unwrap().pem();
+        let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for text in [None, Some(""), Some(cut), Some(&authority)] {
+            match text {
+                None => fs::remove_file(&path).unwrap(),
+                Some(text) => fs::write(&path, text).unwrap(),
             }
+            assert_eq!(own.ensure(&names(&[]), 0), Ensured::Made { new_key: false });
+            assert_eq!(own.ensure(&names(&[]), 0), kept(&[]));
         }
     }
 
     #[test]
-    fn certificates_of_another_key_are_made_anew() {
-        let (kept, other) = (Kept::new(), Kept::new());
-        fs::copy(other.1.key(), kept.1.key()).unwrap();
-        assert_eq!(kept.1.ensure(&names(&[]), at(0)).unwrap(), Ensured::Made { new_key: false });
-        assert!(kept.is_accepted(&other.texts()[0], &names(&[]), 0));
+    fn a_certificate_of_another_key_is_made_anew() {
+        let (own, other) = (Directory::new(), Directory::new());
+        fs::copy(other.1.key(), own.1.key()).unwrap();
+        assert_eq!(own.ensure(&names(&[]), 0), Ensured::Made { new_key: false });
+        assert!(own.refused(&names(&[]), 0).is_empty());
     }
 
     #[test]
     fn a_damaged_key_is_an_error_and_is_not_replaced() {
-        let kept = Kept::new();
-        fs::write(kept.1.key(), "damaged").unwrap();
-        let error = kept.1.ensure(&names(&[]), at(0)).unwrap_err().to_string();
+        let own = Directory::new();
+        fs::write(own.1.key(), "damaged").unwrap();
+        let error = own.1.ensure(&names(&[]), at(0)).unwrap_err().to_string();
         assert!(error.contains("tls-key.pem") && error.contains("remove it"), "{error}");
-        assert_eq!(fs::read_to_string(kept.1.key()).unwrap(), "damaged");
+        assert_eq!(fs::read_to_string(own.1.key()).unwrap(), "damaged");
     }
 
     #[test]
-    fn a_key_that_others_could_read_is_closed() {
-        let kept = Kept::new();
-        fs::set_permissions(kept.1.key(), Permissions::from_mode(0o644)).unwrap();
-        kept.1.ensure(&names(&[]), at(0)).unwrap();
-        assert_eq!(fs::metadata(kept.1.key()).unwrap().permissions().mode() & 0o777, 0o600);
+    fn a_key_that_others_could_read_is_closed_and_what_a_link_points_to_is_left_alone() {
+        let own = Directory::new();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        fs::set_permissions(own.1.key(), Permissions::from_mode(0o644)).unwrap();
+        own.ensure(&names(&[]), 0);
+        assert_eq!(mode(&own.1.key()), 0o600);
+        let elsewhere = own.0.path().join("elsewhere");
+        fs::rename(own.1.key(), &elsewhere).unwrap();
+        fs::set_permissions(&elsewhere, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, own.1.key()).unwrap();
+        assert_eq!(own.ensure(&names(&[]), 0), kept(&[]));
+        assert_eq!(mode(&elsewhere), 0o640);
     }
 }

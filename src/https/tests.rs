@@ -68,7 +68,7 @@ impl Server {
 
     fn start_with(limits: Limits, directory: tempfile::TempDir, tls: Tls) -> Self {
         raise_descriptor_limit();
-        let authority = SelfSigned::new(directory.path()).authority();
+        let authority = SelfSigned::new(directory.path()).certificate();
         let authority = CertificateDer::from_pem_file(authority).unwrap();
         let listeners = bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listeners[0].local_addr().unwrap();

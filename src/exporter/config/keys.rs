@@ -43,12 +43,14 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Adds the keys in the text of a setting: one a line.
+    /// Adds the keys in the text of a setting: one a line, without the spaces around it, which clients do not send either
+    /// (Prometheus trims what `credentials_file` holds). A line that begins with `#` is a comment.
     pub(super) fn text(&mut self, source: &str, text: &str) {
         self.source(source);
         // Text editors of some systems begin a file with a byte order mark, which nobody can see.
         let text = text.trim_start_matches('\u{feff}');
-        let mut keys = text.lines().filter(|line| !line.is_empty()).peekable();
+        let is_key = |line: &&str| !line.is_empty() && !line.trim_start().starts_with('#');
+        let mut keys = text.lines().filter(is_key).map(str::trim).peekable();
         if keys.peek().is_none() {
             self.problems.push(Problem::new(source, EMPTY));
         }
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_line_is_no_part_of_a_key() {
+    fn ends_of_lines_spaces_around_a_key_and_comments_are_no_part_of_it() {
         for bytes in ["secret", "secret\n", "secret\r\n", "secret\n\n", "\u{feff}secret\n"] {
             let (count, _, keys) = from_file(bytes.as_bytes(), 0o600);
             assert_eq!(count, Ok(1), "{bytes:?}");
@@ -157,7 +159,12 @@ mod tests {
         }
         let (count, _, keys) = from_file(b" old key \nnew\r\n", 0o600);
         assert_eq!(count, Ok(2));
-        assert!(keys.admit(b" old key ") && keys.admit(b"new"));
+        assert!(keys.admit(b"old key") && keys.admit(b"new"));
+        for bytes in ["# of 2026\n \tsecret\t \n  # the next one\n", "#\nsecret \r\n#secret\n"] {
+            let (count, _, keys) = from_file(bytes.as_bytes(), 0o600);
+            assert_eq!(count, Ok(1), "{bytes:?}");
+            assert!(keys.admit(b"secret") && !keys.admit(b"#secret"), "{bytes:?}");
+        }
     }
 
     #[test]
@@ -171,6 +178,7 @@ mod tests {
             (b"\r\n", empty),
             (b"  \n", empty),
             (b"secret\n \n", empty),
+            (b"# secret\n", empty),
             (&long, "a key is longer than 1024 bytes"),
             (b"sec\0ret", "a key holds control characters, which no request can carry"),
             (b"a\rb", "a key holds control characters, which no request can carry"),

@@ -1,11 +1,8 @@
 //! Flags and variables over the file, the file over the defaults: what the settings mean together.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
-use rustix::fs::OFlags;
 use settings::layers::Layer;
 use settings::value::{Parsed, Word};
 use settings::{File, Found, Layers, Problem, Reread, Row, Setting, Value as _};
@@ -59,7 +56,7 @@ pub(super) fn serve(
     let listens = listening.check(textfile.as_deref(), &mut problems);
     let gathered = written.gather(path.as_deref().filter(|_| open_to_all == Some(true)), around);
     problems.extend(gathered.problems);
-    let Secured { tls, clients, web, mut files } = certificate.check(&mut problems);
+    let Secured { tls, clients, web, mut files } = certificate.check(around.running, &mut problems);
     surface.headers = web.headers;
     surface.rate_limit = web.rate_limit;
     rows.extend(rows_of(&surface, web.policy.http2));
@@ -273,7 +270,7 @@ impl Certificate {
         Self { pair: certificate.zip(key), client_ca, web }
     }
 
-    fn check(self, problems: &mut Vec<Problem>) -> Secured {
+    fn check(self, running: bool, problems: &mut Vec<Problem>) -> Secured {
         const WEB: &str = "web configuration file:";
         let mut files: Vec<_> = self.web.iter().map(|found| found.value.clone()).collect();
         let web = self.web.map(|found| web::read(&found.name, &found.value)).transpose();
@@ -303,23 +300,20 @@ impl Certificate {
         let pair = web.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
         named.extend(web::files(pair.chain(authorities)).into_iter().map(|path| (WEB.to_owned(), path)));
         for (name, path) in named {
-            readable(&name, &path, problems);
+            if !running {
+                readable(&name, &path, problems);
+            }
             files.push(path);
         }
         Secured { tls, clients, web, files }
     }
 }
 
-/// Whether a file that `name` names can be read. Opening it waits for nobody.
+/// Whether a file that `name` names can be read.
 fn readable(name: &str, path: &Path, problems: &mut Vec<Problem>) {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
-    let what = match opened.and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_file() => return,
-        Ok(_) => "not a regular file".to_owned(),
-        Err(error) => format!("cannot be read: {error}"),
-    };
-    problems.push(Problem::new(format!("{name} {}", path.display()), what));
+    if let Err(error) = https::file::regular(path, https::certificate::MAX_FILE_BYTES) {
+        problems.push(Problem::new(format!("{name} {}", path.display()), format!("cannot be read: {error}")));
+    }
 }
 
 /// What is settled at start about the answers, outside of the web configuration file.

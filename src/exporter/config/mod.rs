@@ -218,6 +218,9 @@ pub struct Surroundings {
     pub state_directory: Option<OsString>,
     /// Whether standard error is a terminal.
     pub terminal: bool,
+    /// Whether the exporter is running. A certificate that cannot be read is then reported where it would be taken up,
+    /// and holds up no other change.
+    pub running: bool,
 }
 
 impl Surroundings {
@@ -228,6 +231,7 @@ impl Surroundings {
             credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             state_directory: std::env::var_os("STATE_DIRECTORY"),
             terminal: io::stderr().is_terminal(),
+            running: false,
         }
     }
 

@@ -17,7 +17,7 @@ pub struct Reread {
 
 impl Reread {
     pub(super) fn new(args: Vec<OsString>, around: Surroundings) -> Self {
-        Self { args, around }
+        Self { args, around: Surroundings { running: true, ..around } }
     }
 
     /// The configuration as it is now.

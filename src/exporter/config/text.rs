@@ -23,6 +23,10 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Text, String> {
         ErrorKind::FileTooLarge => error.to_string(),
         _ => format!("cannot be read: {error}"),
     })?;
-    let text = String::from_utf8(content.bytes).map_err(|_| "not UTF-8".to_owned())?;
+    let mut text = String::from_utf8(content.bytes).map_err(|_| "not UTF-8".to_owned())?;
+    // Text editors of some systems begin a file with a byte order mark, which nobody can see.
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
     Ok(Text { text, open_to_all: content.open_to_all })
 }

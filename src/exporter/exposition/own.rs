@@ -106,6 +106,11 @@ fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
             flag(snapshot.watching),
         ),
         gauge(
+            "etcha_exporter_last_look_timestamp_seconds",
+            "Time of the last look at the journal.",
+            seconds(snapshot.looked),
+        ),
+        gauge(
             "etcha_exporter_caught_up",
             "Whether the journal has been read to the end that it had at start.",
             flag(snapshot.caught_up),
@@ -285,8 +290,26 @@ fn agent(snapshot: &Snapshot) -> Vec<MetricFamily> {
     families
 }
 
-/// The one process family that the `prometheus` crate leaves out, under client_golang's name.
-pub(crate) fn memory_limit() -> Option<MetricFamily> {
+/// Makes what the `prometheus` crate collects about this process what client_golang collects: it leaves one family out, and
+/// knows processor time in whole seconds only.
+pub(crate) fn complete_process(families: &mut Vec<MetricFamily>) {
+    families.extend(memory_limit());
+    let cpu = families.iter_mut().find(|family| family.name() == "process_cpu_seconds_total");
+    let counter = cpu.and_then(|family| family.mut_metric().first_mut());
+    if let (Some(counter), Some(seconds)) = (counter, cpu_seconds()) {
+        let mut value = Counter::default();
+        value.set_value(seconds);
+        counter.set_counter(value);
+    }
+}
+
+/// Processor time that this process has used, in seconds, as exactly as the kernel tells: in ticks.
+fn cpu_seconds() -> Option<f64> {
+    let stat = procfs::process::Process::myself().ok()?.stat().ok()?;
+    Some(whole(stat.utime + stat.stime) / whole(procfs::ticks_per_second()))
+}
+
+fn memory_limit() -> Option<MetricFamily> {
     let limit = procfs::process::Process::myself().ok()?.limits().ok()?.max_address_space.soft_limit;
     // client_golang's value for no limit is the largest number of the kernel.
     let bytes = match limit {
@@ -373,4 +396,37 @@ fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> Met
     family.set_field_type(kind);
     family.set_metric(metrics);
     family
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::{Duration, Instant};
+
+    use prometheus::core::Collector as _;
+    use prometheus::process_collector::ProcessCollector;
+
+    use super::*;
+
+    #[test]
+    fn processor_time_has_fractions_of_a_second_and_stays_a_counter() {
+        let collector = ProcessCollector::for_self();
+        let started = Instant::now();
+        let mut last = 0.0;
+        // The time of this very process grows while it waits for a fraction.
+        loop {
+            let mut families = collector.collect();
+            complete_process(&mut families);
+            let cpu = families.iter().find(|it| it.name() == "process_cpu_seconds_total").unwrap();
+            assert_eq!(cpu.get_field_type(), MetricType::COUNTER);
+            let value = cpu.get_metric()[0].get_counter().get_value();
+            assert!(value >= last, "{value} after {last}");
+            last = value;
+            if value.fract() > 0.0 {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "no fraction in {value}");
+        }
+    }
 }

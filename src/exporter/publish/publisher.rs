@@ -65,7 +65,7 @@ impl Publisher {
         if self.process_read.is_none_or(|read| read.elapsed() >= PROCESS_INTERVAL) {
             self.process_read = Some(Instant::now());
             let mut families = self.process.collect();
-            families.extend(own::memory_limit());
+            own::complete_process(&mut families);
             self.process_now = Arc::new(families);
         }
         self.generation += 1;
@@ -79,6 +79,7 @@ impl Publisher {
         let (tables, open_shells, agent_up) = counted.unwrap_or_default();
         Snapshot {
             generation: self.generation,
+            looked: Timestamp::now().as_millisecond(),
             caught_up: moment.caught_up,
             watching: moment.watching,
             tables,

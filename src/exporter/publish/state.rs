@@ -17,6 +17,8 @@ use crate::metrics::{OpenShells, Tables};
 pub struct Snapshot {
     /// Grows with every publication: equal generations render to equal bytes.
     pub generation: u64,
+    /// When the follower said so, in milliseconds since 1970. Stands still when it hangs.
+    pub looked: i64,
     /// Whether the journal, as it was found at start, has been read to its end.
     pub caught_up: bool,
     /// Whether the file system tells of changes; if not, they are found by polling alone.

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use self::reload::{Health, Renewal};
 use crate::checkpoint::store::{StateDir, StateDirError};
 use crate::checkpoint::writer::Checkpointer;
-use crate::checkpoint::{Origin, Unusable, load};
+use crate::checkpoint::{self, Origin, Unusable};
 use crate::config::Config;
 use crate::follow::Follower;
 use crate::follow::tail::{Moment, Show as _, Tail};
@@ -181,8 +181,8 @@ pub(crate) fn serve(
 
 /// The certificate that is served first.
 fn certificate(config: &Config) -> Result<Tls, RunError> {
-    let files = reload::certificate_files(config).map_err(RunError::SelfSigned)?;
-    Tls::load(files).map_err(RunError::Certificate)
+    let (files, _missing) = reload::certificate_files(config).map_err(RunError::SelfSigned)?;
+    reload::load(files).map_err(RunError::Certificate)
 }
 
 fn connection_limits(config: &Config) -> https::Limits {
@@ -197,7 +197,7 @@ fn connection_limits(config: &Config) -> https::Limits {
 fn follower(config: &Config, state: &mut StateDir) -> (Follower, Option<Origin>) {
     let limits =
         Limits { series: config.limits.max_series, label: LabelLimit::new(config.limits.max_label_bytes) };
-    let loaded = load(state, |checkpoint| {
+    let loaded = checkpoint::load(state, |checkpoint| {
         let is_same = is_same_file(&checkpoint.journal, &config.journal);
         let metrics = Metrics::restore(checkpoint.metrics, limits).ok_or(Unusable::Unsound)?;
         let mut follower = Follower::restore(&config.journal, metrics, checkpoint.follow, config.bounds);

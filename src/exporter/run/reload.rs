@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::config::Config;
@@ -76,24 +77,30 @@ impl Health {
     }
 }
 
-/// The files that a configuration means; made here first, if it names none.
+/// The files that a configuration means; made here first, if it names none. With the names of this host that are not in
+/// a certificate that was made here.
 ///
 /// # Errors
 ///
 /// If the self-signed certificate cannot be made or renewed.
-pub(crate) fn certificate_files(config: &Config) -> Result<Files, self_signed::Error> {
+pub(crate) fn certificate_files(config: &Config) -> Result<(Files, Vec<String>), self_signed::Error> {
+    let mut missing = Vec::new();
     let files = match &config.tls {
         Some(tls) => Files::new(tls.certificate.clone(), tls.key.clone()),
         None => {
             let own = SelfSigned::new(&config.state_dir);
-            if let Ensured::Made { .. } = own.ensure(&Names::of_host(&[]), SystemTime::now())? {
-                let file = own.authority();
-                tracing::info!(file = %file.display(), "made a certificate; clients verify with this file");
+            match own.ensure(&Names::of_host(&[]), SystemTime::now())? {
+                Ensured::Kept { missing: names } => missing = names,
+                Ensured::Made { .. } => {
+                    let file = own.certificate();
+                    tracing::info!(file = %file.display(), "made a certificate; clients verify with a copy of this file");
+                }
             }
             own.files()
         }
     };
-    Ok(Files { clients: config.clients.clone(), policy: config.policy.clone(), ..files })
+    let files = Files { clients: config.clients.clone(), policy: config.policy.clone(), ..files };
+    Ok((files, missing))
 }
 
 /// Reads the certificates of a configuration as a start does, without making one.
@@ -107,14 +114,29 @@ pub(crate) fn check(config: &Config) -> Result<(), certificate::Error> {
     }
     let Some(tls) = config.tls.as_ref().filter(|_| !config.listen.is_empty()) else { return Ok(()) };
     let files = Files::new(tls.certificate.clone(), tls.key.clone());
-    Tls::load(Files { clients: config.clients.clone(), policy: config.policy.clone(), ..files }).map(|_| ())
+    load(Files { clients: config.clients.clone(), policy: config.policy.clone(), ..files }).map(drop)
+}
+
+/// Loads what is served first. A certificate that has expired is still served: that tells a person more than a closed
+/// port.
+///
+/// # Errors
+///
+/// If a file cannot be used.
+pub(super) fn load(files: Files) -> Result<Tls, certificate::Error> {
+    let certificate = files.certificate.place();
+    let tls = Tls::load(files)?;
+    if tls.not_after() < Timestamp::now().as_second() {
+        tracing::warn!(file = %certificate.display(), "the certificate has expired; clients refuse it until it is replaced");
+    }
+    Ok(tls)
 }
 
 /// The file with which clients verify what a configuration serves.
 pub(crate) fn authority(config: &Config) -> PathBuf {
     match &config.tls {
         Some(tls) => tls.certificate.place(),
-        None => SelfSigned::new(&config.state_dir).authority(),
+        None => SelfSigned::new(&config.state_dir).certificate(),
     }
 }
 
@@ -188,6 +210,8 @@ impl Asker {
 struct Told {
     configuration: String,
     certificate: String,
+    /// Names that are not in the certificate.
+    missing: Vec<String>,
     restart: Vec<&'static str>,
 }
 
@@ -335,9 +359,16 @@ impl Renewal {
     fn certificate(&mut self) {
         let Some(tls) = &self.tls else { return };
         match renewed(tls, &self.config) {
-            Ok(changed) => {
+            Ok((changed, missing)) => {
                 self.health.set("certificate", true);
                 self.told.certificate.clear();
+                if missing != self.told.missing && !missing.is_empty() {
+                    tracing::info!(
+                        names = missing.join(", "),
+                        "not in the certificate; remove it to have one made with all names of this host"
+                    );
+                }
+                self.told.missing = missing;
                 if changed == Changed::Yes {
                     tracing::info!("new connections get the new certificate");
                 }
@@ -354,9 +385,10 @@ impl Renewal {
     }
 }
 
-fn renewed(tls: &Tls, config: &Config) -> Result<Changed, String> {
-    let files = certificate_files(config).map_err(|error| error.to_string())?;
-    tls.take_up(files).map_err(|error: certificate::Error| error.to_string())
+fn renewed(tls: &Tls, config: &Config) -> Result<(Changed, Vec<String>), String> {
+    let (files, missing) = certificate_files(config).map_err(|error| error.to_string())?;
+    let changed = tls.take_up(files).map_err(|error: certificate::Error| error.to_string())?;
+    Ok((changed, missing))
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {

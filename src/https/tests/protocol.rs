@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn both_versions_and_both_protocols_are_spoken_and_verified_by_the_written_authority() {
+async fn both_versions_and_both_protocols_are_spoken_and_verified_by_a_copy_of_the_certificate() {
     let server = Server::start(Limits::default());
     for (version, expected) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
         for name in ["localhost", "127.0.0.1", "::1", "web"] {

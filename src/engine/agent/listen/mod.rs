@@ -145,7 +145,7 @@ fn certificate(config: &ServerConfig, own: Option<&SelfSigned>) -> Result<Tls, L
         (Some((certificate, key)), _) => Files::new(certificate.clone(), key.clone()),
         (None, Some(own)) => {
             if let Ensured::Made { .. } = ensure(own).map_err(ListenError::SelfSigned)? {
-                let file = own.authority();
+                let file = own.certificate();
                 tracing::info!(file = %file.display(), "made a certificate; clients verify with this file");
             }
             own.files()
