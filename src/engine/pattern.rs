@@ -61,12 +61,14 @@ impl Pattern {
         };
         let build = list(&mut fields, "build")?;
         let run = list(&mut fields, "run")?;
+        let old_expiry = fields.seconds("expiresInSec")?.filter(|expiry| !expiry.is_zero());
         let pattern = Pattern {
             audience: fields.strings("audience")?,
             build,
             build_exec: Overrides::read(fields.section("buildExec")?)?,
             build_output: fields.string("buildOutput")?.unwrap_or_else(|| DEFAULT_BUILD_OUTPUT.to_owned()),
-            expires_in: fields.duration("expiresIn")?,
+            // The key of 2024, which Patterns still have.
+            expires_in: fields.duration("expiresIn")?.or(old_expiry),
             id: fields.string("id")?.unwrap_or_default(),
             issuer: fields.string("issuer")?.unwrap_or_default(),
             run,
@@ -116,6 +118,18 @@ mod tests {
         assert_eq!((pattern.build.len(), pattern.run.len()), (1, 1));
         assert_eq!(pattern.expires_in, Some(Duration::from_secs(3600)));
         assert_eq!(pattern.build_output, DEFAULT_BUILD_OUTPUT);
+    }
+
+    #[test]
+    fn the_older_key_for_an_expiry_counts_seconds() {
+        let expiry = |members: Value| {
+            let mut pattern = json!({"run": [{"id": "a"}]});
+            pattern.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            Pattern::read(pattern).unwrap().expires_in
+        };
+        assert_eq!(expiry(json!({"expiresInSec": 90})), Some(Duration::from_secs(90)));
+        assert_eq!(expiry(json!({"expiresInSec": 0})), None);
+        assert_eq!(expiry(json!({"expiresInSec": 90, "expiresIn": "1h"})), Some(Duration::from_secs(3600)));
     }
 
     #[test]

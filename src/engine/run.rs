@@ -157,7 +157,12 @@ pub fn run(
     let mut run =
         Run { setting, variables: Variables::new(variables), outputs: Vec::new(), kept: 0, report, set_off };
     let top = Parents::top(setting.source);
-    let failure = stages.iter().find_map(|(phase, commands)| run.list(commands, *phase, &top, pending).err());
+    let failure = stages.iter().enumerate().find_map(|(at, (phase, commands))| {
+        let failure = run.list(commands, *phase, &top, pending).err()?;
+        let is_before =
+            *phase == Phase::Remove && stages[at..].iter().any(|(phase, _)| *phase == Phase::Change);
+        Some(if is_before { Box::new(failure.before_new_pattern()) } else { failure })
+    });
     // What is removed does not come back: nothing of it is left for the next run.
     pending.removed.clear();
     Summary { outputs: run.outputs, failure: failure.map(|failure| *failure), duration: begin.elapsed() }

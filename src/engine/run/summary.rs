@@ -13,6 +13,9 @@ pub(crate) const MAX_KEPT_BYTES: usize = 8 * 1024 * 1024;
 /// Output in an error message, in bytes: its end, where scripts say what went wrong.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 
+/// What there is to do about a removal that fails before a new Pattern.
+const WAY_OUT: &str = " (the new pattern waits for it; mend what it needs, or set `noRemove` of the source)";
+
 /// A run that has ended.
 #[derive(Debug)]
 pub struct Summary {
@@ -90,6 +93,8 @@ pub struct Failure {
     display: String,
     /// How its script ended.
     pub ending: Ending,
+    /// Whether a new Pattern waits for it.
+    in_the_way: bool,
     /// What the script said.
     output: String,
 }
@@ -103,15 +108,25 @@ impl Failure {
             doing,
             display: parents.display(id),
             ending: finished.ending.clone(),
+            in_the_way: false,
             output: format!("{cut}{}", &text[begin..]),
         }
+    }
+
+    /// It was in the way of a new Pattern, for whoever pushed that one and may not know the old one.
+    pub(super) fn before_new_pattern(mut self) -> Failure {
+        self.in_the_way = true;
+        self
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { doing, display, ending, output } = self;
+        let Failure { doing, display, ending, in_the_way, output } = self;
         write!(out, "{doing} {display}: {ending}")?;
+        if *in_the_way {
+            out.write_str(WAY_OUT)?;
+        }
         if output.is_empty() { Ok(()) } else { write!(out, ": {output}") }
     }
 }

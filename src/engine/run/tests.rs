@@ -228,6 +228,24 @@ fn a_status_that_is_no_signal_is_an_answer() {
 }
 
 #[test]
+fn a_removal_that_fails_before_a_new_pattern_names_the_way_out() {
+    let old = Bench::new(json!([{"id": "old", "always": true, "remove": "echo busy; exit 4"}]));
+    let mut new = Bench::new(json!([{"id": "new", "always": true, "change": "touch changed"}]));
+    let setting =
+        Setting { source: "s", exec: &new.exec, filter: None, check_only: false, limits: &new.limits };
+    let stages = [(Phase::Remove, old.commands.as_slice()), (Phase::Change, new.commands.as_slice())];
+    let summary = run(setting, &stages, &BTreeMap::new(), &mut new.pending, &mut |_| {}, &mut |_| {});
+    assert_eq!(
+        summary.failure.unwrap().to_string(),
+        "removing s > old: exit status 4 (the new pattern waits for it; mend what it needs, or set `noRemove` of the \
+         source): busy"
+    );
+    assert!(!new.directory.path().join("changed").exists());
+    let alone = Bench::new(json!([{"id": "old", "always": true, "remove": "exit 4"}])).run(Phase::Remove).1;
+    assert_eq!(alone.failure.unwrap().to_string(), "removing s > old: exit status 4");
+}
+
+#[test]
 fn many_long_outputs_make_no_command_fail() {
     let mut commands: Vec<Value> = (0..40)
         .map(|n| json!({"id": format!("c{n}"), "envPrefix": format!("P{n}"), "check": "head -c 90000 /dev/zero | tr '\\0' x"}))
