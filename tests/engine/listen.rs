@@ -141,7 +141,7 @@ fn what_is_refused_is_refused_without_a_word_and_nothing_runs() {
     let now = program::now();
     let none = "eyJhbGciOiJub25lIn0";
     let long = "a".repeat(17 * 1024 * 1024);
-    let cases: [(&str, String); 17] = [
+    let cases: [(&str, String); 18] = [
         ("none", good.clone()),
         ("closed", good.clone()),
         ("WEB", good.clone()),
@@ -158,13 +158,16 @@ fn what_is_refused_is_refused_without_a_word_and_nothing_runs() {
         ("web", good.replace('.', "")),
         ("web", String::new()),
         ("web", "\u{0}\u{1f980}".to_owned()),
-        ("web", long),
+        ("web", long.clone()),
+        ("none", long.clone()),
     ];
     for (number, (source, token)) in cases.iter().enumerate() {
         // From two addresses, each below the limit on attempts.
         let from = local(if number % 2 == 0 { 1 } else { 2 });
         let answer = engine.push_from(from, source, token);
-        assert_eq!((answer.status, answer.text()), (404, ""), "case {number}: {source}");
+        // The length is judged before anything else is, whether there is such a Source or not.
+        let expected = if *token == long { 413 } else { 404 };
+        assert_eq!((answer.status, answer.text()), (expected, ""), "case {number}: {source}");
     }
     for (method, target) in [
         ("GET", "/etcha/v1/push/web"),
