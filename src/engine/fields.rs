@@ -2,38 +2,19 @@
 //! told instead of passed over. Knows how to read, not which keys there are.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use serde_json::{Map, Value};
+use settings::{Value as _, nearest};
 
 /// Longest duration that can be configured: sums with a time of day or of a clock are then far from their limits.
 pub const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Something that cannot be used: where it stands, and what is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// Where, such as ``command `web > reload` ``.
-    pub place: String,
-    /// What, and what would be right.
-    pub what: String,
-}
-
-impl Wrong {
-    /// `what` is wrong at `place`.
-    pub fn new(place: impl Into<String>, what: impl Into<String>) -> Wrong {
-        Wrong { place: place.into(), what: what.into() }
-    }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.place, self.what)
-    }
-}
-
-impl std::error::Error for Wrong {}
+pub use settings::Problem as Wrong;
 
 /// An object while it is read. A member that is `null` counts as absent.
 #[derive(Debug)]
@@ -238,7 +219,7 @@ impl Fields {
         if text.is_empty() {
             return Ok(None);
         }
-        match text.parse::<SignedDuration>().ok().and_then(|given| Duration::try_from(given).ok()) {
+        match Duration::read(OsStr::new(&text), &(Duration::ZERO..=Duration::MAX), Path::new("")).ok() {
             Some(duration) if duration > MAX_DURATION => {
                 Err(self.wrong(key, format_args!("is `{text}`, but has to be at most 876000h (100 years)")))
             }
@@ -272,17 +253,15 @@ impl Fields {
     ///
     /// There are members that nobody asked for.
     pub fn end(self) -> Result<(), Wrong> {
-        let Some((key, _)) = self.members.iter().find(|(_, value)| !value.is_null()) else { return Ok(()) };
-        let near = self
-            .asked
-            .iter()
-            .map(|known| (strsim::jaro_winkler(&known.to_lowercase(), &key.to_lowercase()), known))
-            .filter(|(likeness, _)| *likeness > 0.8)
-            .max_by(|(one, _), (other, _)| one.total_cmp(other));
-        Err(match near {
-            Some((_, known)) => self.wrong(key, format_args!("is no known key; is `{known}` meant?")),
-            None => self.wrong(key, "is no known key"),
-        })
+        let unknown = self.members.iter().filter(|(_, value)| !value.is_null()).map(|(key, _)| {
+            let key = key.escape_debug().to_string();
+            match nearest(&key, self.asked.iter().copied()) {
+                Some(known) => format!("unknown key `{key}`; did you mean `{known}`?"),
+                None => format!("unknown key `{key}`"),
+            }
+        });
+        let unknown: Vec<_> = unknown.collect();
+        if unknown.is_empty() { Ok(()) } else { Err(Wrong::new(&self.place, unknown.join("; "))) }
     }
 
     fn mistyped(&self, key: &str, value: &Value, expected: &str) -> Wrong {
@@ -363,7 +342,7 @@ mod tests {
         read.strings("onChange").unwrap();
         assert_eq!(
             read.end().unwrap_err().to_string(),
-            "here: `onchange` is no known key; is `onChange` meant?"
+            "here: unknown key `onchange`; did you mean `onChange`?"
         );
     }
 

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn an_unknown_key_of_a_pattern_is_refused() {
         let error = Pattern::read(json!({"runs": [{"id": "a"}]})).unwrap_err().to_string();
-        assert_eq!(error, "pattern: `runs` is no known key; is `run` meant?");
+        assert_eq!(error, "pattern: unknown key `runs`; did you mean `run`?");
     }
 
     /// Any JSON, with keys and values that a Pattern might have.

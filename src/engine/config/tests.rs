@@ -81,7 +81,7 @@ fn a_target_is_reached_by_its_name_where_engines_listen_unless_told_otherwise() 
         ),
         (
             json!({"httpClient": {"tlsSkip": true}}),
-            "configuration, httpClient: `tlsSkip` is no known key; is `tlsSkipVerify` meant?",
+            "configuration, httpClient: unknown key `tlsSkip`; did you mean `tlsSkipVerify`?",
         ),
     ];
     for (value, expected) in cases {
@@ -96,10 +96,10 @@ fn what_cannot_be_is_told_with_its_place() {
             json!({"lint": {}}),
             "configuration: `lint` is a key of Etcha that this engine does not have; remove it",
         ),
-        (json!({"sorces": {}}), "configuration: `sorces` is no known key; is `sources` meant?"),
+        (json!({"sorces": {}}), "configuration: unknown key `sorces`; did you mean `sources`?"),
         (
             json!({"run": {"stateDirectory": "x"}}),
-            "configuration, run: `stateDirectory` is no known key; is `stateDir` meant?",
+            "configuration, run: unknown key `stateDirectory`; did you mean `stateDir`?",
         ),
         (
             json!({"sources": {"a/b": {}}}),

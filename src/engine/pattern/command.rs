@@ -328,7 +328,7 @@ mod tests {
             ),
             (
                 json!([{"id": "a", "chnage": "x"}]),
-                "run, command `a`: `chnage` is no known key; is `change` meant?",
+                "run, command `a`: unknown key `chnage`; did you mean `change`?",
             ),
         ];
         for (value, expected) in cases {
