@@ -9,6 +9,7 @@ use std::{
 };
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::harness::{
     exporter::{Exporter, Home, KEY, METRICS, command},
@@ -182,4 +183,56 @@ fn the_path_is_a_choice_and_metrics_about_the_exporter_can_be_left_out() {
     assert_eq!(exporter.get("/probe", &[]).status, 403);
     let text = get("/probe").text().to_owned();
     assert!(!text.contains("etcha_exporter_") && !text.contains("process_"), "{text}");
+}
+
+#[test]
+fn a_check_reads_certificates_as_a_start_does_and_says_what_a_file_is() {
+    let home = home();
+    let place = |name: &str, bytes: &[u8]| home.place(name, bytes);
+    let certificate = fs::read(home.path("server.crt")).unwrap();
+    let key = fs::read(home.path("server.key")).unwrap();
+    let bom = |bytes: &[u8]| ["\u{feff}".as_bytes(), bytes].concat();
+    let pair = KeyPair::from_pem(std::str::from_utf8(&key).unwrap()).unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let der = params.self_signed(&pair).unwrap();
+    let request = params.serialize_request(&pair).unwrap().pem().unwrap();
+    let fifo = home.path("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let (good, good_key) = (home.path("server.crt"), home.path("server.key"));
+    let (good, good_key) = (good.to_str().unwrap(), good_key.to_str().unwrap());
+    let cases = [
+        (place("bom.crt", &bom(&certificate)), place("bom.key", &bom(&key)), ""),
+        (place("empty", b""), good_key.to_owned(), "it is empty"),
+        (place("request", request.as_bytes()), good_key.to_owned(), "it holds a request"),
+        (place("der", der.der()), good_key.to_owned(), "it looks like DER"),
+        (good.to_owned(), place("key.der", pair.serialized_der()), "it looks like DER"),
+        (good.to_owned(), place("encrypted", encrypted.as_bytes()), "the key is encrypted"),
+        (good.to_owned(), home.path("other.key").to_str().unwrap().to_owned(), "do not belong together"),
+        (fifo.to_str().unwrap().to_owned(), good_key.to_owned(), "not a regular file"),
+        (good.to_owned(), "/dev/zero".to_owned(), "not a regular file"),
+        (good.to_owned(), "/".to_owned(), "not a regular file"),
+    ];
+    let output = check(fifo.to_str().unwrap(), true);
+    assert!(
+        !output.status.success()
+            && String::from_utf8_lossy(&output.stderr).contains("a pipe that nothing wrote to")
+    );
+    let config = home.path("etcha.json");
+    for (certificate, key, what) in cases {
+        let mut exporter = command();
+        exporter.args(["--check-config", "--tls-certificate", &certificate, "--tls-key", &key]);
+        exporter.env("ETCHA_EXPORTER_METRICS_KEY", KEY);
+        let server = serde_json::json!({"tlsCertificatePath": &certificate, "tlsKeyPath": &key});
+        let whole = serde_json::json!({"httpServer": server, "sources": {"a": {"commands": [{"id": "x", "check": "true"}]}}});
+        fs::write(&config, whole.to_string()).unwrap();
+        let mut engine = Command::new(env!("CARGO_BIN_EXE_etcha-engine"));
+        engine.arg("--config").arg(&config).args(["run", "--check-config"]);
+        for mut program in [exporter, engine] {
+            let output = program.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.success(), what.is_empty(), "{certificate}, {key}: {said}");
+            assert!(said.contains(what), "{certificate}, {key}: {said}");
+        }
+    }
 }

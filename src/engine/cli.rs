@@ -268,7 +268,10 @@ async fn perform(arguments: &Arguments) -> Result<bool, Said> {
     match &arguments.task {
         Task::Run { check_config: true, .. } => match config.sources.len() {
             0 => Err(said(agent::AgentError::NoSources)),
-            sources => print(&format!("the configuration is valid: {sources} sources\n")),
+            sources => {
+                agent::listen::check(&config).map_err(said)?;
+                print(&format!("the configuration is valid: {sources} sources\n"))
+            }
         },
         Task::Run { once, .. } => {
             warn_of_keys(&config);

@@ -2,6 +2,8 @@
 //! warning that says so: an operator who wrote it relies on it.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,6 +55,9 @@ pub(super) fn read(setting: &str, path: &Path) -> Result<Web, Vec<Problem>> {
     let problem = |what: String| vec![Problem::new(place.clone(), what)];
     let text = text::read(path, MAX_FILE_BYTES).map_err(problem)?.text;
     let text = text.trim_start_matches('\u{feff}');
+    if text.is_empty() && fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo()) {
+        return Err(problem("a pipe that nothing wrote to".to_owned()));
+    }
     // Nothing, or comments alone, is a file that sets nothing.
     let lines = text.lines().map(str::trim_start);
     let is_empty = lines.into_iter().all(|line| line.is_empty() || line.starts_with('#') || line == "---");

@@ -85,6 +85,18 @@ impl fmt::Display for ListenError {
 
 impl std::error::Error for ListenError {}
 
+/// Reads the certificate of `config` as a start does, if it names one.
+///
+/// # Errors
+///
+/// It cannot be used.
+pub fn check(config: &Config) -> Result<(), ListenError> {
+    match &config.server {
+        ServerConfig { listen: Some(_), tls: Some(_), .. } => certificate(&config.server, None).map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
 /// A listener that is bound, but accepts nothing yet.
 pub struct Listener {
     listeners: Vec<TcpListener>,
