@@ -44,6 +44,8 @@
     agentRestarts: 3,
 
     exporterDownFor: '5m',
+    // The exporter looks at the journal every second. If it has not for so long, it is stuck, or dead behind a textfile.
+    exporterStuckSeconds: 300,
     // Bytes of the journal.
     behindBytes: 1e6,
     // A certificate that has not been renewed for a week. Shorter-lived ones are renewed within that week.

@@ -7,6 +7,8 @@ local lib = import '../alert.libsonnet';
   local words = {
     targets: metric('up', 'job=~"%s"' % config.job),
     caughtUp: metric('etcha_exporter_caught_up'),
+    lastLook: metric('etcha_exporter_last_look_timestamp_seconds'),
+    stuck: config.exporterStuckSeconds,
     behind: metric('etcha_exporter_journal_behind_bytes'),
     lastEvent: metric('etcha_exporter_last_event_timestamp_seconds'),
     readable: metric('etcha_exporter_journal_readable'),
@@ -36,6 +38,16 @@ local lib = import '../alert.libsonnet';
           '{{ $labels.instance }}: the exporter cannot be scraped',
           "Nothing is known of the agent on this host. The page of targets in Prometheus has the reason: a refused key (403), a certificate that ca_file does not verify, or a refused connection: systemctl status etcha-exporter.",
           wait=config.exporterDownFor
+        ),
+        // A textfile outlives the exporter that wrote it, and every other metric in it looks alive.
+        lib.alert(
+          config,
+          'EtchaExporterStuck',
+          'critical',
+          'time() - %(lastLook)s > %(stuck)d' % words,
+          '{{ $labels.instance }}: the exporter has not looked at the journal for {{ $value | humanizeDuration }}',
+          "The exporter died and left its textfile, or its follower is stuck. The metrics of this host are old. See its unit: systemctl status etcha-exporter.",
+          wait='2m'
         ),
         lib.alert(
           config,
