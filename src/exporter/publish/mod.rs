@@ -14,3 +14,6 @@ pub(crate) mod systemd;
 
 pub(crate) use state::Published;
 pub use state::Snapshot;
+
+#[cfg(test)]
+mod tests;

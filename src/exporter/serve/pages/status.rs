@@ -89,9 +89,12 @@ fn page(snapshot: &Snapshot, samples: &[Sample], now: Timestamp) -> String {
     let _ = writeln!(out, "<header><h1>Status of this host's agent</h1>\n<p>As of {at}</p>");
     out.push_str("</header>\n<main>\n");
     agent(snapshot, now, &mut out);
-    shells(snapshot, now, &mut out);
-    sources(&snapshot.tables, now, &mut out);
-    history(snapshot, samples, &mut out);
+    if snapshot.caught_up {
+        // Before that nothing is known of them, which is not the same as that there are none.
+        shells(snapshot, now, &mut out);
+        sources(&snapshot.tables, now, &mut out);
+        history(snapshot, samples, &mut out);
+    }
     journal(snapshot, now, &mut out);
     checkpoint(snapshot, now, &mut out);
     out.push_str("</main>\n</body>\n</html>\n");
@@ -108,11 +111,21 @@ fn head(title: &str, refresh: Option<u32>) -> String {
     )
 }
 
+/// Says of the agent what `etcha_engine_up` says, and so nothing before the journal has been caught up with.
 fn agent(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
+    if !snapshot.caught_up {
+        out.push_str(
+            "<p class=\"bad\">Still reading the journal: the state of the agent is not known yet.</p>\n",
+        );
+        return;
+    }
     let engine = &snapshot.tables.engine;
     let at = |at| Moment { at, now };
-    let state = match engine.started {
+    let state = match snapshot.agent_up {
         Some(true) => "<span class=\"good\">running</span>, started",
+        Some(false) if engine.started == Some(true) => {
+            "<span class=\"bad\">stopped</span> without a last line, had started"
+        }
         Some(false) => "<span class=\"bad\">stopped</span>, had started",
         None => "<span class=\"none\">not known: the journal does not say</span>",
     };
@@ -121,13 +134,10 @@ fn agent(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
         let _ = write!(out, " <bdi>{}</bdi>", Shown(&engine.version));
     }
     let _ = write!(out, " {state}");
-    if engine.started.is_some() {
+    if snapshot.agent_up.is_some() {
         let _ = write!(out, " {}", at(engine.start));
     }
     let _ = writeln!(out, ". Latest event {}.</p>", at(snapshot.tally.last_event));
-    if !snapshot.caught_up {
-        out.push_str("<p class=\"bad\">Still reading the journal: these numbers are not complete yet.</p>\n");
-    }
 }
 
 fn shells(snapshot: &Snapshot, now: Timestamp, out: &mut String) {
@@ -325,6 +335,7 @@ mod tests {
     use journal_schema::decode;
 
     use super::*;
+    use crate::exposition;
     use crate::metrics::{Limits, Metrics};
 
     #[test]
@@ -349,6 +360,7 @@ mod tests {
             metrics.apply(&decode(line.as_bytes()).unwrap());
         }
         let snapshot = Snapshot {
+            caught_up: true,
             tables: metrics.tables().clone(),
             open_shells: std::sync::Arc::new(metrics.open_shells()),
             ..Snapshot::default()
@@ -363,5 +375,41 @@ mod tests {
         assert!(page.contains("Shells open now: 1"), "{page}");
         assert!(page.contains("2026-01-01 00:00:03 UTC</time> <span class=\"ago\">(9 min ago)"), "{page}");
         assert!(page.contains("class=\"bad\">failed"), "{page}");
+    }
+
+    #[test]
+    fn the_page_says_of_the_agent_what_its_metric_says() {
+        let mut metrics = Metrics::new(Limits::default());
+        let line = r#"{"v":1,"writer":"w","seq":1,"time":"2026-01-01T00:00:00.000Z","event":"engine","state":"started","version":"1"}"#;
+        metrics.apply(&decode(line.as_bytes()).unwrap());
+        let now = "2026-01-01T00:10:00Z".parse().unwrap();
+        // A killed agent leaves a started one in the journal, and its metric is 0.
+        for (agent_up, value, said) in [
+            (Some(true), Some("\netcha_engine_up 1\n"), ">running</span>, started"),
+            (Some(false), Some("\netcha_engine_up 0\n"), ">stopped</span> without a last line, had started"),
+            (None, None, ">not known: the journal does not say</span>"),
+        ] {
+            let snapshot = Snapshot {
+                caught_up: true,
+                tables: metrics.tables().clone(),
+                agent_up,
+                ..Snapshot::default()
+            };
+            let (page, mut text) = (super::page(&snapshot, &[], now), Vec::new());
+            exposition::render(&snapshot, &[], exposition::Format::Text, &mut text);
+            let text = String::from_utf8(text).unwrap();
+            assert!(page.contains(said), "{page}");
+            assert_eq!(text.contains("\netcha_engine_up "), value.is_some(), "{text}");
+            assert!(value.is_none_or(|value| text.contains(value)), "{text}");
+        }
+    }
+
+    #[test]
+    fn before_the_journal_is_caught_up_with_the_page_says_nothing_of_the_agent() {
+        let page = super::page(&Snapshot::default(), &[], "2026-01-01T00:10:00Z".parse().unwrap());
+        assert!(page.contains("the state of the agent is not known yet"), "{page}");
+        for absent in ["running", "stopped", "id=\"shells\"", "id=\"sources\"", "id=\"history\""] {
+            assert!(!page.contains(absent), "{absent} in {page}");
+        }
     }
 }
