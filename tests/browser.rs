@@ -13,12 +13,13 @@ use crate::harness::{
 
 const STATUS: &str = "/etcha/v1/system/status";
 
-/// Lines that make a page worth looking at: a failed Source, two shells, odd names.
-const LINES: &str = r#"{"v":1,"writer":"page","seq":1,"time":"2026-01-01T00:00:00.000Z","event":"engine","state":"started","version":"2026.01.0"}
-{"v":1,"writer":"page","seq":2,"time":"2026-01-01T00:00:01.000Z","event":"source","name":"web <b>servers</b>","trigger":"pull","error":true}
-{"v":1,"writer":"page","seq":3,"time":"2026-01-01T00:00:02.000Z","event":"source","name":"a-source-with-a-name-that-is-longer-than-any-phone-is-wide-and-has-no-place-to-break-it","trigger":"push","error":false,"changed":2}
-{"v":1,"writer":"page","seq":4,"time":"2026-01-01T00:00:03.000Z","event":"shell","name":"db","session":"p1","state":"opened","public_key":"3f6a0c5d9b-admin@example","remote_addr":"192.0.2.17"}
-{"v":1,"writer":"page","seq":5,"time":"2026-01-01T00:00:04.000Z","event":"shell","name":"db","session":"p2","state":"opened","public_key":"on-call","remote_addr":"2001:db8::17"}
+/// Lines that make a page worth looking at: a failed Source, two shells, odd names. All are later than the recording
+/// before them, whose agent would have ended the shells.
+const LINES: &str = r#"{"v":1,"writer":"page","seq":1,"time":"2026-11-24T00:00:00.000Z","event":"engine","state":"started","version":"2026.01.0"}
+{"v":1,"writer":"page","seq":2,"time":"2026-11-24T00:00:01.000Z","event":"source","name":"web <b>servers</b>","trigger":"pull","error":true}
+{"v":1,"writer":"page","seq":3,"time":"2026-11-24T00:00:02.000Z","event":"source","name":"a-source-with-a-name-that-is-longer-than-any-phone-is-wide-and-has-no-place-to-break-it","trigger":"push","error":false,"changed":2}
+{"v":1,"writer":"page","seq":4,"time":"2026-11-24T00:00:03.000Z","event":"shell","name":"db","session":"p1","state":"opened","public_key":"3f6a0c5d9b-admin@example","remote_addr":"192.0.2.17"}
+{"v":1,"writer":"page","seq":5,"time":"2026-11-24T00:00:04.000Z","event":"shell","name":"db","session":"p2","state":"opened","public_key":"on-call","remote_addr":"2001:db8::17"}
 "#;
 
 #[test]
