@@ -2,8 +2,8 @@
 //! from itself.
 #![no_main]
 
-use engine::pattern::diff::removals;
 use engine::pattern::Pattern;
+use engine::pattern::diff::removals;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
