@@ -111,6 +111,32 @@ fn prometheus_is_given_the_format_that_it_asks_for_first() {
     }
 }
 
+/// Where Python's `str.splitlines` and other readers that follow Unicode break a line, beside the line feed.
+const LINE_BREAKS: [char; 9] =
+    ['\u{b}', '\u{c}', '\r', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}'];
+
+#[test]
+fn a_label_that_breaks_lines_costs_no_scraper_a_line() {
+    let home = Home::new();
+    home.append(Recording::load("edges").journal);
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let [(_, text), (_, openmetrics), (_, protobuf)] = bodies(&exporter);
+    for body in [&text, &openmetrics, &protobuf] {
+        let body = String::from_utf8_lossy(body);
+        assert!(body.contains(r"fs\\u{1c}gs") || body.contains(r"fs\u{1c}gs"), "{body}");
+    }
+    for body in [&text, &openmetrics] {
+        let body = str::from_utf8(body).unwrap();
+        assert!(!body.contains(LINE_BREAKS), "{body:?}");
+    }
+    let text: Exposition = str::from_utf8(&text).unwrap().parse().unwrap();
+    let ids: Vec<_> = text.samples.keys().filter_map(|series| series.labels.get("id")).collect();
+    for id in [r"\u{d}", "cr\\u{d}lf\\u{d}\n", r"ls\u{2028}ps\u{2029}", r"nel\u{85}x", "tab\there"] {
+        assert!(ids.iter().any(|found| *found == id), "{id} in {ids:?}");
+    }
+}
+
 /// Prints each sample that Prometheus' own OpenMetrics parser finds as `[name, labels, value]`.
 const PARSE: &str = "
 import json, sys

@@ -279,7 +279,8 @@ pub(super) static MAX_SERIES: Setting<usize> = Setting::new(
 pub(super) static MAX_LABEL_BYTES: Setting<usize> = Setting::new(
     About::flag("max-label-bytes", "N", LIMITS).key("exporter.maxLabelBytes").label("bytes of a label").help(
         "Bytes of a label value",
-        "A longer one is cut, and a digest keeps it distinct. From 65536 on nothing is cut.",
+        "A longer one is cut, and a digest keeps it distinct. Below 65536, a carriage return and other characters \
+         that break lines are shown as `\\u{d}`. From 65536 on values are kept byte by byte.",
     ),
     // Below, little but the digest would be left of a value. What is above the length of a line lifts the limit.
     MIN_MAX_LABEL_BYTES..=1_000_000_000,

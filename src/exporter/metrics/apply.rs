@@ -217,7 +217,7 @@ impl Metrics {
             self.end_session(session, engine_reason(started), moment.millisecond());
         }
         self.order.engine(moment, started);
-        let version = self.limits.label.apply(&engine.version);
+        let (version, _) = self.limits.label.apply(&engine.version);
         let record = &mut self.tables.engine;
         record.starts += u64::from(started);
         if self.order.state.take(moment) {
@@ -262,7 +262,7 @@ impl Metrics {
         let value = |name: &str| {
             labels.iter().find(|(label, _)| *label == name).map_or("", |(_, value)| value.as_str())
         };
-        let reason = self.limits.label.apply(reason);
+        let (reason, _) = self.limits.label.apply(reason);
         self.text.clear();
         push_label(&mut self.text, "name", value("name"));
         push_label(&mut self.text, "public_key", value("public_key"));

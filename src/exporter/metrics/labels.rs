@@ -1,7 +1,7 @@
 //! Label values into label text, `id="a",mode="check"`: escaped as the text format wants it, and kept short.
 //!
 //! A value longer than the limit keeps its beginning and gets a digest of the whole, so that distinct values stay
-//! distinct series. Knows no family.
+//! distinct series. Characters that break a line are made visible first. Knows no family.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,12 +9,17 @@ use std::fmt::Write as _;
 use memchr::{memchr2, memchr3};
 use sha2::{Digest as _, Sha256};
 
+use super::breaks::visible;
+
 /// Default of `--max-label-bytes`: well above any honest name, and 100,000 series at the limit still fit a small
 /// host.
 pub const DEFAULT_MAX_LABEL_BYTES: usize = 1024;
 
 /// Least `--max-label-bytes`: below it nothing but the digest would be left of a value.
 pub const MIN_MAX_LABEL_BYTES: usize = 64;
+
+/// `--max-label-bytes` from which values are kept as they are, byte by byte: no value fills a line of the journal.
+pub const WHOLE_LABEL_BYTES: usize = 65_536;
 
 /// Stands between the beginning of a shortened value and its digest.
 const MARK: &str = "…#";
@@ -32,22 +37,24 @@ impl LabelLimit {
         LabelLimit(bytes.max(MIN_MAX_LABEL_BYTES))
     }
 
-    /// The value itself, or its shortened form.
+    /// How the value is shown, and whether it was shortened: the value itself, its form without line breaks, or its
+    /// shortened form.
     ///
     /// A value that looks like a shortened one is shortened, too: otherwise it could be made to meet another
     /// value's short form.
-    pub(crate) fn apply<'v>(&self, value: &'v str) -> Cow<'v, str> {
-        if value.len() <= self.0 && !looks_shortened(value) {
-            return Cow::Borrowed(value);
+    pub(crate) fn apply<'v>(&self, value: &'v str) -> (Cow<'v, str>, bool) {
+        let shown = if self.0 < WHOLE_LABEL_BYTES { visible(value) } else { Cow::Borrowed(value) };
+        if shown.len() <= self.0 && !looks_shortened(&shown) {
+            return (shown, false);
         }
-        let keep = value.floor_char_boundary(self.0 - MARK.len() - DIGEST_CHARS);
+        let keep = shown.floor_char_boundary(self.0 - MARK.len() - DIGEST_CHARS);
         let mut short = String::with_capacity(keep + MARK.len() + DIGEST_CHARS);
-        short.push_str(&value[..keep]);
+        short.push_str(&shown[..keep]);
         short.push_str(MARK);
         for byte in &Sha256::digest(value.as_bytes())[..DIGEST_CHARS / 2] {
             let _ = write!(short, "{byte:02x}");
         }
-        Cow::Owned(short)
+        (Cow::Owned(short), true)
     }
 }
 
@@ -165,12 +172,24 @@ mod tests {
     fn long_values_are_cut_at_the_limit_and_stay_distinct() {
         let limit = LabelLimit::new(100);
         let (a, b) = ("é".repeat(400_000), format!("{}x", "é".repeat(399_999)));
-        let (short_a, short_b) = (limit.apply(&a), limit.apply(&b));
+        let ((short_a, a_is_short), (short_b, b_is_short)) = (limit.apply(&a), limit.apply(&b));
+        assert!(a_is_short && b_is_short);
         assert!(short_a.len() <= 100 && short_a.len() > 90, "{}", short_a.len());
         assert_ne!(short_a, short_b);
         assert!(short_a.starts_with("éé"));
         // The short form of a value cannot be written by hand: that text gets a digest of its own.
-        assert_ne!(limit.apply(&short_a), short_a);
+        assert_ne!(limit.apply(&short_a).0, short_a);
+    }
+
+    #[test]
+    fn line_breaks_are_visible_unless_the_limit_is_lifted() {
+        let value = "cr\rlf\r\n\u{2028}";
+        let shown = (r"cr\u{d}lf\u{d}".to_owned() + "\n" + r"\u{2028}").into();
+        assert_eq!(LabelLimit::default().apply(value), (shown, false));
+        assert_eq!(LabelLimit::new(WHOLE_LABEL_BYTES).apply(value), (value.into(), false));
+        // What is seen counts for the limit: 20 characters of which each takes five bytes or more.
+        let (short, is_short) = LabelLimit::new(64).apply("\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r\r");
+        assert!(is_short && short.len() <= 64 && short.starts_with(r"\u{d}\u{d}"), "{short}");
     }
 
     proptest! {
@@ -186,10 +205,10 @@ mod tests {
         }
 
         #[test]
-        fn distinct_values_have_distinct_forms(a in ".{0,120}", b in ".{0,120}") {
+        fn distinct_values_have_distinct_forms(a in "(.|\r|\u{2028}){0,120}", b in "(.|\r|\u{2028}){0,120}") {
             let limit = LabelLimit::new(64);
             prop_assert_eq!(a == b, limit.apply(&a) == limit.apply(&b));
-            prop_assert!(limit.apply(&a).len() <= 64);
+            prop_assert!(limit.apply(&a).0.len() <= 64);
         }
     }
 }

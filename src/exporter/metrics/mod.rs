@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! * [`catalogue`]: every family's name, type, labels, help.
-//! * [`labels`]: label values into label text, and their limit.
+//! * [`labels`]: label values into label text, and their limit; `breaks`: characters that break a line.
 //! * `table`: the series of a family; `column` is what makes a table cheap to publish.
 //! * `order`: which of two events is the later one, for last values.
 //! * `shells`: which sessions are open; `histogram`: a histogram's value.
@@ -13,6 +13,7 @@
 //! * this file: the one who counts, its limits, and what a checkpoint keeps of it.
 
 mod apply;
+mod breaks;
 pub mod catalogue;
 mod column;
 mod histogram;
@@ -157,11 +158,9 @@ impl Metrics {
     fn label(&mut self, labels: &[(&str, &str)]) {
         self.text.clear();
         for (name, value) in labels {
-            let kept = self.limits.label.apply(value);
-            if matches!(kept, std::borrow::Cow::Owned(_)) {
-                self.tables.oddities.labels_shortened += 1;
-            }
-            push_label(&mut self.text, name, &kept);
+            let (shown, is_short) = self.limits.label.apply(value);
+            self.tables.oddities.labels_shortened += u64::from(is_short);
+            push_label(&mut self.text, name, &shown);
         }
     }
 }
