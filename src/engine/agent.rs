@@ -7,7 +7,7 @@
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
 //! * [`listen`]: what others may ask for over HTTPS; [`shell`]: terminals that they may type into.
 //! * `lock`: one engine for each state directory and journal.
-//! * [`pull`]: signed Patterns that are fetched. [`budget`]: memory for what is not verified yet.
+//! * `pull`: signed Patterns that are fetched. [`budget`]: memory for what is not verified yet.
 //! * [`guard`]: whether a token that was verified is meant for this engine.
 //! * [`record`]: what was done, as events in the journal, the only file that names them.
 

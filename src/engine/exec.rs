@@ -1,5 +1,5 @@
 //! How scripts run: the settings, what may override them, and the command line that comes of both. The process itself
-//! is [`process`]'s matter, what it wrote [`output`]'s; users and groups are [`account`]'s, variables [`environment`]'s.
+//! is [`process`]'s matter, what it wrote `output`'s; users and groups are [`account`]'s, variables [`environment`]'s.
 //! Between the engine and the script there is [`child`].
 
 pub mod account;

@@ -1,7 +1,7 @@
 //! Jsonnet to JSON. A program sees its own files ([`imports`]), the standard library, and the native functions of
-//! [`natives`]; `etcha.libsonnet` gives these their optional parameters.
+//! `natives`; `etcha.libsonnet` gives these their optional parameters.
 //!
-//! [`render`] evaluates in a child process ([`child`]), which has the rights of the Source's user and limits of memory,
+//! [`render`] evaluates in a child process (`child`), which has the rights of the Source's user and limits of memory,
 //! time and files: what a program does wrong ends that child. [`protocol`] is what both say to each other. [`evaluate`]
 //! does it in this process, for programs that are trusted.
 

@@ -2,7 +2,7 @@
 //! a line, turn the direction of writing around, or hide a character.
 //!
 //! Every string that did not come from this program goes through one of these before it reaches a terminal or a line
-//! of a log: [`line`] for a value inside a line, [`text`] for output of several lines, [`json`] for a line of JSON.
+//! of a log: [`line()`] for a value inside a line, [`text`] for output of several lines, [`json`] for a line of JSON.
 //! Knows nothing of widths or colours; what is quoted and how is decided by the caller.
 
 use std::borrow::Cow;
@@ -89,7 +89,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Text as [`line`] gives it, in at most `width` characters; what was cut off shows as `…`.
+/// Text as [`line()`] gives it, in at most `width` characters; what was cut off shows as `…`.
 pub fn short(text: &str, width: usize) -> String {
     let text = line(text);
     match text.char_indices().nth(width) {

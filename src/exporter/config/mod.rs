@@ -5,7 +5,7 @@
 //!
 //! # Layout
 //!
-//! * `settings`: each setting, defined once. The crate [`settings`] says what comes out of that.
+//! * `settings`: each setting, defined once. The crate `settings` says what comes out of that.
 //! * `args`: the command line: subcommands, and which settings each has.
 //! * `layers`: what the settings mean together.
 //! * `explain`: keys in the file that are not the exporter's.

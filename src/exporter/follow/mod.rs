@@ -5,7 +5,7 @@
 //! * `look`: which files there are, and which may have changed. `content`: one of them, opened. These two and `front`,
 //!   what its first line says, touch the file system.
 //! * `segments`: what is known of each file, and in which order they are read. `trail`: digests of what was read. Pure.
-//! * `reading`: the bytes of one file from a position on, handed to [`super::count`] batch by batch.
+//! * `reading`: the bytes of one file from a position on, handed to `count` batch by batch.
 //! * `state`: how the journal was found.
 //! * [`tail`]: the thread that does this again and again; the `watch` tells it when to hurry, `pace` when not to.
 //! * this file: one round of it.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`super::METRICS_PATH`] | the metrics, to who has a key |
 //! | `/metrics`, or what `--telemetry-path` says | the same |
-//! | [`super::STATUS_PATH`] | the status page, to who has a key; asks for it by 401 |
+//! | [`super::site::STATUS_PATH`] | the status page, to who has a key; asks for it by 401 |
 //! | `/` | a page for people |
 //! | `/-/healthy` | 200 |
 //! | `/-/ready` | 200 once the journal has been caught up with, 503 before |
