@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
         let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
         let Ok((request, _)) = Request::verify(&token, keys, NOW) else { continue };
         if let Some(bound) = &request.bound {
-            let _ = bound.check(&[bound.engine.clone()], &bound.source, NOW);
+            let _ = bound.check(std::slice::from_ref(&bound.engine), &bound.source, NOW);
         }
         let again = request.sign(signing, NOW).expect("what was read can be signed");
         assert!(again.len() <= MAX_BYTES + token.len(), "it does not grow without bound");
