@@ -1,7 +1,8 @@
 //! The formats made of lines: Prometheus' text format 0.0.4 and OpenMetrics 1.0.
 //!
-//! OpenMetrics differs in four things: a counter's family has no `_total` in its name, each counter and histogram
-//! says when it was created, a family says its unit, and the end is marked.
+//! OpenMetrics differs in three things: a counter's family has no `_total` in its name, a family says its unit, and
+//! the end is marked. It has no `_created` samples, which most servers store as series, a third more: protobuf alone
+//! says when a series was born.
 
 use std::io::Write as _;
 
@@ -72,24 +73,15 @@ impl<'o> Lines<'o> {
     }
 
     fn whole(&mut self, desc: &Desc, table: &Table<u64>) {
-        let family = self.family_name(desc.name, desc.kind == Kind::Counter);
-        let created = desc.kind == Kind::Counter && self.dialect == Dialect::OpenMetrics;
         for &series in table.sorted().iter() {
-            let text = table.text(series);
-            self.sample(desc.name, "", text);
+            self.sample(desc.name, "", table.text(series));
             self.whole_number(*table.value(series));
-            if created {
-                self.created(family, text, table.born(series));
-            }
         }
     }
 
     fn counted_histogram(&mut self, name: &str, table: &Table<Histogram>, series: u32, bounds: &[f64]) {
         let (text, value) = (table.text(series), table.value(series));
         self.histogram(name, text, value.cumulative(bounds), value.sum(), value.count());
-        if self.dialect == Dialect::OpenMetrics {
-            self.created(name, text, table.born(series));
-        }
     }
 
     /// A family that the `prometheus` crate keeps: counters, gauges and histograms, no others are made here.
@@ -205,14 +197,6 @@ impl<'o> Lines<'o> {
         self.value(sum);
         self.sample(name, "_count", labels);
         self.whole_number(count);
-    }
-
-    /// When a series was born. A clock before 1970 was not set, and says nothing.
-    fn created(&mut self, family: &str, labels: &str, born: i64) {
-        if born > 0 {
-            self.sample(family, "_created", labels);
-            self.value(seconds(born));
-        }
     }
 }
 
