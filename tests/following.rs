@@ -100,7 +100,7 @@ fn without_notifications_polling_brings_a_line_and_a_metric_says_so() {
     home.append(line(2));
     wait_for_count(&exporter, 2.0);
     assert_eq!(exporter.scrape().value("etcha_exporter_journal_watched", &[]), Some(0.0));
-    assert!(exporter.process.log().contains("polling alone"), "{}", exporter.process.log());
+    exporter.process.logged("polling alone");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_damaged_checkpoint_is_set_aside_and_the_journal_is_counted_anew() {
     let exporter = home.start(&[]);
     wait_for_count(&exporter, 2.0);
     assert!(home.state().join("checkpoint.damaged").exists());
-    assert!(exporter.process.log().contains("set aside"), "{}", exporter.process.log());
+    exporter.process.logged("set aside");
 }
 
 #[test]

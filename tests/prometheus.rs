@@ -53,7 +53,7 @@ fn prometheus_scrapes_with_the_config_of_the_guide_and_verifies_the_certificate(
         difference(&recording.journal, &ours, &said).is_none() || prometheus_has_all(&ours, &exporter)
     });
     assert_same("what Prometheus stores", &recording.journal, &ours, &said);
-    assert!(prometheus.process.log().contains("Server is ready"), "{}", prometheus.process.log());
+    prometheus.process.logged("Server is ready");
 }
 
 /// Whether Prometheus holds as many series as the exporter shows: from then on waiting changes nothing.

@@ -170,5 +170,5 @@ fn a_token_that_is_too_long_is_answered_413_and_the_limit_is_a_setting() {
         engine.push("web", &keys.sign(&program)).status
     };
     assert_eq!((push(3000), push(5000)), (200, 413));
-    assert!(engine.process.log().contains("the token is longer than `run_maxTokenBytes`"));
+    engine.process.logged("the token is longer than `run_maxTokenBytes`");
 }

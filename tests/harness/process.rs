@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     secrets,
-    wait::{SOON, wait_for},
+    wait::{SOON, wait_for, wait_until},
 };
 
 /// A running program. Dropping it kills and reaps it.
@@ -41,6 +41,12 @@ impl Process {
     /// All it has written to standard error so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
+    }
+
+    /// Waits until its log holds `text`: what it wrote before an answer may be collected after it. The log then.
+    pub(crate) fn logged(&self, text: &str) -> String {
+        wait_until(SOON, &format!("{} to log: {text}", self.name), || self.log().contains(text));
+        self.log()
     }
 
     /// The first line of the log that `pick` takes something from, as soon as there is one. Panics with the log when
