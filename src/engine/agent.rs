@@ -11,15 +11,15 @@
 //! * [`guard`]: whether a token that was verified is meant for this engine.
 //! * [`record`]: what was done, as events in the journal, the only file that names them.
 
-pub mod budget;
-pub mod guard;
-pub mod listen;
+pub(crate) mod budget;
+pub(crate) mod guard;
+pub(crate) mod listen;
 mod lock;
 mod pull;
-pub mod record;
-pub mod shell;
-pub mod source;
-pub mod state;
+pub(crate) mod record;
+pub(crate) mod shell;
+pub(crate) mod source;
+pub(crate) mod state;
 
 use std::fmt;
 use std::io;
@@ -51,7 +51,7 @@ const RECORD_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the engine could not start.
 #[derive(Debug)]
-pub enum AgentError {
+pub(crate) enum AgentError {
     /// The state directory cannot be had.
     State(PathBuf, io::Error),
     /// Another engine works with the state directory or the journal at this path; the one with this process id.
@@ -94,7 +94,7 @@ impl fmt::Display for AgentError {
 impl std::error::Error for AgentError {}
 
 /// Reads the configuration anew.
-pub type Load = dyn Fn() -> Result<Config, ConfigError> + Send + Sync;
+pub(crate) type Load = dyn Fn() -> Result<Config, ConfigError> + Send + Sync;
 
 /// Runs every Source once and, unless `once`, goes on until SIGTERM or SIGINT; SIGHUP reloads the configuration. Whether
 /// all first runs went well; without `once` the engine ends well whatever they did.
@@ -102,7 +102,7 @@ pub type Load = dyn Fn() -> Result<Config, ConfigError> + Send + Sync;
 /// # Errors
 ///
 /// It cannot start. Once it runs, a signal ends it, or a Command that fires `exit`.
-pub async fn run(config: Config, load: Arc<Load>, once: bool) -> Result<bool, AgentError> {
+pub(crate) async fn run(config: Config, load: Arc<Load>, once: bool) -> Result<bool, AgentError> {
     if config.sources.is_empty() {
         return Err(AgentError::NoSources);
     }

@@ -4,13 +4,13 @@
 //! The shape is Etcha's newest documented one, with an object `journal` added. A key of Etcha that this engine does not
 //! have is an error, because a setting that is silently not there may be the one that somebody relies on.
 
-pub mod found;
-pub mod layers;
-pub mod place;
-pub mod server;
-pub mod signing;
-pub mod targets;
-pub mod trusted;
+pub(crate) mod found;
+pub(crate) mod layers;
+pub(crate) mod place;
+pub(crate) mod server;
+pub(crate) mod signing;
+pub(crate) mod targets;
+pub(crate) mod trusted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,9 +29,9 @@ use crate::wire::client::Trust;
 use crate::wire::key::VerifyKey;
 use crate::wire::token;
 use place::Place;
-pub use server::ServerConfig;
+pub(crate) use server::ServerConfig;
 use signing::Signing;
-pub use targets::Target;
+pub(crate) use targets::Target;
 use trusted::Unbound;
 
 /// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
@@ -69,7 +69,7 @@ const OWN_PATHS: &str = "/etcha";
 
 /// What the engine is set up to do.
 #[derive(Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// How scripts run, where nothing nearer says otherwise.
     pub exec: Exec,
     /// Variables for Patterns.
@@ -112,7 +112,7 @@ pub struct Config {
 
 /// One Source.
 #[derive(Debug, Default)]
-pub struct Source {
+pub(crate) struct Source {
     /// Patterns may be pushed to it.
     pub allow_push: bool,
     /// Ask, but do not act.
@@ -157,7 +157,7 @@ pub struct Source {
 
 /// Building and pushing.
 #[derive(Debug, Default)]
-pub struct Build {
+pub(crate) struct Build {
     /// The key that signs what is built.
     pub signing: Signing,
     /// The domain of targets whose names have none.
@@ -168,7 +168,7 @@ pub struct Build {
 
 /// The journal and how it is written.
 #[derive(Debug)]
-pub struct JournalConfig {
+pub(crate) struct JournalConfig {
     /// The active file.
     pub path: PathBuf,
     /// Rotation and durability.
@@ -177,7 +177,7 @@ pub struct JournalConfig {
 
 /// Why there is no configuration.
 #[derive(Debug)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// The file cannot be rendered.
     Jsonnet(JsonnetError),
     /// Something in it, or in what was laid over it, is wrong.
@@ -207,7 +207,7 @@ impl Config {
     /// # Errors
     ///
     /// The first thing that is wrong.
-    pub fn read(value: Value) -> Result<Config, Wrong> {
+    pub(crate) fn read(value: Value) -> Result<Config, Wrong> {
         let mut fields = Fields::new("", value)?;
         fields.not_covered(&OTHER_SECTIONS)?;
         let exec = Exec::default().with(&Overrides::read(fields.section("exec")?)?);
@@ -261,7 +261,7 @@ impl Config {
     }
 
     /// Keys of settings in which `other` differs and that only a start of the engine takes up.
-    pub fn needs_restart(&self, other: &Config) -> Vec<&'static str> {
+    pub(crate) fn needs_restart(&self, other: &Config) -> Vec<&'static str> {
         let path = |config: &Config| config.journal.as_ref().map(|journal| journal.path.clone());
         let differs = [
             ("run_stateDir", self.state_dir != other.state_dir),
@@ -272,18 +272,18 @@ impl Config {
     }
 
     /// Keys by which Patterns of a Source are verified, in the order in which they are tried.
-    pub fn keys_of(&self, source: &Source) -> Vec<VerifyKey> {
+    pub(crate) fn keys_of(&self, source: &Source) -> Vec<VerifyKey> {
         self.verify_keys.iter().chain(&source.verify_keys).cloned().collect()
     }
 
     /// Keys that open shells of a Source: those that are meant for shells, or else those of its Patterns.
-    pub fn shell_keys_of(&self, source: &Source) -> Vec<VerifyKey> {
+    pub(crate) fn shell_keys_of(&self, source: &Source) -> Vec<VerifyKey> {
         let keys: Vec<_> = self.shell_keys.iter().chain(&source.shell_keys).cloned().collect();
         if keys.is_empty() { self.keys_of(source) } else { keys }
     }
 
     /// Every key that is trusted with anything.
-    pub fn all_keys(&self) -> impl Iterator<Item = &VerifyKey> {
+    pub(crate) fn all_keys(&self) -> impl Iterator<Item = &VerifyKey> {
         let of_sources =
             self.sources.values().flat_map(|source| source.verify_keys.iter().chain(&source.shell_keys));
         self.verify_keys.iter().chain(&self.shell_keys).chain(of_sources)

@@ -1,12 +1,12 @@
 //! How scripts run: the settings, what may override them, and the command line that comes of both. The process itself
-//! is [`process`]'s matter, what it wrote `output`'s; users and groups are [`account`]'s, variables [`environment`]'s.
+//! is `process`'s matter, what it wrote `output`'s; users and groups are `account`'s, variables `environment`'s.
 //! Between the engine and the script there is [`child`].
 
-pub mod account;
+pub(crate) mod account;
 pub mod child;
-pub mod environment;
+pub(crate) mod environment;
 mod output;
-pub mod process;
+pub(crate) mod process;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use crate::fields::{Fields, Wrong};
 
 /// What runs a script, unless told otherwise: Bash that stops at the first failure, in a pipe too.
-pub const DEFAULT_COMMAND: &str = "/usr/bin/bash -e -o pipefail -c";
+pub(crate) const DEFAULT_COMMAND: &str = "/usr/bin/bash -e -o pipefail -c";
 
 /// Keys of Etcha for containers.
 const CONTAINER_KEYS: [&str; 8] = [
@@ -32,7 +32,7 @@ const CONTAINER_KEYS: [&str; 8] = [
 
 /// How a script runs, everything decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exec {
+pub(crate) struct Exec {
     /// Whether what comes nearer to the script may say otherwise.
     pub allow_override: bool,
     /// The program before the script, with its arguments; empty if the script is itself a command line.
@@ -85,7 +85,7 @@ impl Overrides {
     /// # Errors
     ///
     /// A key that is unknown or of the wrong type, a container, or a command whose quotes do not close.
-    pub fn read(mut fields: Fields) -> Result<Overrides, Wrong> {
+    pub(crate) fn read(mut fields: Fields) -> Result<Overrides, Wrong> {
         fields.not_covered(&CONTAINER_KEYS)?;
         let overrides = Overrides {
             allow_override: fields.flag("allowOverride")?,
@@ -110,7 +110,7 @@ impl Overrides {
     }
 
     /// Whether it names a program.
-    pub fn has_command(&self) -> bool {
+    pub(crate) fn has_command(&self) -> bool {
         self.command.as_ref().is_some_and(|command| !command.trim().is_empty())
     }
 
@@ -123,7 +123,7 @@ impl Exec {
     /// These settings with `nearer` laid over them: only what it says changes, and variables add up. Where overriding
     /// is not allowed they stay as they are, and `None` of `nearer` counts.
     #[must_use]
-    pub fn with(&self, nearer: &Overrides) -> Exec {
+    pub(crate) fn with(&self, nearer: &Overrides) -> Exec {
         let mut exec = self.clone();
         if nearer.is_empty() || !self.allow_override {
             return exec;
@@ -140,12 +140,12 @@ impl Exec {
     }
 
     /// Whether `nearer` asks for something that [`Exec::with`] does not give it.
-    pub fn refuses(&self, nearer: &Overrides) -> bool {
+    pub(crate) fn refuses(&self, nearer: &Overrides) -> bool {
         !self.allow_override && !nearer.is_empty()
     }
 
     /// The words of the command line for `script`. Without a `command` the script itself is split at spaces.
-    pub fn words(&self, script: &str, is_root: bool) -> Vec<String> {
+    pub(crate) fn words(&self, script: &str, is_root: bool) -> Vec<String> {
         let mut words = Vec::new();
         if self.sudo && !is_root {
             words.extend(["sudo", "-E"].map(str::to_owned));
@@ -163,7 +163,7 @@ impl Exec {
     }
 
     /// The settings as a Pattern sees them with `getConfig`.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mut members = Map::new();
         members.insert("allowOverride".to_owned(), self.allow_override.into());
         members.insert("command".to_owned(), self.command.clone().into());

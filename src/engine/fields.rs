@@ -11,14 +11,14 @@ use serde_json::{Map, Value};
 use settings::{Value as _, nearest};
 
 /// Longest duration that can be configured: sums with a time of day or of a clock are then far from their limits.
-pub const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Something that cannot be used: where it stands, and what is wrong.
-pub use settings::Problem as Wrong;
+pub(crate) use settings::Problem as Wrong;
 
 /// An object while it is read. A member that is `null` counts as absent.
 #[derive(Debug)]
-pub struct Fields {
+pub(crate) struct Fields {
     place: String,
     members: Map<String, Value>,
     /// Keys that were asked for: those that are known.
@@ -31,7 +31,7 @@ impl Fields {
     /// # Errors
     ///
     /// `value` is no object.
-    pub fn new(place: impl Into<String>, value: Value) -> Result<Fields, Wrong> {
+    pub(crate) fn new(place: impl Into<String>, value: Value) -> Result<Fields, Wrong> {
         let place = place.into();
         match value {
             Value::Object(members) => Ok(Fields { place, members, asked: Vec::new() }),
@@ -40,22 +40,22 @@ impl Fields {
     }
 
     /// Says from now on that errors stand at `place`.
-    pub fn set_place(&mut self, place: impl Into<String>) {
+    pub(crate) fn set_place(&mut self, place: impl Into<String>) {
         self.place = place.into();
     }
 
     /// Where this object stands.
-    pub fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
     /// Something is wrong with `key`.
-    pub fn wrong(&self, key: &str, what: impl fmt::Display) -> Wrong {
+    pub(crate) fn wrong(&self, key: &str, what: impl fmt::Display) -> Wrong {
         Wrong::new(&self.place, format!("`{key}` {what}"))
     }
 
     /// Takes a member, whatever it is.
-    pub fn value(&mut self, key: &'static str) -> Option<Value> {
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<Value> {
         self.asked.push(key);
         #[cfg(test)]
         record(&self.place, key, false);
@@ -67,7 +67,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub fn string(&mut self, key: &'static str) -> Result<Option<String>, Wrong> {
+    pub(crate) fn string(&mut self, key: &'static str) -> Result<Option<String>, Wrong> {
         match self.value(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -80,7 +80,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub fn name_or_number(&mut self, key: &'static str) -> Result<Option<String>, Wrong> {
+    pub(crate) fn name_or_number(&mut self, key: &'static str) -> Result<Option<String>, Wrong> {
         match self.value(key) {
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
             Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
@@ -94,7 +94,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub fn flag(&mut self, key: &'static str) -> Result<Option<bool>, Wrong> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Result<Option<bool>, Wrong> {
         match self.value(key) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
@@ -107,7 +107,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub fn number(&mut self, key: &'static str) -> Result<Option<u64>, Wrong> {
+    pub(crate) fn number(&mut self, key: &'static str) -> Result<Option<u64>, Wrong> {
         match self.value(key) {
             None => Ok(None),
             Some(value) => match value.as_u64() {
@@ -122,7 +122,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub fn strings(&mut self, key: &'static str) -> Result<Vec<String>, Wrong> {
+    pub(crate) fn strings(&mut self, key: &'static str) -> Result<Vec<String>, Wrong> {
         let items = match self.value(key) {
             None => return Ok(Vec::new()),
             Some(Value::String(text)) if text.is_empty() => return Ok(Vec::new()),
@@ -144,7 +144,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub fn strings_if_given(&mut self, key: &'static str) -> Result<Option<Vec<String>>, Wrong> {
+    pub(crate) fn strings_if_given(&mut self, key: &'static str) -> Result<Option<Vec<String>>, Wrong> {
         let is_given = self.members.get(key).is_some_and(|value| !value.is_null());
         self.strings(key).map(|strings| Some(strings).filter(|_| is_given))
     }
@@ -154,7 +154,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else, or a value is a list or an object.
-    pub fn texts(&mut self, key: &'static str) -> Result<Option<BTreeMap<String, String>>, Wrong> {
+    pub(crate) fn texts(&mut self, key: &'static str) -> Result<Option<BTreeMap<String, String>>, Wrong> {
         let Some(members) = self.map(key)? else { return Ok(None) };
         let mut texts = BTreeMap::new();
         for (name, value) in members {
@@ -176,7 +176,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub fn map(&mut self, key: &'static str) -> Result<Option<Map<String, Value>>, Wrong> {
+    pub(crate) fn map(&mut self, key: &'static str) -> Result<Option<Map<String, Value>>, Wrong> {
         match self.value(key) {
             None => Ok(None),
             Some(Value::Object(members)) => Ok(Some(members)),
@@ -189,7 +189,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else.
-    pub fn section(&mut self, key: &'static str) -> Result<Fields, Wrong> {
+    pub(crate) fn section(&mut self, key: &'static str) -> Result<Fields, Wrong> {
         let members = self.map(key)?.unwrap_or_default();
         let place = if self.place.is_empty() { key.to_owned() } else { format!("{}, {key}", self.place) };
         Ok(Fields { place, members, asked: Vec::new() })
@@ -200,7 +200,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is no such number, or longer than [`MAX_DURATION`].
-    pub fn seconds(&mut self, key: &'static str) -> Result<Option<Duration>, Wrong> {
+    pub(crate) fn seconds(&mut self, key: &'static str) -> Result<Option<Duration>, Wrong> {
         match self.number(key)?.map(Duration::from_secs) {
             Some(duration) if duration > MAX_DURATION => {
                 Err(self.wrong(key, "has to be at most 3153600000 (100 years)"))
@@ -214,7 +214,7 @@ impl Fields {
     /// # Errors
     ///
     /// It is something else, or negative, or longer than [`MAX_DURATION`].
-    pub fn duration(&mut self, key: &'static str) -> Result<Option<Duration>, Wrong> {
+    pub(crate) fn duration(&mut self, key: &'static str) -> Result<Option<Duration>, Wrong> {
         let Some(text) = self.string(key)? else { return Ok(None) };
         if text.is_empty() {
             return Ok(None);
@@ -236,7 +236,7 @@ impl Fields {
     /// # Errors
     ///
     /// One of them is there.
-    pub fn not_covered(&mut self, keys: &[&'static str]) -> Result<(), Wrong> {
+    pub(crate) fn not_covered(&mut self, keys: &[&'static str]) -> Result<(), Wrong> {
         for key in keys {
             #[cfg(test)]
             record(&self.place, key, true);
@@ -252,7 +252,7 @@ impl Fields {
     /// # Errors
     ///
     /// There are members that nobody asked for.
-    pub fn end(self) -> Result<(), Wrong> {
+    pub(crate) fn end(self) -> Result<(), Wrong> {
         let unknown = self.members.iter().filter(|(_, value)| !value.is_null()).map(|(key, _)| {
             let key = key.escape_debug().to_string();
             match nearest(&key, self.asked.iter().copied()) {
@@ -303,7 +303,7 @@ pub(crate) fn recorded(read: impl FnOnce()) -> Vec<Asked> {
 }
 
 /// What a value is, with its article.
-pub fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

@@ -1,16 +1,16 @@
-//! Jsonnet to JSON. A program sees its own files ([`imports`]), the standard library, and the native functions of
+//! Jsonnet to JSON. A program sees its own files (`imports`), the standard library, and the native functions of
 //! `natives`; `etcha.libsonnet` gives these their optional parameters.
 //!
-//! [`render`] evaluates in a child process (`child`), which has the rights of the Source's user and limits of memory,
+//! `render` evaluates in a child process (`child`), which has the rights of the Source's user and limits of memory,
 //! time and files: what a program does wrong ends that child. [`protocol`] is what both say to each other. [`evaluate`]
 //! does it in this process, for programs that are trusted.
 
 pub(crate) mod child;
-pub mod imports;
+pub(crate) mod imports;
 mod natives;
 mod problem;
 pub mod protocol;
-pub mod sysinfo;
+pub(crate) mod sysinfo;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ use problem::Sources;
 use protocol::{MAX_TRACES, cut};
 
 /// Longest rendering.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Nested calls that a program may have open: the customary limit of Jsonnet.
 const MAX_CALLS: usize = 500;
@@ -43,7 +43,7 @@ const LIBRARY: (&str, &str) = ("etcha:std", include_str!("jsonnet/etcha.libsonne
 
 /// Why there is no JSON: where in which file, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonnetError(pub(crate) String);
+pub struct JsonnetError(pub String);
 
 impl std::fmt::Display for JsonnetError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,7 +58,7 @@ impl std::error::Error for JsonnetError {}
 /// # Errors
 ///
 /// Anything that is wrong with the program, or that it needs too much of something.
-pub fn render(imports: &Imports, natives: &Natives) -> Result<Value, JsonnetError> {
+pub(crate) fn render(imports: &Imports, natives: &Natives) -> Result<Value, JsonnetError> {
     child::render(imports, natives, DEADLINE)
 }
 

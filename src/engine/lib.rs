@@ -4,16 +4,16 @@
 //!
 //! Three wings, each over those below, and over a common ground:
 //!
-//! * [`operator`]: who asks: a push, a shell on another engine, a run for a person, a build.
-//! * [`agent`]: who does: the engine as a process.
+//! * `operator`: who asks: a push, a shell on another engine, a run for a person, a build.
+//! * `agent`: who does: the engine as a process.
 //! * [`wire`]: what travels between them. `operator` and `agent` never see each other; a test below says so.
 //!
 //! * [`program`], [`jsonnet`]: how a program is rendered and what it sees.
-//! * [`pattern`]: what is to be done, decoded from JSON by [`fields`] and checked.
-//! * [`run`]: lists of Commands, one step after the other.
+//! * [`pattern`]: what is to be done, decoded from JSON by `fields` and checked.
+//! * `run`: lists of Commands, one step after the other.
 //! * [`exec`]: how a script becomes a process, and how that ends.
-//! * [`config`]: file, environment and flags, as one configuration.
-//! * [`stop`]: the wish that all work ends.
+//! * `config`: file, environment and flags, as one configuration.
+//! * `stop`: the wish that all work ends.
 //!
 //! [`cli`] is what is asked for on a command line.
 //!
@@ -22,17 +22,17 @@
 //! Where Etcha's documents leave a choice, or its last public source does what a user would not expect:
 //! `docs/engine-reference.md`, with every key, function, variable and limit.
 
-pub mod agent;
+mod agent;
 pub mod cli;
-pub mod config;
+mod config;
 pub mod exec;
-pub mod fields;
+mod fields;
 pub mod jsonnet;
-pub mod operator;
+mod operator;
 pub mod pattern;
 pub mod program;
-pub mod run;
-pub mod stop;
+mod run;
+mod stop;
 pub mod wire;
 
 #[cfg(test)]

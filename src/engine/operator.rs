@@ -5,9 +5,9 @@
 //! * [`local`]: a run for a person; [`build`]: a signed token.
 //! * [`report`]: what was done, in lines for people.
 
-pub mod build;
-pub mod local;
-pub mod push;
-pub mod raw;
-pub mod report;
-pub mod shell;
+pub(crate) mod build;
+pub(crate) mod local;
+pub(crate) mod push;
+pub(crate) mod raw;
+pub(crate) mod report;
+pub(crate) mod shell;

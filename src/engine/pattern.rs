@@ -1,8 +1,8 @@
 //! A rendered Pattern: what to run, how, and what goes into its token. Where the JSON comes from is not its matter.
 //!
-//! * [`command`]: a Command of it; [`diff`]: what a new Pattern takes away.
+//! * `command`: a Command of it; [`diff`]: what a new Pattern takes away.
 
-pub mod command;
+pub(crate) mod command;
 pub mod diff;
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::fields::{Fields, Wrong};
 use command::Command;
 
 /// Where `build` puts the token, unless told otherwise.
-pub const DEFAULT_BUILD_OUTPUT: &str = "etcha.jwt";
+pub(crate) const DEFAULT_BUILD_OUTPUT: &str = "etcha.jwt";
 
 /// A Pattern, decoded and checked.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ impl Pattern {
     /// # Errors
     ///
     /// As [`Pattern::read`].
-    pub fn of_commands(commands: Value) -> Result<Pattern, Wrong> {
+    pub(crate) fn of_commands(commands: Value) -> Result<Pattern, Wrong> {
         Pattern::read(Value::Object(Map::from_iter([("run".to_owned(), commands)])))
     }
 }

@@ -15,7 +15,7 @@ use crate::wire::token::Claims;
 
 /// Why there is no Pattern.
 #[derive(Debug)]
-pub enum ProgramError {
+pub(crate) enum ProgramError {
     /// The program does not render.
     Jsonnet(JsonnetError),
     /// What it renders to is no Pattern.
@@ -38,7 +38,7 @@ impl std::error::Error for ProgramError {}
 
 /// What a program sees of the engine.
 #[derive(Clone, Debug)]
-pub struct View {
+pub(crate) struct View {
     exec: Exec,
     vars: Map<String, Value>,
     targets: Map<String, Value>,
@@ -50,7 +50,7 @@ impl View {
     /// For a Pattern of the Source `name`, which need not be in the configuration. Variables: `run_vars` come first,
     /// then those of the configuration, then those of the Source; a later one wins. `source`, `sysinfo` and `test` are
     /// always set.
-    pub fn new(config: &Config, name: &str, run_vars: &Map<String, Value>) -> View {
+    pub(crate) fn new(config: &Config, name: &str, run_vars: &Map<String, Value>) -> View {
         let source = config.sources.get(name);
         let mut vars = run_vars.clone();
         let later = [Some(&config.vars), source.map(|source| &source.vars)];
@@ -67,14 +67,14 @@ impl View {
 
     /// The same with one more variable.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<Value>) -> View {
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> View {
         self.vars.insert(key.to_owned(), value.into());
         self
     }
 
     /// The same with more variables, over those that are there.
     #[must_use]
-    pub fn with_all(mut self, vars: &Map<String, Value>) -> View {
+    pub(crate) fn with_all(mut self, vars: &Map<String, Value>) -> View {
         self.vars.extend(vars.clone());
         self
     }
@@ -82,7 +82,7 @@ impl View {
     /// The same for a program that came from elsewhere: it is rendered with the rights of the Source's user, and does
     /// not see the variables of targets, which are meant for what this host pushes.
     #[must_use]
-    pub fn foreign(mut self) -> View {
+    pub(crate) fn foreign(mut self) -> View {
         for target in self.targets.values_mut().filter_map(Value::as_object_mut) {
             target.remove("vars");
         }
@@ -91,7 +91,7 @@ impl View {
     }
 
     /// How scripts of the Source run.
-    pub fn exec(&self) -> &Exec {
+    pub(crate) fn exec(&self) -> &Exec {
         &self.exec
     }
 
@@ -100,7 +100,7 @@ impl View {
     /// # Errors
     ///
     /// The program does not render, or not to a Pattern.
-    pub fn render(&self, imports: &Imports) -> Result<Pattern, ProgramError> {
+    pub(crate) fn render(&self, imports: &Imports) -> Result<Pattern, ProgramError> {
         let config = json!({ "exec": self.exec.to_json(), "targets": self.targets, "vars": self.vars });
         let natives = match self.is_foreign {
             true => Natives::as_user(config, &self.exec),
@@ -116,7 +116,12 @@ impl View {
 /// # Errors
 ///
 /// There is no program in it, or it does not render to a Pattern.
-pub fn of_claims(config: &Config, name: &str, claims: &Claims, text: &str) -> Result<Pattern, ProgramError> {
+pub(crate) fn of_claims(
+    config: &Config,
+    name: &str,
+    claims: &Claims,
+    text: &str,
+) -> Result<Pattern, ProgramError> {
     let imports = claims.pattern.as_ref().ok_or(ProgramError::Empty)?;
     let none = Map::new();
     let run_vars = claims.run_vars.as_ref().unwrap_or(&none);
@@ -128,7 +133,7 @@ pub fn of_claims(config: &Config, name: &str, claims: &Claims, text: &str) -> Re
 /// # Errors
 ///
 /// It is a file, but it or what it imports cannot be read.
-pub fn of_argument(argument: &str) -> Result<Imports, JsonnetError> {
+pub(crate) fn of_argument(argument: &str) -> Result<Imports, JsonnetError> {
     let path = Path::new(argument);
     let has_ending =
         path.extension().is_some_and(|ending| ["jsonnet", "json"].contains(&&*ending.to_string_lossy()));

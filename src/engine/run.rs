@@ -16,10 +16,10 @@ use terminal::printable;
 use crate::exec::Exec;
 use crate::exec::process::{self, Ending, Finished, Limits};
 use crate::pattern::command::{Body, Command, Scripts, Target};
-pub use parents::Parents;
+pub(crate) use parents::Parents;
 #[cfg(test)]
 pub(crate) use summary::MAX_KEPT_BYTES;
-pub use summary::{Failure, Output, Summary};
+pub(crate) use summary::{Failure, Output, Summary};
 #[cfg(test)]
 pub(crate) use variables::MAX_VALUE_BYTES;
 use variables::Variables;
@@ -29,7 +29,7 @@ const ON_FAIL_TIME: Duration = Duration::from_secs(60);
 
 /// Whether Commands are made so or undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Forwards, with the change scripts.
     Change,
     /// Backwards, with the remove scripts.
@@ -38,7 +38,7 @@ pub enum Phase {
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// It asked whether there is something to do.
     Check,
     /// It changed.
@@ -49,7 +49,7 @@ pub enum Mode {
 
 /// What holds for a whole run.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting<'a> {
+pub(crate) struct Setting<'a> {
     /// Name of the Source.
     pub source: &'a str,
     /// How scripts run, where a Command says nothing else.
@@ -64,7 +64,7 @@ pub struct Setting<'a> {
 
 /// Something that counts: a Command was asked, or has acted. One row of the decision table.
 #[derive(Debug)]
-pub struct Step<'a> {
+pub(crate) struct Step<'a> {
     /// Id of the Command.
     pub id: &'a str,
     /// The groups around it.
@@ -82,7 +82,7 @@ pub struct Step<'a> {
 /// Commands that were set off by others and have not run with success since. They keep their turn when a run ends early or
 /// they fail: what was changed then will not be changed, and set them off, once more.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub(crate) struct Pending {
     changed: Via,
     removed: Via,
 }
@@ -92,7 +92,7 @@ type Via = HashMap<usize, Vec<String>>;
 
 impl Pending {
     /// Sets off the Command with this number in the next run.
-    pub fn set_off(&mut self, phase: Phase, number: usize, by: &str) {
+    pub(crate) fn set_off(&mut self, phase: Phase, number: usize, by: &str) {
         let known = self.of(phase).entry(number).or_default();
         if !known.iter().any(|known| known == by) {
             known.push(by.to_owned());
@@ -100,7 +100,7 @@ impl Pending {
     }
 
     /// The Commands that set off the change of the Command with this number.
-    pub fn set_off_by(&self, number: usize) -> &[String] {
+    pub(crate) fn set_off_by(&self, number: usize) -> &[String] {
         self.changed.get(&number).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -114,7 +114,7 @@ impl Pending {
 
 /// What is known before a check is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beforehand {
+pub(crate) enum Beforehand {
     /// There is nothing to do, and nothing to ask.
     Skip,
     /// Act, whatever a check would say.
@@ -124,7 +124,7 @@ pub enum Beforehand {
 }
 
 /// What is known about a Command before its check is asked.
-pub fn beforehand(scripts: &Scripts, set_off: bool) -> Beforehand {
+pub(crate) fn beforehand(scripts: &Scripts, set_off: bool) -> Beforehand {
     if scripts.always || set_off {
         Beforehand::Act
     } else if scripts.check.is_empty() {
@@ -136,7 +136,7 @@ pub fn beforehand(scripts: &Scripts, set_off: bool) -> Beforehand {
 
 /// Whether a check that succeeded, or did not, asks for action: what is not there has to be changed, what is there
 /// can be removed.
-pub fn is_needed(phase: Phase, succeeded: bool) -> bool {
+pub(crate) fn is_needed(phase: Phase, succeeded: bool) -> bool {
     match phase {
         Phase::Change => !succeeded,
         Phase::Remove => succeeded,
@@ -145,7 +145,7 @@ pub fn is_needed(phase: Phase, succeeded: bool) -> bool {
 
 /// Runs `stages` in order until one fails. `report` hears of every step as it is done, and `set_off` of what is still to be
 /// done whenever a Command has set off another one.
-pub fn run(
+pub(crate) fn run(
     setting: Setting<'_>,
     stages: &[(Phase, &[Command])],
     variables: &BTreeMap<String, String>,

@@ -26,19 +26,19 @@ enum Wish {
 
 /// Asks for the end; at the latest when the last of them is dropped.
 #[derive(Clone, Debug)]
-pub struct Stopper {
+pub(crate) struct Stopper {
     wish: Arc<watch::Sender<Wish>>,
     over: Arc<Mutex<Option<End>>>,
 }
 
 impl Stopper {
     /// Asks for the end. What is under way may finish.
-    pub fn ask(&self) {
+    pub(crate) fn ask(&self) {
         self.wish.send_modify(|wish| *wish = (*wish).max(Wish::Finish));
     }
 
     /// Ends what is under way, too.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.wish.send_replace(Wish::End);
         // Nothing can be half done behind this lock.
         self.over.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -59,7 +59,7 @@ impl Drop for End {
 
 /// Says whether the end was asked for.
 #[derive(Clone, Debug)]
-pub struct Stop {
+pub(crate) struct Stop {
     wish: watch::Receiver<Wish>,
     over: Arc<PipeReader>,
 }
@@ -69,7 +69,7 @@ pub struct Stop {
 /// # Errors
 ///
 /// The system gives no pipe.
-pub fn pair() -> io::Result<(Stopper, Stop)> {
+pub(crate) fn pair() -> io::Result<(Stopper, Stop)> {
     let (reader, writer) = io::pipe()?;
     let (send, wish) = watch::channel(Wish::GoOn);
     let stopper = Stopper { wish: Arc::new(send), over: Arc::new(Mutex::new(Some(End(writer)))) };
@@ -78,30 +78,30 @@ pub fn pair() -> io::Result<(Stopper, Stop)> {
 
 impl Stop {
     /// Whether the end was asked for: nothing new begins.
-    pub fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         *self.wish.borrow() >= Wish::Finish || self.wish.has_changed().is_err()
     }
 
     /// Completes when the end is asked for.
-    pub async fn asked(&self) {
+    pub(crate) async fn asked(&self) {
         // It fails once all stoppers are gone, which is the end, too.
         let _ = self.wish.clone().wait_for(|wish| *wish >= Wish::Finish).await;
     }
 
     /// Completes when what is under way has to end, too.
-    pub async fn over(&self) {
+    pub(crate) async fn over(&self) {
         let _ = self.wish.clone().wait_for(|wish| *wish >= Wish::End).await;
     }
 
     /// Whether what is under way has to end, too.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let mut wanted = [PollFd::new(&*self.over, PollFlags::IN)];
         // Interrupted: it is asked again soon.
         poll(&mut wanted, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// To be waited for beside other things: readable once what is under way has to end.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.over.as_fd()
     }
 }
@@ -115,7 +115,7 @@ impl Stop {
 /// # Errors
 ///
 /// The system gives no pipe or no signal.
-pub fn on_signals() -> io::Result<Stop> {
+pub(crate) fn on_signals() -> io::Result<Stop> {
     let (stopper, stop) = pair()?;
     let outlives_hangup = ignores_hangup();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -132,7 +132,7 @@ pub fn on_signals() -> io::Result<Stop> {
 }
 
 /// Whether this process ignores SIGHUP now, as far as the system says.
-pub fn ignores_hangup() -> bool {
+pub(crate) fn ignores_hangup() -> bool {
     let status = procfs::process::Process::myself().and_then(|process| process.status());
     // A bit for each signal, from 1 on.
     let bit = 1 << (Signal::HUP.as_raw() - 1);

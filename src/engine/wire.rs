@@ -3,14 +3,14 @@
 //!
 //! * [`key`], [`token`]: signed Patterns, and the keys they are verified with.
 //! * [`bound`]: what binds a token to one engine and a few seconds.
-//! * [`push`]: the answer to a push; [`shell`]: a request of a shell; [`mod@line`]: what comes back from one.
-//! * [`paths`]: where requests go; [`client`]: the client's side of HTTPS.
+//! * `push`: the answer to a push; [`shell`]: a request of a shell; [`mod@line`]: what comes back from one.
+//! * `paths`: where requests go; `client`: the client's side of HTTPS.
 
 pub mod bound;
-pub mod client;
+pub(crate) mod client;
 pub mod key;
 pub mod line;
-pub mod paths;
-pub mod push;
+pub(crate) mod paths;
+pub(crate) mod push;
 pub mod shell;
 pub mod token;

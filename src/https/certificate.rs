@@ -100,7 +100,7 @@ pub struct Clients {
 
 /// A certificate with the key that belongs to it.
 #[derive(Clone)]
-pub struct Pair {
+pub(crate) struct Pair {
     pub(super) certified: Arc<CertifiedKey>,
     not_after: i64,
     /// Over certificates and key: tells whether a reload brought anything new, without keeping the key's text.
@@ -120,7 +120,7 @@ impl Pair {
     ///
     /// # Errors
     /// A file cannot be read, holds no certificate or key, or the two do not belong together.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, Error> {
+    pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Self, Error> {
         Self::read(&Pem::File(certificate.to_owned()), &Pem::File(key.to_owned()))
     }
 
@@ -128,7 +128,7 @@ impl Pair {
     ///
     /// # Errors
     /// As for [`Pair::load`].
-    pub fn read(certificate: &Pem, key: &Pem) -> Result<Self, Error> {
+    pub(crate) fn read(certificate: &Pem, key: &Pem) -> Result<Self, Error> {
         let chain = chain(certificate)?;
         let key_text = key.read(What::Key)?;
         let (certificate, key) = (certificate.place(), key.place());
@@ -171,7 +171,7 @@ impl Pair {
     }
 
     /// When the certificate expires, in seconds since 1970. Of the first certificate, not of its authorities.
-    pub fn not_after(&self) -> i64 {
+    pub(crate) fn not_after(&self) -> i64 {
         self.not_after
     }
 }

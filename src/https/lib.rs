@@ -8,7 +8,7 @@
 //! * [`names`]: what this host is called, for their subject names.
 //! * [`policy`]: versions, cipher suites and curves; `clients`: who may connect.
 //! * [`tls`]: the setup that is served now, replaceable while running.
-//! * [`limits`], [`counters`]: what is allowed and what happened.
+//! * `limits`, `counters`: what is allowed and what happened.
 //! * [`peer`]: what a route learns of its client; [`attempts`]: how often one may be wrong.
 //! * [`file`](mod@file): configured files, read without ever waiting for one.
 //! * `places`: who is connected, and who makes room for whom.
@@ -32,10 +32,10 @@ pub mod attempts;
 pub mod certificate;
 mod clients;
 mod connection;
-pub mod counters;
+mod counters;
 pub mod file;
 mod handshake;
-pub mod limits;
+mod limits;
 pub mod listener;
 pub mod names;
 pub mod peer;

@@ -35,7 +35,7 @@ impl Names {
 
     /// `host`, `localhost`, the loopback addresses, and `more`. Extra names come before addresses when there are
     /// more than fit.
-    pub fn new(host: &str, more: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(host: &str, more: impl IntoIterator<Item = String>) -> Self {
         let host = if DnsName::try_from(host).is_ok() { host } else { "localhost" };
         let mut all: BTreeSet<String> =
             [host, "localhost", "127.0.0.1", "::1"].iter().map(|name| (*name).to_owned()).collect();

@@ -13,13 +13,12 @@ use super::policy::Policy;
 #[derive(Clone, Debug)]
 pub struct Tls {
     current: Arc<RwLock<Current>>,
-    files: Arc<Mutex<Option<Files>>>,
+    files: Arc<Mutex<Files>>,
 }
 
 #[derive(Debug)]
 struct Current {
     config: Arc<ServerConfig>,
-    clients: Option<ClientAuthorities>,
     not_after: i64,
     key: [u8; 32],
     /// The key before this one, for those who saw it last.
@@ -39,44 +38,25 @@ pub enum Changed {
 }
 
 impl Tls {
-    /// Serves `pair`; with `clients`, only to clients that show a certificate of one of them.
-    ///
-    /// # Errors
-    /// TLS cannot be set up with the pair.
-    pub fn new(pair: &Pair, clients: Option<ClientAuthorities>) -> Result<Self, Error> {
-        let current = Current::new(pair, clients, &Policy::default())?;
-        Ok(Self { current: Arc::new(RwLock::new(current)), files: Arc::default() })
-    }
-
     /// Serves what the files hold, and remembers them for [`Tls::reload`].
     ///
     /// # Errors
     /// A file is missing or cannot be used, or certificate and key do not belong together.
     pub fn load(files: Files) -> Result<Self, Error> {
         let (pair, clients) = read(&files)?;
-        let current = Current::new(&pair, clients, &files.policy)?;
-        Ok(Self { current: Arc::new(RwLock::new(current)), files: Arc::new(Mutex::new(Some(files))) })
-    }
-
-    /// Serves another pair from the next connection on; client authorities stay.
-    ///
-    /// # Errors
-    /// TLS cannot be set up with the pair; the last one stays.
-    pub fn replace(&self, pair: &Pair) -> Result<(), Error> {
-        let (clients, policy) = (self.read().clients.clone(), self.read().policy.clone());
-        self.set(Current::new(pair, clients, &policy)?);
-        Ok(())
+        let current = Current::new(&pair, clients.as_ref(), &files.policy)?;
+        Ok(Self { current: Arc::new(RwLock::new(current)), files: Arc::new(Mutex::new(files)) })
     }
 
     /// Reads the files again. Open connections keep what they began with. Blocks for as long as reading a few
-    /// small files takes. Always [`Changed::No`] for a setup that came from no files.
+    /// small files takes.
     ///
     /// # Errors
     /// As for [`Tls::load`]; what is served stays. A certificate that was replaced before its key is such an
     /// error; it heals at the next reload, when the key has been replaced, too.
     pub fn reload(&self) -> Result<Changed, Error> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        files.map_or(Ok(Changed::No), |files| self.take_up(files))
+        self.take_up(files)
     }
 
     /// Serves what these files hold from the next connection on, and remembers them for [`Tls::reload`].
@@ -88,9 +68,9 @@ impl Tls {
         let digests = digests(&pair, clients.as_ref());
         let same = { self.read().digests == digests && self.read().policy == files.policy };
         if !same {
-            self.set(Current::new(&pair, clients, &files.policy)?);
+            self.set(Current::new(&pair, clients.as_ref(), &files.policy)?);
         }
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = files;
         Ok(if same { Changed::No } else { Changed::Yes })
     }
 
@@ -124,11 +104,11 @@ impl Tls {
 }
 
 impl Current {
-    fn new(pair: &Pair, clients: Option<ClientAuthorities>, policy: &Policy) -> Result<Self, Error> {
+    fn new(pair: &Pair, clients: Option<&ClientAuthorities>, policy: &Policy) -> Result<Self, Error> {
         let builder = ServerConfig::builder_with_provider(policy.provider())
             .with_protocol_versions(&policy.versions())
             .map_err(Error::Setup)?;
-        let builder = match &clients {
+        let builder = match clients {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
             None => builder.with_no_client_auth(),
         };
@@ -140,10 +120,10 @@ impl Current {
         if !policy.http2 {
             config.alpn_protocols.retain(|protocol| protocol != b"h2");
         }
-        let digests = digests(pair, clients.as_ref());
+        let digests = digests(pair, clients);
         let key = key_digest(&pair.certified.cert[0]).unwrap_or_default();
         let (not_after, policy) = (pair.not_after(), policy.clone());
-        Ok(Self { config: Arc::new(config), clients, not_after, key, key_before: None, digests, policy })
+        Ok(Self { config: Arc::new(config), not_after, key, key_before: None, digests, policy })
     }
 }
 

@@ -72,7 +72,7 @@ impl File {
     }
 
     /// The directory where relative paths in the file start.
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
@@ -88,7 +88,7 @@ impl File {
     }
 
     /// What is wrong with the file, in the order of its lines.
-    pub fn problems(mut self) -> Vec<Problem> {
+    pub(crate) fn problems(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|(at, _)| *at);
         self.problems.into_iter().map(|(_, problem)| problem).collect()
     }

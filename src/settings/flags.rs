@@ -8,7 +8,7 @@ use super::setting::{About, Defined, Many};
 use super::value::Shape;
 
 /// The variable that stands for a flag: `poll-interval` is `PREFIX_POLL_INTERVAL`.
-pub fn variable(prefix: &str, flag: &str) -> String {
+pub(crate) fn variable(prefix: &str, flag: &str) -> String {
     format!("{prefix}{}", flag.replace('-', "_").to_uppercase())
 }
 

@@ -89,11 +89,6 @@ impl<'a> Layers<'a> {
         self.rows.push(Row { label, value, reread });
     }
 
-    /// Notes what is wrong between settings.
-    pub fn wrong(&mut self, place: impl Into<String>, what: impl Into<String>) {
-        self.problems.push(Problem::new(place, what));
-    }
-
     /// The file, to say what is missing in it.
     pub fn file(&mut self) -> Option<&mut File> {
         self.file.as_mut()
@@ -145,13 +140,6 @@ impl<'a> Layers<'a> {
             }
         }
         values
-    }
-}
-
-impl<T> Found<T> {
-    /// The same, as something else.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Found<U> {
-        Found { value: change(self.value), name: self.name, layer: self.layer }
     }
 }
 

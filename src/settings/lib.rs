@@ -5,7 +5,7 @@
 //! A program keeps a table of them. Everything that a person meets comes out of that table:
 //!
 //! * the flag, its environment variable and its lines in `--help`, and so the man page and the completions ([`flags`]);
-//! * the known keys of the file, and "unknown key `y`; did you mean `x`?" ([`file`](mod@file));
+//! * the known keys of the file, and "unknown key `y`; did you mean `x`?" (`file`);
 //! * the row in the table of the documentation ([`table`]);
 //! * the row in what `--check-config` shows, and what is logged as needing a restart ([`Row`]).
 //!
@@ -18,17 +18,17 @@
 //!
 //! # Layout
 //!
-//! * [`setting`]: a setting, and what is said about it without its type.
+//! * `setting`: a setting, and what is said about it without its type.
 //! * [`value`]: durations and counts with bounds, paths, switches, words.
-//! * [`flags`], [`file`](mod@file), [`layers`]: from what was typed and written to values.
-//! * [`nearest`](mod@nearest), [`problem`], [`table`].
+//! * [`flags`], `file`, [`layers`]: from what was typed and written to values.
+//! * [`nearest`](mod@nearest), `problem`, [`table`].
 
-pub mod file;
+mod file;
 pub mod flags;
 pub mod layers;
 pub mod nearest;
-pub mod problem;
-pub mod setting;
+mod problem;
+mod setting;
 pub mod table;
 pub mod value;
 

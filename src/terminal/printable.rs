@@ -43,7 +43,7 @@ const INVISIBLE: [(char, char); 28] = [
 ];
 
 /// Whether this character is shown by its number: it does something to a terminal, or shows nothing by itself.
-pub fn is_hidden(character: char) -> bool {
+pub(crate) fn is_hidden(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_control();
     }

@@ -12,10 +12,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, fchmod, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 /// Ends the name of a file that is being written. No program looks for files of this name.
@@ -56,7 +55,7 @@ impl Directory {
     /// # Errors
     ///
     /// As [`Directory::open`].
-    pub fn of(file: &Path) -> io::Result<Directory> {
+    pub(crate) fn of(file: &Path) -> io::Result<Directory> {
         let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
         Directory::open(parent.unwrap_or(Path::new(".")))
     }
@@ -134,24 +133,6 @@ impl Directory {
         if content.len() as u64 > max_bytes { Err(too_large()) } else { Ok(Some(content)) }
     }
 
-    /// Removes what processes that were killed while they replaced this file left behind. Only for those who know that
-    /// no other process replaces it now.
-    ///
-    /// # Errors
-    ///
-    /// The directory cannot be read, or a file not removed.
-    pub fn remove_leftovers(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
-        let name = plain(name.as_ref())?;
-        for entry in Dir::read_from(&self.descriptor)? {
-            let entry = entry?;
-            let found = OsStr::from_bytes(entry.file_name().to_bytes());
-            if is_temporary(found, name) {
-                self.remove(found)?;
-            }
-        }
-        Ok(())
-    }
-
     fn replace_by(
         &self,
         name: &OsStr,
@@ -196,13 +177,6 @@ fn temporary(name: &OsStr, number: u64) -> OsString {
     temporary.push(name);
     temporary.push(format!(".{number:016x}{SUFFIX}"));
     temporary
-}
-
-fn is_temporary(found: &OsStr, name: &OsStr) -> bool {
-    let rest = found.as_bytes().strip_prefix(b".").and_then(|rest| rest.strip_prefix(name.as_bytes()));
-    let number =
-        rest.and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(SUFFIX.as_bytes())).unwrap_or_default();
-    number.len() == 16 && number.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn random() -> io::Result<u64> {
@@ -286,8 +260,8 @@ mod tests {
         let taken = opened.replace_by(OsStr::new("f"), 0o640, b"newer", || Ok(3)).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(path.join("f")).unwrap(), "new");
-        opened.remove_leftovers("f").unwrap();
-        assert_eq!(names(path), ["f", "victim"]);
+        let planted = [1, 2, 3].map(|number| temporary(OsStr::new("f"), number));
+        assert_eq!(names(path), [&planted[..], &["f".into(), "victim".into()]].concat());
     }
 
     #[test]

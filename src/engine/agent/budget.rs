@@ -17,7 +17,7 @@ const GOING: usize = 4;
 
 /// A number of bytes. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Budget(Arc<Inner>);
+pub(crate) struct Budget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -67,7 +67,7 @@ enum Standing {
 
 /// Bytes that are given back when this is dropped.
 #[derive(Debug)]
-pub struct Loan {
+pub(crate) struct Loan {
     budget: Budget,
     number: u64,
     recalled: Arc<Notify>,
@@ -75,16 +75,16 @@ pub struct Loan {
 
 /// The loan has to make room for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recalled;
+pub(crate) struct Recalled;
 
 impl Budget {
     /// `total` bytes.
-    pub fn new(total: usize) -> Budget {
+    pub(crate) fn new(total: usize) -> Budget {
         Budget(Arc::new(Inner { total, state: Mutex::default(), freed: Notify::new() }))
     }
 
     /// A loan of no bytes yet.
-    pub fn open(&self, client: Option<IpAddr>) -> Loan {
+    pub(crate) fn open(&self, client: Option<IpAddr>) -> Loan {
         let recalled = Arc::new(Notify::new());
         let mut state = self.lock();
         let number = state.next;
@@ -95,7 +95,8 @@ impl Budget {
     }
 
     /// Bytes that are out, without those of loans that were asked to go.
-    pub fn used(&self) -> usize {
+    #[cfg(test)]
+    fn used(&self) -> usize {
         self.lock().used
     }
 
@@ -183,7 +184,7 @@ impl Loan {
     /// # Errors
     ///
     /// This loan has to go. More than the budget has in all is never there.
-    pub async fn grow(&self, bytes: usize) -> Result<(), Recalled> {
+    pub(crate) async fn grow(&self, bytes: usize) -> Result<(), Recalled> {
         let inner = &self.budget.0;
         loop {
             let mut freed = pin!(inner.freed.notified());
@@ -201,7 +202,7 @@ impl Loan {
     }
 
     /// Takes `bytes` more if they are there now. Asks no other loan to go.
-    pub fn take_now(&self, bytes: usize) -> bool {
+    pub(crate) fn take_now(&self, bytes: usize) -> bool {
         let mut state = self.budget.lock();
         let is_free = self.budget.0.total.saturating_sub(state.used) >= bytes;
         if is_free {
@@ -211,7 +212,7 @@ impl Loan {
     }
 
     /// Completes when this loan has to go.
-    pub async fn recalled(&self) {
+    pub(crate) async fn recalled(&self) {
         self.recalled.notified().await;
     }
 
@@ -220,7 +221,7 @@ impl Loan {
     /// # Errors
     ///
     /// It was asked to go before.
-    pub fn keep(&self) -> Result<(), Recalled> {
+    pub(crate) fn keep(&self) -> Result<(), Recalled> {
         let mut state = self.budget.lock();
         state.settle(self.number);
         match state.loans.get_mut(&self.number) {

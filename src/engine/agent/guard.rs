@@ -23,7 +23,7 @@ const MAX_NONCES: usize = 8192;
 const ANY: &str = "*";
 
 /// Decides for one engine.
-pub struct Guard {
+pub(crate) struct Guard {
     /// Where the engine's own keys are, if it listens.
     tls: Option<Tls>,
     nonces: Mutex<HashMap<VerifyKey, HashMap<String, i64>>>,
@@ -31,7 +31,7 @@ pub struct Guard {
 
 /// What a token asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
+pub(crate) enum Asks {
     /// A Pattern to be run.
     Push,
     /// A shell to be opened.
@@ -42,7 +42,7 @@ pub enum Asks {
 
 /// Why a token is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unmeant {
+pub(crate) enum Unmeant {
     /// It is bound to something else.
     #[error(transparent)]
     Bound(#[from] NotBound),
@@ -62,7 +62,7 @@ pub enum Unmeant {
 
 impl Guard {
     /// For an engine that shows the certificates of `tls`.
-    pub fn new(tls: Option<Tls>) -> Guard {
+    pub(crate) fn new(tls: Option<Tls>) -> Guard {
         Guard { tls, nonces: Mutex::default() }
     }
 
@@ -72,7 +72,7 @@ impl Guard {
     /// # Errors
     ///
     /// It may not.
-    pub fn admit(
+    pub(crate) fn admit(
         &self,
         config: &Config,
         asks: Asks,
@@ -95,7 +95,7 @@ impl Guard {
     /// # Errors
     ///
     /// It is for others.
-    pub fn check_audience(&self, config: &Config, audience: &[String]) -> Result<(), Unmeant> {
+    pub(crate) fn check_audience(&self, config: &Config, audience: &[String]) -> Result<(), Unmeant> {
         if audience.is_empty() || config.audiences.iter().any(|known| known == ANY) {
             return Ok(());
         }

@@ -31,7 +31,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was fetched, and how to ask whether it is still the same.
 #[derive(Clone, Debug, Default)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     /// The token.
     pub text: String,
     etag: Option<HeaderValue>,
@@ -43,7 +43,7 @@ const FETCHES: usize = 3;
 
 /// What may be fetched before anything of it is verified: by each fetch, and by all that go on side by side.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub(crate) struct Room {
     max_bytes: usize,
     /// A permit for each byte.
     bytes: Arc<Semaphore>,
@@ -51,7 +51,7 @@ pub struct Room {
 
 impl Room {
     /// For tokens of at most `max_bytes`.
-    pub fn new(max_bytes: usize) -> Room {
+    pub(crate) fn new(max_bytes: usize) -> Room {
         Room { max_bytes, bytes: Arc::new(Semaphore::new(FETCHES * max_bytes)) }
     }
 }
@@ -63,7 +63,7 @@ impl Client {
     /// # Errors
     ///
     /// There is no answer, or it is none that could be a token. Says why.
-    pub async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         place: &Place,
         before: Option<&Fetched>,

@@ -15,7 +15,7 @@ use crate::run::{Mode, Step, Summary};
 
 /// What set a run off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
+pub(crate) enum Trigger {
     /// An event of another Source.
     Event,
     /// The engine's own schedule.
@@ -30,7 +30,7 @@ pub enum Trigger {
 
 /// Where a run comes from. It is the same for all of its events.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// Name of the Source.
     pub source: String,
     /// What set it off.
@@ -43,7 +43,7 @@ pub struct Origin {
 
 /// A shell session, and who opened it.
 #[derive(Clone, Debug)]
-pub struct Visit {
+pub(crate) struct Visit {
     /// Name of the Source.
     pub source: String,
     /// Names the session, alone and for ever.
@@ -55,7 +55,7 @@ pub struct Visit {
 }
 
 /// The journal, or none where there is no `journal` in the configuration.
-pub struct Journal {
+pub(crate) struct Journal {
     recording: Option<Mutex<Recording>>,
 }
 
@@ -72,18 +72,18 @@ struct Recording {
 
 impl Journal {
     /// Records into the journal at `path`. It is opened with the first event; if that fails, with a later one.
-    pub fn new(path: PathBuf, options: Options) -> Journal {
+    pub(crate) fn new(path: PathBuf, options: Options) -> Journal {
         let recording = Recording { path, options, writer: None, starting: false, lost: 0 };
         Journal { recording: Some(Mutex::new(recording)) }
     }
 
     /// Records nothing.
-    pub fn none() -> Journal {
+    pub(crate) fn none() -> Journal {
         Journal { recording: None }
     }
 
     /// The engine starts. Readers close the shells of whatever ran before, so this comes first whenever it comes.
-    pub fn engine_started(&self) {
+    pub(crate) fn engine_started(&self) {
         let Some(recording) = &self.recording else { return };
         let mut recording = lock(recording);
         recording.starting = true;
@@ -91,12 +91,12 @@ impl Journal {
     }
 
     /// The engine stops in good order; everything before is made to survive a loss of power.
-    pub fn engine_stopped(&self) {
+    pub(crate) fn engine_stopped(&self) {
         self.append(&engine(journal::EngineState::Stopped));
     }
 
     /// A Command was asked or has acted.
-    pub fn command(&self, origin: &Origin, step: &Step<'_>) {
+    pub(crate) fn command(&self, origin: &Origin, step: &Step<'_>) {
         self.append(&Event::Command(journal::Command {
             id: borrowed(step.id),
             mode: match step.mode {
@@ -114,7 +114,7 @@ impl Journal {
     }
 
     /// A run of a Source has ended.
-    pub fn source(&self, origin: &Origin, summary: &Summary, failed: bool) {
+    pub(crate) fn source(&self, origin: &Origin, summary: &Summary, failed: bool) {
         self.append(&Event::Source(journal::Source {
             changed: Some(summary.changed().count() as u64),
             removed: Some(summary.removed().count() as u64),
@@ -124,22 +124,22 @@ impl Journal {
     }
 
     /// A run of a Source did not come to run anything: nothing could be fetched, verified or rendered.
-    pub fn source_failed(&self, origin: &Origin) {
+    pub(crate) fn source_failed(&self, origin: &Origin) {
         self.append(&Event::Source(source(origin, true)));
     }
 
     /// A run of a Source had its Pattern stored and nothing else to do.
-    pub fn source_stored(&self, origin: &Origin) {
+    pub(crate) fn source_stored(&self, origin: &Origin) {
         self.append(&Event::Source(source(origin, false)));
     }
 
     /// A shell session was opened.
-    pub fn shell_opened(&self, visit: &Visit) {
+    pub(crate) fn shell_opened(&self, visit: &Visit) {
         self.append(&shell(visit, journal::ShellState::Opened, ""));
     }
 
     /// A shell session is over, for this reason.
-    pub fn shell_closed(&self, visit: &Visit, reason: &str) {
+    pub(crate) fn shell_closed(&self, visit: &Visit, reason: &str) {
         self.append(&shell(visit, journal::ShellState::Closed, reason));
     }
 

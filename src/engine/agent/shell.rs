@@ -37,14 +37,14 @@ use crate::wire::key::VerifyKey;
 use crate::wire::shell::Request;
 
 /// Sessions at once. Each holds a terminal, a thread, a task and the memory of its processes.
-pub const MAX_SESSIONS: usize = 64;
+pub(crate) const MAX_SESSIONS: usize = 64;
 
 /// Sessions at once from one address, or one network of IPv6, so that no client takes them all.
-pub const MAX_SESSIONS_PER_ADDRESS: usize = 16;
+pub(crate) const MAX_SESSIONS_PER_ADDRESS: usize = 16;
 
 /// The shells of an engine. Clones are the same.
 #[derive(Clone)]
-pub struct Shells {
+pub(crate) struct Shells {
     sources: Arc<Sources>,
     state: Arc<watch::Sender<State>>,
 }
@@ -69,7 +69,7 @@ struct Open {
 
 /// A request that is to be trusted.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     source: String,
     key: VerifyKey,
     exec: Exec,
@@ -82,7 +82,7 @@ impl Asked {
     /// # Errors
     ///
     /// There is no such shell, or the token is not to be trusted. Says which.
-    pub fn verify(config: &Config, name: &str, token: &str) -> Result<Asked, String> {
+    pub(crate) fn verify(config: &Config, name: &str, token: &str) -> Result<Asked, String> {
         let source = config.sources.get(name).ok_or("there is no such source")?;
         let shell = source.shell.as_ref().ok_or("the source has no shell")?;
         let keys = config.shell_keys_of(source);
@@ -92,17 +92,12 @@ impl Asked {
         Ok(Asked { source: name.to_owned(), key: key.clone(), exec, request })
     }
 
-    /// Id of the key that verified it; empty if it has none.
-    pub fn key_id(&self) -> &str {
-        self.key.id()
-    }
-
     /// The same if it is meant for the engine of `guard`.
     ///
     /// # Errors
     ///
     /// It is not. Says why.
-    pub fn admitted(self, config: &Config, guard: &Guard) -> Result<Asked, String> {
+    pub(crate) fn admitted(self, config: &Config, guard: &Guard) -> Result<Asked, String> {
         let asks = if self.request.session.is_some() { Asks::Input } else { Asks::Shell };
         let token = (self.source.as_str(), self.request.bound.as_ref(), &self.key);
         let admitted = guard.admit(config, asks, token, program::now());
@@ -121,7 +116,7 @@ impl Open {
 
 /// What came of a request.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// A session was opened. Its lines follow.
     Opened(Lines),
     /// The session has got its input.
@@ -130,7 +125,7 @@ pub enum Answer {
 
 /// Why a request is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// There is no such session for whoever asks, or none any more. Says which, for the log.
     NotFound(String),
     /// There are [`MAX_SESSIONS_PER_ADDRESS`] from the same address.
@@ -158,7 +153,7 @@ impl std::error::Error for Refused {}
 
 /// The lines of a session, as the body of an answer. Dropping it says that the client is gone.
 #[derive(Debug)]
-pub struct Lines(mpsc::Receiver<Bytes>);
+pub(crate) struct Lines(mpsc::Receiver<Bytes>);
 
 impl Body for Lines {
     type Data = Bytes;
@@ -174,7 +169,7 @@ impl Body for Lines {
 
 impl Shells {
     /// The shells that `sources` allow. None is open.
-    pub fn new(sources: Arc<Sources>) -> Shells {
+    pub(crate) fn new(sources: Arc<Sources>) -> Shells {
         Shells { sources, state: Arc::default() }
     }
 
@@ -185,7 +180,7 @@ impl Shells {
     /// # Errors
     ///
     /// It is refused, and nothing has happened.
-    pub async fn answer(&self, asked: Asked, address: IpAddr) -> Result<Answer, Refused> {
+    pub(crate) async fn answer(&self, asked: Asked, address: IpAddr) -> Result<Answer, Refused> {
         match &asked.request.session {
             Some(session) => self.input(session, &asked).await,
             None => self.open(asked, address).await.map(Answer::Opened),
@@ -193,12 +188,12 @@ impl Shells {
     }
 
     /// Ends all sessions and opens no further one.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.state.send_modify(|state| state.stopping = true);
     }
 
     /// Completes when no session is left and all are in the journal as closed. After [`Shells::stop`] that is soon.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         // It fails only without a sender, and here is one.
         let _ = self.state.subscribe().wait_for(|state| state.places.is_empty()).await;
     }

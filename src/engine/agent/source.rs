@@ -9,14 +9,14 @@
 //! * `plan`: what such a run is to do; `triggers`: what was set off and has not run yet.
 //! * `fetch`: tokens that are pulled, and those that were kept. `turn`: who may run. `work`: what is under way.
 
-pub mod events;
+pub(crate) mod events;
 mod fetch;
 mod perform;
 mod plan;
-pub mod push;
+pub(crate) mod push;
 pub(super) mod triggers;
 mod turn;
-pub mod webhook;
+pub(crate) mod webhook;
 mod work;
 
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ use crate::wire::token::Claims;
 use events::System;
 use perform::{RunOptions, RunResult};
 use triggers::Triggers;
-pub use turn::NoTurn;
+pub(crate) use turn::NoTurn;
 use turn::Turns;
 use work::Work;
 
@@ -46,7 +46,7 @@ use work::Work;
 const MAX_READS: usize = 4;
 
 /// All Sources, and where their runs are recorded.
-pub struct Sources {
+pub(crate) struct Sources {
     settings: watch::Sender<Settings>,
     journal: Journal,
     state: StateDir,
@@ -113,7 +113,7 @@ struct Bound {
 
 /// A verified token.
 #[derive(Debug)]
-pub struct Token {
+pub(crate) struct Token {
     text: String,
     claims: Claims,
     key_id: String,
@@ -121,7 +121,7 @@ pub struct Token {
 
 /// What came of asking a Source to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// There was nothing to run.
     Nothing,
     /// It ran, or its Pattern was stored.
@@ -151,7 +151,7 @@ impl Bound {
 
 impl Sources {
     /// The Sources of `config`. Nothing runs yet; what was kept of each is looked for by its first run.
-    pub fn new(
+    pub(crate) fn new(
         config: Config,
         journal: Journal,
         state: StateDir,
@@ -166,13 +166,13 @@ impl Sources {
     }
 
     /// The configuration, as it is now.
-    pub fn config(&self) -> Arc<Config> {
+    pub(crate) fn config(&self) -> Arc<Config> {
         self.settings().config
     }
 
     /// Replaces the configuration. Each Source begins anew, as after a restart of the engine, with its next run; runs under
     /// way go on as they began.
-    pub fn reload(&self, config: Config) {
+    pub(crate) fn reload(&self, config: Config) {
         let client = Arc::new(Client::new(config.trust.clone()));
         self.settings.send_modify(|settings| {
             let generation = settings.generation + 1;
@@ -181,34 +181,34 @@ impl Sources {
     }
 
     /// Completes when the configuration is another one than `seen`.
-    pub async fn reloaded(&self, seen: &Arc<Config>) {
+    pub(crate) async fn reloaded(&self, seen: &Arc<Config>) {
         // It fails only without a sender, and here is one.
         let _ = self.settings.subscribe().wait_for(|now| !Arc::ptr_eq(&now.config, seen)).await;
     }
 
     /// Where runs are recorded.
-    pub fn journal(&self) -> &Journal {
+    pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }
 
     /// The wish that all work ends.
-    pub fn stop(&self) -> &Stop {
+    pub(crate) fn stop(&self) -> &Stop {
         &self.stop
     }
 
     /// Completes when no run is under way.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         self.work.idle().await;
     }
 
     /// Sources with a run that is under way for longer than `least`, and for how long.
-    pub fn under_way(&self, least: Duration) -> Vec<(String, Duration)> {
+    pub(crate) fn under_way(&self, least: Duration) -> Vec<(String, Duration)> {
         self.work.longer_than(least)
     }
 
     /// Runs the Source `name` on the engine's own account, at its start or on its schedule, and then sets off its events. A
     /// pull that fails is a failed run; at the start, what is there already runs anyway.
-    pub async fn run(self: &Arc<Self>, name: &str, trigger: Trigger) -> Outcome {
+    pub(crate) async fn run(self: &Arc<Self>, name: &str, trigger: Trigger) -> Outcome {
         let Some(bound) = self.bound(name) else { return Outcome::Nothing };
         let Ok(turn) = bound.state.turns.take(bound.source().run_multi, None, &self.stop).await else {
             return Outcome::Nothing;

@@ -21,7 +21,7 @@ const MAX_PENDING_BYTES: u64 = 10 * MAX_BYTES as u64;
 
 /// What is still to do of a Source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// Commands that were set off.
     pub(super) triggers: Triggers,
     /// Tokens of which runs with a filter left something to remove, the oldest first.
@@ -44,7 +44,7 @@ const VERSION: u32 = 1;
 
 /// The directory with the files.
 #[derive(Clone, Debug)]
-pub struct StateDir {
+pub(crate) struct StateDir {
     path: PathBuf,
     /// Tokens that were staged so far.
     staged: Arc<AtomicU64>,
@@ -52,7 +52,7 @@ pub struct StateDir {
 
 /// A token that was written and is not kept yet.
 #[derive(Debug)]
-pub struct Staged {
+pub(crate) struct Staged {
     name: String,
     kept: String,
 }
@@ -63,14 +63,14 @@ impl StateDir {
     /// # Errors
     ///
     /// It cannot be made, or is something else.
-    pub fn open(path: &Path) -> io::Result<StateDir> {
+    pub(crate) fn open(path: &Path) -> io::Result<StateDir> {
         let path = std::path::absolute(path)?;
         fs::create_dir_all(&path)?;
         Ok(StateDir { path, staged: Arc::default() })
     }
 
     /// The file for the token of a Source, whose name the configuration has checked.
-    pub fn token_path(&self, source: &str) -> PathBuf {
+    pub(crate) fn token_path(&self, source: &str) -> PathBuf {
         self.path.join(token_name(source))
     }
 
@@ -79,7 +79,7 @@ impl StateDir {
     /// # Errors
     ///
     /// It cannot be written. What is kept is what was before.
-    pub fn stage_token(&self, source: &str, token: &str) -> io::Result<Staged> {
+    pub(crate) fn stage_token(&self, source: &str, token: &str) -> io::Result<Staged> {
         // Runs of one Source may be under way beside each other.
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         let staged =
@@ -93,7 +93,7 @@ impl StateDir {
     /// # Errors
     ///
     /// The file system refuses.
-    pub fn take_staged(&self, staged: &Staged) -> io::Result<()> {
+    pub(crate) fn take_staged(&self, staged: &Staged) -> io::Result<()> {
         let directory = Directory::open(&self.path)?;
         directory.rename(&staged.name, &staged.kept)?;
         directory.sync()
@@ -104,12 +104,12 @@ impl StateDir {
     /// # Errors
     ///
     /// The file system refuses.
-    pub fn drop_staged(&self, staged: &Staged) -> io::Result<()> {
+    pub(crate) fn drop_staged(&self, staged: &Staged) -> io::Result<()> {
         Directory::open(&self.path)?.remove(&staged.name)
     }
 
     /// Removes what an engine that was killed left behind. Only for the one that holds the lock of the directory.
-    pub fn remove_leftovers(&self) {
+    pub(crate) fn remove_leftovers(&self) {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         for path in entries.map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -127,7 +127,7 @@ impl StateDir {
     /// # Errors
     ///
     /// There is one, but it cannot be read.
-    pub fn token(&self, source: &str) -> io::Result<Option<String>> {
+    pub(crate) fn token(&self, source: &str) -> io::Result<Option<String>> {
         match read_token(&self.token_path(source)) {
             Ok(token) => Ok(Some(token)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -140,7 +140,7 @@ impl StateDir {
     /// # Errors
     ///
     /// It cannot be written. What was there before is there still.
-    pub fn keep_pending(&self, source: &str, kept: &Kept) -> io::Result<()> {
+    pub(crate) fn keep_pending(&self, source: &str, kept: &Kept) -> io::Result<()> {
         let directory = Directory::open(&self.path)?;
         if *kept == Kept::default() {
             directory.remove(pending_name(source))?;
@@ -156,7 +156,7 @@ impl StateDir {
     /// # Errors
     ///
     /// It cannot be read, or not understood.
-    pub fn pending(&self, source: &str) -> io::Result<Kept> {
+    pub(crate) fn pending(&self, source: &str) -> io::Result<Kept> {
         let Some(bytes) = Directory::open(&self.path)?.read(pending_name(source), MAX_PENDING_BYTES)? else {
             return Ok(Kept::default());
         };

@@ -13,7 +13,7 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// Why a file that was found is not used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsafe {
+pub(crate) enum Unsafe {
     /// It, or a directory above it, is another user's.
     #[error(
         "was found, but {0} belongs to another user, who could change what runs here; to use it anyway name it with its \
@@ -28,7 +28,7 @@ pub enum Unsafe {
 }
 
 /// Looks for a name without a directory here, and in the directories above. A name with one is that file.
-pub fn upwards(name: &Path) -> Option<PathBuf> {
+pub(crate) fn upwards(name: &Path) -> Option<PathBuf> {
     if !is_bare(name) {
         return name.is_file().then(|| name.to_owned());
     }
@@ -37,7 +37,7 @@ pub fn upwards(name: &Path) -> Option<PathBuf> {
 }
 
 /// Whether it is looked for.
-pub fn is_bare(name: &Path) -> bool {
+pub(crate) fn is_bare(name: &Path) -> bool {
     name.components().count() == 1 && !name.is_absolute()
 }
 
@@ -46,7 +46,7 @@ pub fn is_bare(name: &Path) -> bool {
 /// # Errors
 ///
 /// Others decide what is in it.
-pub fn check(path: &Path) -> Result<(), Unsafe> {
+pub(crate) fn check(path: &Path) -> Result<(), Unsafe> {
     let own = rustix::process::geteuid().as_raw();
     for (number, path) in path.ancestors().enumerate() {
         // A link is its owner's, and what it leads to may be another user's.

@@ -9,7 +9,7 @@ use super::{Config, ConfigError, Wrong};
 use crate::jsonnet::{self, Imports, Natives};
 
 /// The file that is looked for when none is named.
-pub const DEFAULT_FILE: &str = "etcha.jsonnet";
+pub(crate) const DEFAULT_FILE: &str = "etcha.jsonnet";
 
 /// What names of variables begin with.
 const PREFIXES: [&str; 2] = ["etcha_", "ETCHA_"];
@@ -35,7 +35,7 @@ const SECTIONS: [&str; 12] = [
 
 /// Where a configuration comes from.
 #[derive(Debug, Default)]
-pub struct Layers {
+pub(crate) struct Layers {
     /// The file that was named. One that was not, is looked for and may be missing.
     pub file: Option<PathBuf>,
     /// Variables of the process.
@@ -50,7 +50,7 @@ impl Layers {
     /// # Errors
     ///
     /// A file that was named and is not there, or cannot be rendered; anything that is wrong in it or laid over it.
-    pub fn read(&self) -> Result<Config, ConfigError> {
+    pub(crate) fn read(&self) -> Result<Config, ConfigError> {
         let mut value = self.file()?;
         for (name, text) in &self.environment {
             lay_variable(&mut value, name, text).map_err(ConfigError::Wrong)?;

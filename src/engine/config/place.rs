@@ -15,7 +15,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A place to fetch from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A file on this host.
     File(PathBuf),
     /// An address.
@@ -24,7 +24,7 @@ pub enum Place {
 
 /// An address and how to ask there. Its headers may be secrets, and are not shown.
 #[derive(Clone, PartialEq)]
-pub struct Remote {
+pub(crate) struct Remote {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) skip_verify: bool,
@@ -37,7 +37,7 @@ impl Place {
     /// # Errors
     ///
     /// It is an address that cannot be asked. Says why.
-    pub fn read(text: &str) -> Result<Place, String> {
+    pub(crate) fn read(text: &str) -> Result<Place, String> {
         if text.starts_with("http://") || text.starts_with("https://") {
             return Remote::read(text).map(|remote| Place::Remote(Box::new(remote)));
         }

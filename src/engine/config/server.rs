@@ -13,7 +13,7 @@ const OTHER: [&str; 3] = ["rateLimitRate", "tlsCertificateBase64", "tlsKeyBase64
 
 /// Where to listen and who to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerConfig {
+pub(crate) struct ServerConfig {
     /// Nowhere if absent.
     pub listen: Option<ListenAddress>,
     /// Certificate and key, PEM; without them they are made in the state directory.
@@ -32,7 +32,7 @@ impl ServerConfig {
     /// # Errors
     ///
     /// The first thing that is wrong.
-    pub fn read(mut fields: Fields) -> Result<ServerConfig, Wrong> {
+    pub(crate) fn read(mut fields: Fields) -> Result<ServerConfig, Wrong> {
         fields.not_covered(&OTHER)?;
         let listen = match fields.string("listenAddress")? {
             None => Some(DEFAULT_LISTEN),

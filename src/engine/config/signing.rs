@@ -30,7 +30,7 @@ const PRIVATE: &str = "privateKey";
 
 /// The key, as far as it is known.
 #[derive(Clone, Debug, Default)]
-pub struct Signing {
+pub(crate) struct Signing {
     given: Option<SigningKey>,
     path: Option<PathBuf>,
     read: Arc<OnceLock<Result<SigningKey, KeyError>>>,
@@ -38,7 +38,7 @@ pub struct Signing {
 
 /// Why there is no key.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum KeyError {
+pub(crate) enum KeyError {
     /// None is given.
     #[error("there is no key to sign with; set `build_signingKeyPath`")]
     None,
@@ -72,7 +72,7 @@ impl Signing {
     /// # Errors
     ///
     /// Both are given, or the first is no key.
-    pub fn read(fields: &mut Fields) -> Result<Signing, Wrong> {
+    pub(crate) fn read(fields: &mut Fields) -> Result<Signing, Wrong> {
         let given = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
             None => None,
             Some(text) => Some(SigningKey::read(&text).map_err(|why| fields.wrong("signingKey", why))?),
@@ -89,7 +89,7 @@ impl Signing {
     /// # Errors
     ///
     /// There is none, or it cannot be used.
-    pub fn key(&self) -> Result<&SigningKey, KeyError> {
+    pub(crate) fn key(&self) -> Result<&SigningKey, KeyError> {
         match (&self.given, &self.path) {
             (Some(given), _) => Ok(given),
             (None, None) => Err(KeyError::None),

@@ -9,7 +9,7 @@ use crate::fields::{Fields, Wrong};
 use crate::wire::client::Trust;
 
 /// Where an engine listens unless told otherwise.
-pub const DEFAULT_PORT: u16 = 4001;
+pub(crate) const DEFAULT_PORT: u16 = 4001;
 
 /// Paths unless told otherwise; a `/` and the name of a Source follow.
 const PATH_PUSH: &str = "/etcha/v1/push";
@@ -17,7 +17,7 @@ const PATH_SHELL: &str = "/etcha/v1/shell";
 
 /// Another engine.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Target {
+pub(crate) struct Target {
     /// Name or address.
     pub hostname: String,
     /// Without TLS.
@@ -36,7 +36,7 @@ pub struct Target {
 
 impl Target {
     /// A target that is not in the configuration.
-    pub fn new(hostname: &str) -> Target {
+    pub(crate) fn new(hostname: &str) -> Target {
         Target {
             hostname: hostname.to_owned(),
             insecure: false,
@@ -53,7 +53,7 @@ impl Target {
     /// # Errors
     ///
     /// The first thing that is wrong.
-    pub fn read(name: &str, mut fields: Fields) -> Result<Target, Wrong> {
+    pub(crate) fn read(name: &str, mut fields: Fields) -> Result<Target, Wrong> {
         let default = Target::new(name);
         let port = fields.number("port")?.map(u16::try_from).transpose();
         let target = Target {
@@ -70,7 +70,7 @@ impl Target {
     }
 
     /// The target as a Pattern sees it with `getConfig`.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         serde_json::json!({
             "hostname": self.hostname,
             "insecure": self.insecure,
@@ -88,7 +88,7 @@ impl Target {
 /// # Errors
 ///
 /// The first thing that is wrong.
-pub fn trust(mut fields: Fields) -> Result<Trust, Wrong> {
+pub(crate) fn trust(mut fields: Fields) -> Result<Trust, Wrong> {
     let ca_path = fields.string("tlsCAPath")?.filter(|path| !path.is_empty());
     let trust = Trust {
         ca_path: ca_path.map(PathBuf::from),

@@ -6,7 +6,7 @@ use crate::wire::key::VerifyKey;
 
 /// What is taken that is bound to no engine, as all is that Etcha's clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unbound {
+pub(crate) struct Unbound {
     /// Pushed Patterns.
     pub push: bool,
     /// Requests for shells.
@@ -26,7 +26,7 @@ impl Unbound {
     /// # Errors
     ///
     /// It holds something else.
-    pub fn read(fields: &mut Fields) -> Result<Unbound, Wrong> {
+    pub(crate) fn read(fields: &mut Fields) -> Result<Unbound, Wrong> {
         const KEY: &str = "acceptUnbound";
         let Some(given) = fields.strings_if_given(KEY)? else { return Ok(Unbound::default()) };
         let mut unbound = Unbound { push: false, shell: false };
@@ -48,7 +48,7 @@ impl Unbound {
 /// # Errors
 ///
 /// One of them is none.
-pub fn keys(fields: &mut Fields, key: &'static str) -> Result<Vec<VerifyKey>, Wrong> {
+pub(crate) fn keys(fields: &mut Fields, key: &'static str) -> Result<Vec<VerifyKey>, Wrong> {
     let texts = fields.strings(key)?;
     texts.iter().map(|text| VerifyKey::read(text).map_err(|why| fields.wrong(key, why))).collect()
 }

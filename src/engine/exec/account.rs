@@ -11,11 +11,11 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use uzers::os::unix::UserExt as _;
 
 /// Variables that describe a user. A script that runs as a user gets those of this user, never those of the engine's.
-pub const PERSONAL: [&str; 6] = ["HOME", "USER", "LOGNAME", "SHELL", "MAIL", "XDG_RUNTIME_DIR"];
+pub(crate) const PERSONAL: [&str; 6] = ["HOME", "USER", "LOGNAME", "SHELL", "MAIL", "XDG_RUNTIME_DIR"];
 
 /// Why there is no such account.
 #[derive(Debug, thiserror::Error)]
-pub enum AccountError {
+pub(crate) enum AccountError {
     /// No name service knows the user.
     #[error("user `{0}` does not exist on this host")]
     NoUser(String),
@@ -29,7 +29,7 @@ pub enum AccountError {
 
 /// What a script runs as.
 #[derive(Debug)]
-pub struct Account {
+pub(crate) struct Account {
     /// The user; nothing if it stays what it is.
     user: Option<u32>,
     /// The group; nothing if it stays what it is.
@@ -46,7 +46,7 @@ impl Account {
     /// # Errors
     ///
     /// A name that does not exist, or a user without an account whose group is not given.
-    pub fn find(user: Option<&str>, group: Option<&str>) -> Result<Account, AccountError> {
+    pub(crate) fn find(user: Option<&str>, group: Option<&str>) -> Result<Account, AccountError> {
         let group = group.map(group_number).transpose()?;
         let Some(wanted) = user else {
             return Ok(Account { user: None, group, groups: Vec::new(), personal: Vec::new() });
@@ -86,7 +86,7 @@ impl Account {
     }
 
     /// Number of the user.
-    pub fn user(&self) -> Option<u32> {
+    pub(crate) fn user(&self) -> Option<u32> {
         self.user
     }
 
@@ -96,7 +96,7 @@ impl Account {
     /// # Errors
     ///
     /// Only root may do this, unless the process runs as the account already.
-    pub fn assume(&self) -> io::Result<()> {
+    pub(crate) fn assume(&self) -> io::Result<()> {
         let is_own = self.user.is_none_or(|user| user == geteuid().as_raw())
             && self.group.is_none_or(|group| group == getegid().as_raw());
         if is_own && !geteuid().is_root() {

@@ -1,7 +1,7 @@
 //! The engine's own program, started once more between the engine and what it runs.
 //!
 //! Between `fork` and `exec` a process would have to leave its session, change its groups and its user, and set limits.
-//! Rust has no safe way to do that there. So the engine starts `/proc/self/exe` with one argument, [`ARGUMENT`]; that new
+//! Rust has no safe way to do that there. So the engine starts `/proc/self/exe` with one argument, `ARGUMENT`; that new
 //! process has one thread and nothing of the engine in its memory, does these steps with safe calls, and then becomes the
 //! script, or renders a Jsonnet program. It costs about a millisecond, and gives more than a `fork` would: name
 //! services are asked there, and the engine's secrets are not even in the memory of a process that a script's user owns.
@@ -37,7 +37,7 @@ use super::account::{Account, PERSONAL};
 use crate::jsonnet;
 
 /// The argument that makes the program a child. Not meant for people, who get an error.
-pub const ARGUMENT: &str = "engine-child";
+pub(crate) const ARGUMENT: &str = "engine-child";
 
 /// The variable that holds a [`Task`].
 const TASK: &str = "ETCHA_ENGINE_CHILD";
@@ -62,7 +62,7 @@ const FAILED: u8 = 125;
 
 /// What a child has to do.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Task {
+pub(crate) struct Task {
     /// Name or number of the user.
     pub user: Option<String>,
     /// Name or number of the group.
@@ -73,7 +73,7 @@ pub struct Task {
 
 /// What a child does once it is its user.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Then {
+pub(crate) enum Then {
     /// Becomes a script.
     Script {
         /// Where it runs.
@@ -86,7 +86,7 @@ pub enum Then {
 }
 
 /// A command that starts a child with this task. Its environment holds nothing else.
-pub fn command(task: &Task) -> io::Result<Command> {
+pub(crate) fn command(task: &Task) -> io::Result<Command> {
     let mut command = Command::new("/proc/self/exe");
     command.args(ARGUMENTS).env_clear().env(TASK, serde_json::to_string(task)?);
     Ok(command)
@@ -100,7 +100,7 @@ const ARGUMENTS: [&str; 1] = [ARGUMENT];
 const ARGUMENTS: [&str; 3] = ["exec::child::tests::entry", "--exact", "--nocapture"];
 
 /// Adds what becomes the command line and the environment of the script.
-pub fn add_script(command: &mut Command, words: &[String], variables: &BTreeMap<OsString, OsString>) {
+pub(crate) fn add_script(command: &mut Command, words: &[String], variables: &BTreeMap<OsString, OsString>) {
     for (index, word) in words.iter().enumerate() {
         command.env(format!("{WORD}{index}"), word);
     }
@@ -112,7 +112,7 @@ pub fn add_script(command: &mut Command, words: &[String], variables: &BTreeMap<
 }
 
 /// What the variable of a child stands for, in words.
-pub fn described(name: &OsStr) -> String {
+pub(crate) fn described(name: &OsStr) -> String {
     let name = name.to_string_lossy();
     match (name.strip_prefix(VARIABLE), name.strip_prefix(WORD)) {
         (Some(variable), _) => format!("the variable `{variable}`"),
@@ -123,7 +123,7 @@ pub fn described(name: &OsStr) -> String {
 
 /// Why the script did not start; nothing if it did. `status` is the pipe that was the child's standard output. Waits
 /// until the script has started, unless the pipe does not block.
-pub fn refusal(status: &mut PipeReader) -> Option<String> {
+pub(crate) fn refusal(status: &mut PipeReader) -> Option<String> {
     let mut text = Vec::new();
     // A pipe that does not block may end with an error, which changes nothing about what was read.
     let _ = status.take(MAX_MESSAGE_BYTES).read_to_end(&mut text);
@@ -132,7 +132,7 @@ pub fn refusal(status: &mut PipeReader) -> Option<String> {
 }
 
 /// As [`refusal`], but a child that is not done in time is a reason, too.
-pub fn refusal_within(status: &mut PipeReader, time: Duration) -> Option<String> {
+pub(crate) fn refusal_within(status: &mut PipeReader, time: Duration) -> Option<String> {
     let mut wanted = [PollFd::new(status, PollFlags::IN)];
     let time_out = Timespec::try_from(time).ok();
     match retry_on_intr(|| poll(&mut wanted, time_out.as_ref())) {

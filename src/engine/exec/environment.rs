@@ -66,7 +66,7 @@ const POWERFUL: [&str; 26] = [
 ];
 
 /// Whether scripts must not inherit the variable.
-pub fn is_private(name: &OsStr) -> bool {
+pub(crate) fn is_private(name: &OsStr) -> bool {
     let bytes = name.as_bytes();
     let is_own = bytes.get(..OWN_PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OWN_PREFIX));
     is_own
@@ -75,7 +75,7 @@ pub fn is_private(name: &OsStr) -> bool {
 }
 
 /// Whether a variable of this name decides what programs do, so that the output of a script must not become its value.
-pub fn is_powerful(name: &str) -> bool {
+pub(crate) fn is_powerful(name: &str) -> bool {
     POWERFUL.contains(&name)
         || POWERFUL_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || is_private(OsStr::new(name))
@@ -83,7 +83,7 @@ pub fn is_powerful(name: &str) -> bool {
 
 /// All variables of a script: inherited ones first, then those of the settings, then those of the run; a later one
 /// wins. What describes a user is left out where the script runs as another one; the account has its own.
-pub fn of_script(exec: &Exec, variables: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
+pub(crate) fn of_script(exec: &Exec, variables: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
     let mut all = BTreeMap::new();
     let is_of_another = |name: &OsStr| exec.user.is_some() && PERSONAL.iter().any(|known| name == *known);
     if exec.env_inherit {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 /// Output that is kept of one script, in bytes. What does not fit is read and dropped, so that the script goes on.
-pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+pub(crate) const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 
 /// Of that, what is kept of the beginning; the rest is kept of the end.
 const HEAD_BYTES: usize = MAX_OUTPUT_BYTES / 2;
@@ -14,7 +14,7 @@ const MAX_ESCAPE_BYTES: usize = 4 * 1024;
 
 /// What a script wrote to standard output and standard error, in the order in which it did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Output {
+pub(crate) struct Output {
     /// The text without white space around it. Each byte that is no UTF-8 is shown as `\xNN`. Where something was
     /// dropped, a line says so.
     pub text: String,

@@ -19,12 +19,14 @@ use rustix::process::{Pid, PidfdFlags, Signal, geteuid, kill_process, kill_proce
 
 use super::child::{self, Task, Then};
 use super::output::Captured;
-pub use super::output::{MAX_OUTPUT_BYTES, Output};
+#[cfg(test)]
+pub(crate) use super::output::MAX_OUTPUT_BYTES;
+pub(crate) use super::output::Output;
 use super::{Exec, environment};
 use crate::stop::Stop;
 
 /// How long a process group has to end by itself (SIGTERM) before it is ended (SIGKILL).
-pub const TERM_GRACE: Duration = Duration::from_secs(2);
+pub(crate) const TERM_GRACE: Duration = Duration::from_secs(2);
 
 /// How long output is still read after the script has ended, as long as somebody could write any. A process that was
 /// left in the background on purpose delays its run by this much and no more.
@@ -39,11 +41,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Shared by all who start a process, and held alone by whoever opens a descriptor in two steps: a process that was
 /// forked between opening and marking it as not to be inherited would keep it.
-pub static STARTING: RwLock<()> = RwLock::new(());
+pub(crate) static STARTING: RwLock<()> = RwLock::new(());
 
 /// How long a script may run.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// The moment at which it is ended.
     pub deadline: Option<Instant>,
     /// Ends it when the engine stops.
@@ -52,7 +54,7 @@ pub struct Limits {
 
 /// A script that has ended, or did not even start.
 #[derive(Clone, Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// How it ended.
     pub ending: Ending,
     /// What it wrote.
@@ -63,7 +65,7 @@ pub struct Finished {
 
 /// How a script ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// With this status; 0 is success.
     Exit(i32),
     /// By this signal.
@@ -78,13 +80,13 @@ pub enum Ending {
 
 impl Ending {
     /// Whether it ended by itself with status 0.
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         *self == Ending::Exit(0)
     }
 
     /// Whether it ended by itself, with a status: only then a check has answered. A shell whose command was killed, as
     /// the kernel does when memory is short, ends with a status of its own that says so.
-    pub fn is_answer(&self) -> bool {
+    pub(crate) fn is_answer(&self) -> bool {
         const OF_KILLED: i32 = 128 + 9;
         matches!(self, Ending::Exit(status) if *status != OF_KILLED)
     }
@@ -103,7 +105,7 @@ impl std::fmt::Display for Ending {
 }
 
 /// Runs `script` to its end.
-pub fn run(
+pub(crate) fn run(
     exec: &Exec,
     script: &str,
     stdin: Option<&str>,
@@ -150,7 +152,7 @@ pub(crate) fn run_child(
 
 /// Why a script does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(crate) enum StartError {
     /// There is nothing to run.
     #[error("the script is empty")]
     Empty,
@@ -361,7 +363,7 @@ fn pipe(reader: bool, writer: bool) -> Result<(PipeReader, PipeWriter), StartErr
 /// # Errors
 ///
 /// It cannot be started, whatever these are.
-pub fn prepare(
+pub(crate) fn prepare(
     exec: &Exec,
     script: &str,
     variables: &BTreeMap<String, String>,
@@ -379,7 +381,7 @@ pub fn prepare(
 }
 
 /// Why the child that would have become a script does not start.
-pub fn not_started(command: &Command, error: io::Error) -> StartError {
+pub(crate) fn not_started(command: &Command, error: io::Error) -> StartError {
     if error.kind() != io::ErrorKind::ArgumentListTooLong {
         return StartError::Child(error);
     }

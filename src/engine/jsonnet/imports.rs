@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::JsonnetError;
 
 /// Bytes that all files of a program may have together.
-pub const MAX_BYTES: u64 = 8 * 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Where text that came from no file is kept.
 const TEXT_NAME: &str = "/main.jsonnet";
@@ -48,7 +48,7 @@ impl Imports {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read or is no UTF-8, or more than [`MAX_BYTES`] in all.
+    /// A file that cannot be read or is no UTF-8, or more than `MAX_BYTES` in all.
     pub fn of_path(path: &Path) -> Result<Imports, JsonnetError> {
         let entry = tidy(&std::path::absolute(path).map_err(|error| unreadable(path, &error))?);
         let mut texts: BTreeMap<PathBuf, String> = BTreeMap::new();
@@ -82,7 +82,7 @@ impl Imports {
 
     /// The file that `path` means in the file `importer`: relative to its directory, or with leading directories left
     /// out until there is such a file.
-    pub fn resolve(&self, importer: &str, path: &str) -> Option<(&str, &str)> {
+    pub(crate) fn resolve(&self, importer: &str, path: &str) -> Option<(&str, &str)> {
         let directory = Path::new(importer).parent().unwrap_or(Path::new("/"));
         let joined = tidy(&directory.join(path));
         let parts: Vec<_> = joined.components().filter(|part| *part != Component::RootDir).collect();

@@ -45,13 +45,13 @@ pub struct Natives {
 impl Natives {
     /// `config` for `getConfig`; `getEnv` sees what scripts with `exec` would see. Files are read with the rights of this
     /// process.
-    pub fn new(config: Value, exec: &Exec) -> Natives {
+    pub(crate) fn new(config: Value, exec: &Exec) -> Natives {
         let exec = Exec { user: None, group: None, ..exec.clone() };
         Natives { config, env: environment_of(&exec), account: (None, None) }
     }
 
     /// As [`Natives::new`], but everything is done with the rights of the user that scripts with `exec` have.
-    pub fn as_user(config: Value, exec: &Exec) -> Natives {
+    pub(crate) fn as_user(config: Value, exec: &Exec) -> Natives {
         Natives { config, env: environment_of(exec), account: (exec.user.clone(), exec.group.clone()) }
     }
 

@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 use super::Imports;
 
 /// Longest request, in bytes: a program, its escapes, and a configuration.
-pub const MAX_REQUEST_BYTES: u64 = 64 * 1024 * 1024;
+pub(crate) const MAX_REQUEST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Longest answer, in bytes, and so the longest JSON that a program renders to.
-pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Messages of `std.trace` that one rendering may have.
 pub const MAX_TRACES: usize = 100;
@@ -77,7 +77,7 @@ impl Request {
 
 impl Answer {
     /// What a rendering came to. JSON that is none is an error of the program.
-    pub fn new(traces: Vec<String>, rendered: Result<String, String>) -> Answer {
+    pub(crate) fn new(traces: Vec<String>, rendered: Result<String, String>) -> Answer {
         let raw = |json: String| RawValue::from_string(json).map_err(|error| error.to_string());
         Answer { traces, rendered: rendered.and_then(raw).map_err(|why| cut(&why)) }
     }
@@ -87,7 +87,7 @@ impl Answer {
     /// # Errors
     ///
     /// None that is known.
-    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(self)
     }
 

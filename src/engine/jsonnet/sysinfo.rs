@@ -27,7 +27,7 @@ const DIRECTORIES: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// The facts.
-pub fn facts() -> Value {
+pub(crate) fn facts() -> Value {
     let system = uname();
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let release = os_release(&release);

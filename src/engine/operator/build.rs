@@ -30,7 +30,7 @@ const MANIFEST: &str = "buildManifest";
 
 /// Why there is no token.
 #[derive(Debug)]
-pub enum BuildError {
+pub(crate) enum BuildError {
     /// The program cannot be read.
     Read(JsonnetError),
     /// It is no Pattern.
@@ -62,7 +62,7 @@ impl std::error::Error for BuildError {}
 
 /// What the build Commands of a Pattern left.
 #[derive(Clone, Debug, Default)]
-pub struct Built {
+pub(crate) struct Built {
     /// Variables for the receiving instance: those of the Pattern, and over them those that Commands found out.
     pub run_vars: Map<String, Value>,
     /// What Commands said about the build.
@@ -74,7 +74,7 @@ pub struct Built {
 /// # Errors
 ///
 /// The first Command that fails.
-pub fn run_commands(
+pub(crate) fn run_commands(
     config: &Config,
     pattern: &Pattern,
     limits: &Limits,
@@ -96,7 +96,7 @@ pub fn run_commands(
 /// # Errors
 ///
 /// Anything on the way; then nothing was written.
-pub fn build(
+pub(crate) fn build(
     config: &Config,
     path: &Path,
     destination: Option<&Path>,

@@ -17,7 +17,7 @@ use crate::run::{Failure, Pending, Phase, Setting, Step, run};
 
 /// What is to be run.
 #[derive(Debug)]
-pub struct Local<'a> {
+pub(crate) struct Local<'a> {
     /// A file, or Commands as Jsonnet text.
     pub argument: &'a str,
     /// Only Commands whose parents this matches.
@@ -30,7 +30,7 @@ pub struct Local<'a> {
 
 /// Why nothing ran, or not to the end.
 #[derive(Debug)]
-pub enum LocalError {
+pub(crate) enum LocalError {
     /// The program cannot be read.
     Read(JsonnetError),
     /// It is no Pattern.
@@ -60,7 +60,7 @@ impl std::error::Error for LocalError {}
 /// # Errors
 ///
 /// There is nothing that could run, or building it failed.
-pub fn local(
+pub(crate) fn local(
     config: &Config,
     local: &Local<'_>,
     limits: &Limits,

@@ -30,7 +30,7 @@ use send::{Answered, send};
 
 /// What is to be pushed, and where.
 #[derive(Debug)]
-pub struct Push<'a> {
+pub(crate) struct Push<'a> {
     /// Name of the Source.
     pub source: &'a str,
     /// A pattern file or a command; what each target says if absent.
@@ -51,7 +51,7 @@ pub struct Push<'a> {
 
 /// Why nothing was pushed.
 #[derive(Debug)]
-pub enum PushError {
+pub(crate) enum PushError {
     /// No target is meant. Says why.
     NoTarget(String),
     /// The target has no pattern for the Source, and none was given.
@@ -98,7 +98,7 @@ impl std::error::Error for PushError {}
 /// # Errors
 ///
 /// There is nothing to push, or nowhere; then nothing was pushed. Or the end was asked for.
-pub async fn push(
+pub(crate) async fn push(
     config: &Config,
     push: &Push<'_>,
     limits: &Limits,

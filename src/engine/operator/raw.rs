@@ -15,7 +15,7 @@ static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// A raw terminal. Dropping it makes it what it was.
 #[derive(Debug)]
-pub struct Raw(());
+pub(crate) struct Raw(());
 
 impl Raw {
     /// Makes the terminal on standard input raw. Nothing if there is none.
@@ -23,7 +23,7 @@ impl Raw {
     /// # Errors
     ///
     /// There is one, but it does not do as it is told.
-    pub fn enter() -> io::Result<Option<Raw>> {
+    pub(crate) fn enter() -> io::Result<Option<Raw>> {
         let stdin = stdin();
         if !isatty(&stdin) {
             return Ok(None);
@@ -46,7 +46,7 @@ impl Drop for Raw {
 }
 
 /// The size of the window, if there is a terminal that knows it.
-pub fn size() -> Option<Size> {
+pub(crate) fn size() -> Option<Size> {
     let size = tcgetwinsize(stdin()).ok()?;
     Some(Size { columns: size.ws_col, rows: size.ws_row }).filter(|size| size.columns > 0 && size.rows > 0)
 }

@@ -13,7 +13,7 @@ use crate::run::{Mode, Step, Summary};
 /// # Errors
 ///
 /// It cannot be written.
-pub fn step(out: &mut impl Write, step: &Step<'_>, check_only: bool) -> io::Result<()> {
+pub(crate) fn step(out: &mut impl Write, step: &Step<'_>, check_only: bool) -> io::Result<()> {
     let word = match (step.mode, step.error) {
         (Mode::Check, true) if check_only => "needed",
         (Mode::Check, _) => return Ok(()),
@@ -41,7 +41,7 @@ pub fn step(out: &mut impl Write, step: &Step<'_>, check_only: bool) -> io::Resu
 /// # Errors
 ///
 /// It cannot be written.
-pub fn summary(out: &mut impl Write, summary: &Summary, check_only: bool) -> io::Result<()> {
+pub(crate) fn summary(out: &mut impl Write, summary: &Summary, check_only: bool) -> io::Result<()> {
     let took = duration(summary.duration);
     let (changed, removed) = (summary.changed().count(), summary.removed().count());
     if let Some(failure) = &summary.failure {

@@ -63,7 +63,7 @@ const END_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::f
 const PROMPT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_millis(200));
 
 /// Where a shell is opened, and with what key.
-pub struct Door<'a> {
+pub(crate) struct Door<'a> {
     /// Who is asked.
     pub server: Server<'a>,
     /// The path of the Source's shell.
@@ -80,7 +80,7 @@ pub struct Door<'a> {
 
 /// Why a shell did not open, or what became of it.
 #[derive(Debug)]
-pub enum ShellError {
+pub(crate) enum ShellError {
     /// The other side cannot be reached, or is not trusted.
     Connect(String),
     /// It refuses. Says what that means.
@@ -117,7 +117,7 @@ impl std::error::Error for ShellError {}
 /// # Errors
 ///
 /// It does not open, or ends by something else than its own end.
-pub async fn shell(door: &Door<'_>) -> Result<i32, ShellError> {
+pub(crate) async fn shell(door: &Door<'_>) -> Result<i32, ShellError> {
     let mut ends = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(signal);
     let stay = async {
         let opened = Opened::open(door).await?;

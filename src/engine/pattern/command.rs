@@ -19,7 +19,7 @@ const EVENT_PREFIX: &str = "etcha:";
 const MAX_PREFIX_BYTES: usize = 128;
 
 /// What stands between the ids of groups.
-pub const SEPARATOR: &str = " > ";
+pub(crate) const SEPARATOR: &str = " > ";
 
 /// A Command, or a group of Commands.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ impl Command {
     }
 
     /// Its scripts, if it is no group.
-    pub fn scripts(&self) -> Option<&Scripts> {
+    pub(crate) fn scripts(&self) -> Option<&Scripts> {
         match &self.body {
             Body::Scripts(scripts) => Some(scripts),
             Body::Group(_) => None,
@@ -112,7 +112,12 @@ impl Command {
 /// # Errors
 ///
 /// Anything that a Command must not be; the error names the first one that is.
-pub fn list(place: &str, parent: &str, value: Value, next_number: &mut usize) -> Result<Vec<Command>, Wrong> {
+pub(crate) fn list(
+    place: &str,
+    parent: &str,
+    value: Value,
+    next_number: &mut usize,
+) -> Result<Vec<Command>, Wrong> {
     let mut items = Vec::new();
     match value {
         Value::Array(nested) => flatten(nested, &mut items),

@@ -4,7 +4,7 @@ use crate::pattern::command::SEPARATOR;
 
 /// The groups around a Command. Each list has its own: what one group adds, the next one beside it does not see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parents {
+pub(crate) struct Parents {
     /// The Source, then the groups.
     path: String,
     /// Whether there is a group.
@@ -13,28 +13,28 @@ pub struct Parents {
 
 impl Parents {
     /// Outside all groups.
-    pub fn top(source: &str) -> Parents {
+    pub(crate) fn top(source: &str) -> Parents {
         Parents { path: source.to_owned(), in_group: false }
     }
 
     /// Inside the group `id` of these.
     #[must_use]
-    pub fn inside(&self, id: &str) -> Parents {
+    pub(crate) fn inside(&self, id: &str) -> Parents {
         Parents { path: self.display(id), in_group: true }
     }
 
     /// The Source and the groups, joined. This is what a filter sees.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
     /// Empty outside groups, else the path: the `parent_id` of a Command.
-    pub fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         if self.in_group { &self.path } else { "" }
     }
 
     /// How people see the Command `id` inside.
-    pub fn display(&self, id: &str) -> String {
+    pub(crate) fn display(&self, id: &str) -> String {
         if self.path.is_empty() { id.to_owned() } else { format!("{}{SEPARATOR}{id}", self.path) }
     }
 }

@@ -18,7 +18,7 @@ const WAY_OUT: &str = " (the new pattern waits for it; mend what it needs, or se
 
 /// A run that has ended.
 #[derive(Debug)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Commands that had to act, in the order in which they did. Those with nothing to do are left out.
     pub outputs: Vec<Output>,
     /// Why it ended early.
@@ -29,19 +29,19 @@ pub struct Summary {
 
 impl Summary {
     /// Commands that were changed. One whose change failed is among them: nobody knows how far it came.
-    pub fn changed(&self) -> impl Iterator<Item = &Output> {
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &Output> {
         self.outputs.iter().filter(|output| output.changed)
     }
 
     /// Commands that were removed, in the same sense.
-    pub fn removed(&self) -> impl Iterator<Item = &Output> {
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &Output> {
         self.outputs.iter().filter(|output| output.removed)
     }
 }
 
 /// What a Command did that had to act, or would have had to.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// Id of the Command.
     pub id: String,
     /// Its number in the Pattern.
@@ -86,7 +86,7 @@ impl Output {
 
 /// Why a run ended early.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What was being done, such as `changing`.
     doing: &'static str,
     /// Source, groups and id of the Command.

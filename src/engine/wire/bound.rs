@@ -107,7 +107,7 @@ impl Bound {
     }
 
     /// The second since 1970 from which on it is refused for its time alone.
-    pub fn forgotten_at(&self) -> i64 {
+    pub(crate) fn forgotten_at(&self) -> i64 {
         self.expires.saturating_add(LEEWAY + 1)
     }
 }

@@ -18,7 +18,7 @@ use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertSt
 
 /// Which certificates are trusted (`httpClient`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trust {
+pub(crate) struct Trust {
     /// A PEM file with certificates that are trusted.
     pub ca_path: Option<PathBuf>,
     /// Those of the system are not.
@@ -29,7 +29,7 @@ pub struct Trust {
 
 /// Who is to be spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Server<'a> {
+pub(crate) struct Server<'a> {
     /// Name or address; an IPv6 one may be in brackets.
     pub host: &'a str,
     /// Port.
@@ -42,7 +42,7 @@ pub struct Server<'a> {
 
 /// Connects, and knows which certificates to trust.
 #[derive(Default)]
-pub struct Client {
+pub(crate) struct Client {
     trust: Trust,
     /// Certificates are read when they are first needed.
     verifying: OnceLock<Result<Arc<ClientConfig>, String>>,
@@ -50,7 +50,7 @@ pub struct Client {
 
 /// A connection, and who is at its other end.
 #[derive(Debug)]
-pub struct Connected<B> {
+pub(crate) struct Connected<B> {
     /// Sends requests.
     pub sender: SendRequest<B>,
     /// The digest of the key that the other side has shown, over TLS.
@@ -59,12 +59,13 @@ pub struct Connected<B> {
 
 impl Client {
     /// Trusts what `trust` says.
-    pub fn new(trust: Trust) -> Client {
+    pub(crate) fn new(trust: Trust) -> Client {
         Client { trust, verifying: OnceLock::new() }
     }
 
     /// Trusts `roots` and nothing else.
-    pub fn trusting(roots: RootCertStore) -> Client {
+    #[cfg(test)]
+    pub(crate) fn trusting(roots: RootCertStore) -> Client {
         let client = Client::default();
         client
             .verifying
@@ -78,7 +79,7 @@ impl Client {
     /// # Errors
     ///
     /// Nobody answers there, or nobody who can be trusted. Says why.
-    pub async fn connect<B>(&self, server: &Server<'_>) -> Result<SendRequest<B>, String>
+    pub(crate) async fn connect<B>(&self, server: &Server<'_>) -> Result<SendRequest<B>, String>
     where
         B: Body + Send + 'static,
         B::Data: Send,
@@ -92,7 +93,7 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::connect`].
-    pub async fn meet<B>(&self, server: &Server<'_>) -> Result<Connected<B>, String>
+    pub(crate) async fn meet<B>(&self, server: &Server<'_>) -> Result<Connected<B>, String>
     where
         B: Body + Send + 'static,
         B::Data: Send,

@@ -52,7 +52,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Its name in the header of a token.
-    pub fn token_name(self) -> &'static str {
+    pub(crate) fn token_name(self) -> &'static str {
         match self {
             Algorithm::Ed25519 => "EdDSA",
             Algorithm::P256 => "ES256",
@@ -116,22 +116,22 @@ impl VerifyKey {
     }
 
     /// Its algorithm.
-    pub fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// Its id; empty if it has none.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// Whether its private half is printed in a standard or a tutorial, so that anyone has it.
-    pub fn is_printed(&self) -> bool {
+    pub(crate) fn is_printed(&self) -> bool {
         PRINTED.iter().any(|start| self.bytes.starts_with(start)) || PRINTED_IDS.contains(&self.id.as_str())
     }
 
     /// Whether `signature` of `message` was made with the private half.
-    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self.algorithm {
             Algorithm::Ed25519 => UnparsedPublicKey::new(&ED25519, &self.bytes).verify(message, signature),
             Algorithm::P256 => {
@@ -142,7 +142,7 @@ impl VerifyKey {
     }
 
     /// The key in its text form.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let prefix: &[u8] = match self.algorithm {
             Algorithm::Ed25519 => &ED25519_PUBLIC,
             Algorithm::P256 => &P256_PUBLIC,
@@ -188,7 +188,7 @@ impl SigningKey {
     }
 
     /// Its algorithm.
-    pub fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         match self.pair {
             Pair::Ed25519(_) => Algorithm::Ed25519,
             Pair::P256(_) => Algorithm::P256,
@@ -196,7 +196,7 @@ impl SigningKey {
     }
 
     /// Its id; empty if it has none.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
@@ -216,7 +216,7 @@ impl SigningKey {
     }
 
     /// The public half.
-    pub fn public(&self) -> VerifyKey {
+    pub(crate) fn public(&self) -> VerifyKey {
         let bytes = match &self.pair {
             Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
             Pair::P256(pair) => pair.public_key().as_ref().to_vec(),

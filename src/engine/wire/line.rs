@@ -34,17 +34,17 @@ pub enum Line {
 }
 
 /// The first line.
-pub fn id(session: &str) -> Bytes {
+pub(crate) fn id(session: &str) -> Bytes {
     Bytes::from(format!("{session}\n"))
 }
 
 /// A line of output.
-pub fn output(bytes: &[u8]) -> Bytes {
+pub(crate) fn output(bytes: &[u8]) -> Bytes {
     Bytes::from(format!("o{}\n", STANDARD.encode(bytes)))
 }
 
 /// A line that only keeps alive, of a length and a content that `random` decides.
-pub fn keep_alive(random: u64) -> Bytes {
+pub(crate) fn keep_alive(random: u64) -> Bytes {
     let length = usize::try_from(random % KEEP_ALIVE_CHARACTERS).unwrap_or_default();
     let mut characters = format!("{random:016x}{:016x}", random.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     characters.truncate(length);
@@ -52,7 +52,7 @@ pub fn keep_alive(random: u64) -> Bytes {
 }
 
 /// The last line.
-pub fn end(end: End) -> Bytes {
+pub(crate) fn end(end: End) -> Bytes {
     Bytes::from(match end {
         End::Exit(status) => format!("eexit {status}\n"),
         End::Timeout => "etimeout\n".to_owned(),

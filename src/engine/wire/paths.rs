@@ -3,15 +3,15 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What the path of a push begins with.
-pub const PUSH: &str = "/etcha/v1/push/";
+pub(crate) const PUSH: &str = "/etcha/v1/push/";
 
 /// What the path of a shell begins with.
-pub const SHELL: &str = "/etcha/v1/shell/";
+pub(crate) const SHELL: &str = "/etcha/v1/shell/";
 
 /// What has to be encoded in a segment of a path, and a little more.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The name of a Source as a segment of a path.
-pub fn segment(source: &str) -> String {
+pub(crate) fn segment(source: &str) -> String {
     utf8_percent_encode(source, ENCODED).to_string()
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What came of a push, as it is told to whoever pushed. Lists are absent rather than empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct PushResult {
+pub(crate) struct PushResult {
     /// Ids of Commands that were changed, or would be where only that was asked.
     #[serde(rename = "changedIDs")]
     pub changed_ids: Option<Vec<String>>,

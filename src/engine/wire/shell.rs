@@ -16,10 +16,10 @@ use crate::wire::token::{self, LEEWAY};
 pub const MAX_BYTES: usize = 128 * 1024;
 
 /// Input in one request at most, in bytes. Encoded twice it leaves much room in [`MAX_BYTES`].
-pub const MAX_INPUT_BYTES: usize = 32 * 1024;
+pub(crate) const MAX_INPUT_BYTES: usize = 32 * 1024;
 
 /// How long a request is good, in seconds: as with Etcha.
-pub const VALIDITY: i64 = 5;
+pub(crate) const VALIDITY: i64 = 5;
 
 /// A request that would be good for longer than this many seconds is refused: it may be a token for something else.
 const LONGEST_VALIDITY: i64 = 300;

@@ -1,7 +1,7 @@
 //! Signed Patterns: compact JSON Web Signatures with Etcha's claims. Which keys count is the caller's matter; a token's
 //! own word about its key is never taken.
 //!
-//! Until the signature holds, a token costs the bytes in which it came and a header of at most [`MAX_HEADER_BYTES`]: its
+//! Until the signature holds, a token costs the bytes in which it came and a header of at most `MAX_HEADER_BYTES`: its
 //! header is decoded into three strings, never into a tree, and its claims are not even decoded from base64.
 
 use std::fmt;
@@ -20,17 +20,17 @@ use crate::wire::bound::Bound;
 use crate::wire::key::{SigningKey, VerifyKey};
 
 /// Longest token in bytes: a program of [`crate::jsonnet::imports::MAX_BYTES`], encoded, and room for the rest.
-pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Longest header in bytes, encoded: an algorithm, an id of a key and a type, with much room. It is read before anything is
 /// known of who sent it.
-pub const MAX_HEADER_BYTES: usize = 4096;
+pub(crate) const MAX_HEADER_BYTES: usize = 4096;
 
 /// Longest signature in bytes, encoded: both algorithms have 64 bytes.
 const MAX_SIGNATURE_BYTES: usize = 128;
 
 /// How far two clocks may be apart, in seconds.
-pub const LEEWAY: i64 = 30;
+pub(crate) const LEEWAY: i64 = 30;
 
 /// What a token says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ pub struct Verified {
 /// Why a token cannot be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// It is longer than [`MAX_BYTES`].
+    /// It is longer than `MAX_BYTES`.
     TooLong,
     /// It is no token. Says which part.
     Malformed(&'static str),
@@ -189,7 +189,7 @@ pub fn verify(token: &str, keys: &[VerifyKey], now: i64) -> Result<Verified, Tok
 /// # Errors
 ///
 /// It cannot be trusted.
-pub fn verify_as<'k, C: DeserializeOwned>(
+pub(crate) fn verify_as<'k, C: DeserializeOwned>(
     token: &str,
     keys: &'k [VerifyKey],
     now: i64,
@@ -281,7 +281,7 @@ mod one_or_more {
 /// # Errors
 ///
 /// It cannot be read, is too long or is no UTF-8.
-pub fn read_token(path: &Path) -> io::Result<String> {
+pub(crate) fn read_token(path: &Path) -> io::Result<String> {
     read_from(File::open(path)?)
 }
 
@@ -290,7 +290,7 @@ pub fn read_token(path: &Path) -> io::Result<String> {
 /// # Errors
 ///
 /// It cannot be read, is too long or is no UTF-8.
-pub fn read_from(file: File) -> io::Result<String> {
+pub(crate) fn read_from(file: File) -> io::Result<String> {
     let mut text = String::new();
     file.take(MAX_BYTES as u64 + 1).read_to_string(&mut text)?;
     if text.len() > MAX_BYTES {

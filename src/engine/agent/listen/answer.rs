@@ -13,13 +13,13 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 
 /// A body: whole, or a stream.
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// An answer.
-pub type Answer = Response<Body>;
+pub(crate) type Answer = Response<Body>;
 
 /// An answer with a body of this type.
-pub fn with_body(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Answer {
+pub(crate) fn with_body(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()).boxed_unsync());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -30,17 +30,17 @@ pub fn with_body(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) 
 }
 
 /// An answer in words.
-pub fn text(status: StatusCode, text: &'static str) -> Answer {
+pub(crate) fn text(status: StatusCode, text: &'static str) -> Answer {
     with_body(status, HeaderValue::from_static("text/plain; charset=utf-8"), text)
 }
 
 /// An answer without a body.
-pub fn empty(status: StatusCode) -> Answer {
+pub(crate) fn empty(status: StatusCode) -> Answer {
     text(status, "")
 }
 
 /// The same answer, as it is to HEAD: its header says how long the body would be.
-pub fn without_body(answer: Answer) -> Answer {
+pub(crate) fn without_body(answer: Answer) -> Answer {
     let (mut parts, body) = answer.into_parts();
     if let Some(length) = body.size_hint().exact() {
         parts.headers.insert(CONTENT_LENGTH, length.into());
@@ -49,18 +49,18 @@ pub fn without_body(answer: Answer) -> Answer {
 }
 
 /// Where there is nothing.
-pub fn nothing() -> Answer {
+pub(crate) fn nothing() -> Answer {
     text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 /// Refused, and not to be tried again for `rest`.
-pub fn too_many(rest: Duration) -> Answer {
+pub(crate) fn too_many(rest: Duration) -> Answer {
     // Rounded up: then the next one counts in a new window.
     later(StatusCode::TOO_MANY_REQUESTS, rest.as_secs() + 1)
 }
 
 /// There is no room or no turn for it now.
-pub fn busy() -> Answer {
+pub(crate) fn busy() -> Answer {
     later(StatusCode::SERVICE_UNAVAILABLE, 1)
 }
 

@@ -21,12 +21,12 @@
 //! *Webhooks* take their turn as all runs do. Several Sources may have one path; they are asked in order of their names
 //! until one answers. The query is passed on as it was sent. A body that no variable could hold is answered 413.
 
-pub mod answer;
+pub(crate) mod answer;
 mod bodies;
 mod push;
-pub mod routes;
+pub(crate) mod routes;
 mod shell;
-pub mod site;
+pub(crate) mod site;
 mod webhook;
 
 use std::fmt;
@@ -44,7 +44,7 @@ use https::certificate::{self, Files};
 use https::names::Names;
 use https::self_signed::{self, Ensured, SelfSigned};
 use https::{self, Counters, Limits, Tls, listener};
-pub use site::Site;
+pub(crate) use site::Site;
 
 /// How often certificate files are looked at, and the own one renewed if it has to be.
 const RENEW_EVERY: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(60);
 
 /// Why the engine cannot listen.
 #[derive(Debug)]
-pub enum ListenError {
+pub(crate) enum ListenError {
     /// The certificate of the configuration cannot be used.
     Certificate(certificate::Error),
     /// The self-signed certificate cannot be made or used.
@@ -90,7 +90,7 @@ impl std::error::Error for ListenError {}
 /// # Errors
 ///
 /// It cannot be used.
-pub fn check(config: &Config) -> Result<(), ListenError> {
+pub(crate) fn check(config: &Config) -> Result<(), ListenError> {
     match &config.server {
         ServerConfig { listen: Some(_), tls: Some(_), .. } => certificate(&config.server, None).map(|_| ()),
         _ => Ok(()),
@@ -98,7 +98,7 @@ pub fn check(config: &Config) -> Result<(), ListenError> {
 }
 
 /// A listener that is bound, but accepts nothing yet.
-pub struct Listener {
+pub(crate) struct Listener {
     listeners: Vec<TcpListener>,
     tls: Tls,
     own: Option<SelfSigned>,
@@ -111,7 +111,7 @@ impl Listener {
     /// # Errors
     ///
     /// The address or the certificate cannot be used.
-    pub fn open(config: &Config) -> Result<Option<Listener>, ListenError> {
+    pub(crate) fn open(config: &Config) -> Result<Option<Listener>, ListenError> {
         let Some(address) = &config.server.listen else { return Ok(None) };
         let own = config.server.tls.is_none().then(|| SelfSigned::new(&config.state_dir));
         let tls = certificate(&config.server, own.as_ref())?;
@@ -126,7 +126,7 @@ impl Listener {
     }
 
     /// Accepts and answers until the engine stops. When it completes, no request is under way any more.
-    pub async fn serve(self, sources: Arc<Sources>) {
+    pub(crate) async fn serve(self, sources: Arc<Sources>) {
         let Listener { listeners, tls, own, limits } = self;
         let key = tls.key_digests().first().map(key_text).unwrap_or_default();
         for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {

@@ -49,7 +49,7 @@ impl<'a> Route<'a> {
 }
 
 /// Answers a request. There always is an answer.
-pub async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().cloned();
     let is_head = parts.method == Method::HEAD;

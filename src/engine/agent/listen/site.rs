@@ -20,7 +20,7 @@ use https::{Peer, Tls};
 const VERIFYING: usize = 4;
 
 /// What answers are made from.
-pub struct Site {
+pub(crate) struct Site {
     pub(super) sources: Arc<Sources>,
     pub(super) bodies: Bodies,
     pub(super) shells: Shells,
@@ -31,7 +31,7 @@ pub struct Site {
 
 impl Site {
     /// A site over `sources`, whose clients see the certificates of `tls`.
-    pub fn new(sources: Arc<Sources>, tls: Tls) -> Site {
+    pub(crate) fn new(sources: Arc<Sources>, tls: Tls) -> Site {
         Site {
             bodies: Bodies::new(sources.config().max_token_bytes),
             shells: Shells::new(Arc::clone(&sources)),
@@ -55,7 +55,7 @@ impl Site {
     /// # Errors
     ///
     /// It panicked. The answer says nothing about it.
-    pub async fn verify<T: Send + 'static>(
+    pub(crate) async fn verify<T: Send + 'static>(
         &self,
         verify: impl FnOnce(&Sources) -> T + Send + 'static,
     ) -> Result<T, Answer> {
@@ -66,7 +66,7 @@ impl Site {
 
     /// Refuses a request: 404 at first, 429 for a client that is refused again and again. `why` goes into the log, as
     /// long as the client is not beyond its limit.
-    pub fn refuse(&self, peer: Option<&Peer>, source: &str, why: &str) -> Answer {
+    pub(crate) fn refuse(&self, peer: Option<&Peer>, source: &str, why: &str) -> Answer {
         self.refuse_with(peer, source, why, || answer::empty(StatusCode::NOT_FOUND))
     }
 

@@ -24,7 +24,7 @@ pub(super) const MAX_WAITING: usize = 256;
 
 /// An event of the engine itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum System {
+pub(crate) enum System {
     /// A token was fetched.
     Pull,
     /// A token was pushed.
@@ -35,7 +35,7 @@ pub enum System {
 
 impl System {
     /// The name by which it is received.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             System::Pull => "pull",
             System::Push => "push",
@@ -46,7 +46,7 @@ impl System {
 
 /// What is behind an event.
 #[derive(Clone, Copy, Debug)]
-pub struct Cause<'a> {
+pub(crate) struct Cause<'a> {
     /// Name of the Source that it comes from.
     pub source: &'a str,
     /// Id of the key that signed what ran; empty if none did.
@@ -72,7 +72,7 @@ pub(super) struct Delivery {
 impl Sources {
     /// Runs the Sources that receive `event`, and does not wait for them. `failure` says why what it is about failed, and
     /// is empty if it did not.
-    pub fn send_system(self: &Arc<Self>, event: System, cause: Cause<'_>, failure: &str) {
+    pub(crate) fn send_system(self: &Arc<Self>, event: System, cause: Cause<'_>, failure: &str) {
         drop(self.deliver(self.system_deliveries(event, cause, failure)));
     }
 

@@ -20,7 +20,7 @@ const OLDER: &str = "the pattern was issued before the one in force; build it an
 
 /// A push that was verified.
 #[derive(Debug)]
-pub struct Push {
+pub(crate) struct Push {
     /// Name of the Source.
     pub source: String,
     /// What was pushed.
@@ -35,7 +35,7 @@ pub struct Push {
 
 /// Why a push is refused. Whoever pushed is not told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// There is no Source of this name.
     Unknown,
     /// The Source does not take pushes.
@@ -65,7 +65,7 @@ impl Sources {
     /// # Errors
     ///
     /// It may not.
-    pub fn verify_push(&self, name: &str, text: &str, guard: &Guard) -> Result<Token, Refused> {
+    pub(crate) fn verify_push(&self, name: &str, text: &str, guard: &Guard) -> Result<Token, Refused> {
         let config = self.config();
         let source = config.sources.get(name).ok_or(Refused::Unknown)?;
         if !source.allow_push {
@@ -87,7 +87,7 @@ impl Sources {
     /// # Errors
     ///
     /// Its turn did not come in time.
-    pub async fn push(self: &Arc<Self>, push: Push) -> Result<PushResult, NoTurn> {
+    pub(crate) async fn push(self: &Arc<Self>, push: Push) -> Result<PushResult, NoTurn> {
         let Push { source: name, token, check, filter, remote_addr } = push;
         let Some(bound) = self.bound(&name) else { return Err(NoTurn) };
         let public_key = token.key_id.clone();
@@ -134,7 +134,7 @@ fn is_older(bound: &Bound, claims: &Claims) -> bool {
 
 impl Token {
     /// Id of the configured key that verified it; empty if that key has none.
-    pub fn key_id(&self) -> &str {
+    pub(crate) fn key_id(&self) -> &str {
         &self.key_id
     }
 }

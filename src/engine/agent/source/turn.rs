@@ -21,7 +21,7 @@ pub(super) struct Turn(#[expect(dead_code, reason = "it is held, not read")] Own
 
 /// The turn did not come in time, or the engine stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoTurn;
+pub(crate) struct NoTurn;
 
 impl Turns {
     pub(super) fn new() -> Turns {

@@ -11,7 +11,7 @@ const CONTENT_TYPE: &str = "webhookContentType";
 
 /// A request, as its Commands see it.
 #[derive(Clone, Debug, Default)]
-pub struct Hook {
+pub(crate) struct Hook {
     /// Its body, in base64.
     pub body: String,
     /// Its headers, `Name: value` on a line each, sorted.
@@ -26,7 +26,7 @@ pub struct Hook {
 
 /// What Commands answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HookAnswer {
+pub(crate) struct HookAnswer {
     /// The body.
     pub body: String,
     /// Its type, if a Command named one.
@@ -40,7 +40,11 @@ impl Sources {
     /// # Errors
     ///
     /// Its turn did not come within the time that it may run.
-    pub async fn webhook(self: &Arc<Self>, name: &str, hook: &Hook) -> Result<Option<HookAnswer>, NoTurn> {
+    pub(crate) async fn webhook(
+        self: &Arc<Self>,
+        name: &str,
+        hook: &Hook,
+    ) -> Result<Option<HookAnswer>, NoTurn> {
         let origin = Origin {
             source: name.to_owned(),
             trigger: Trigger::Webhook,
