@@ -1,7 +1,7 @@
 //! One spelling for each address, because each spelling would be a time series of its own.
 //!
 //! Programs hand addresses around with a port, in brackets or with a zone. The contract wants the address alone. A
-//! writer brings it into that form with [`ip`]; a reader takes the forms off with [`plain`], so that no event is lost
+//! writer brings it into that form with [`ip`]; a reader takes the forms off with `plain`, so that no event is lost
 //! for the way in which its address was written.
 
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ pub fn ip(text: &str) -> Option<IpAddr> {
 
 /// The label that `text` stands for: without port, brackets and zone if it is an address with one of them, and
 /// otherwise as it is.
-pub fn plain(text: Cow<'_, str>) -> Cow<'_, str> {
+pub(crate) fn plain(text: Cow<'_, str>) -> Cow<'_, str> {
     // Nearly all are an IPv4 address or empty, and this is asked for each line.
     let is_plain =
         !text.bytes().any(|byte| matches!(byte, b':' | b'[' | b'%')) || text.parse::<IpAddr>().is_ok();

@@ -43,7 +43,7 @@ pub enum Format {
 
 impl Format {
     /// What suits standard error: people sit before a terminal, machines behind everything else.
-    pub fn suited(terminal: bool) -> Self {
+    pub(crate) fn suited(terminal: bool) -> Self {
         if terminal { Self::Human } else { Self::Logfmt }
     }
 }

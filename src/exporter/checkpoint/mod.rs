@@ -43,7 +43,7 @@ const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 4;
 
 /// Largest checkpoint that is read, in bytes: several million series. A larger file is not one of ours.
-pub const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// A state, as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ pub trait Store {
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
     /// Makes names durable.
     fn sync(&mut self) -> io::Result<()>;
-    /// The content of a file of at most [`MAX_BYTES`]; `None` if there is none.
+    /// The content of a file of at most `MAX_BYTES`; `None` if there is none.
     fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
 }
 

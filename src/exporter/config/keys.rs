@@ -200,7 +200,7 @@ mod tests {
     fn a_file_that_cannot_be_read_is_a_problem() {
         let mut gathered = Gathered::default();
         gathered.file("--metrics-key-file", Path::new("/nonexistent/key"));
-        assert!(gathered.keys.is_empty());
+        assert_eq!(gathered.keys.len(), 0);
         assert_eq!(gathered.sources.len(), 1);
         let problem = gathered.problems[0].to_string();
         assert!(problem.starts_with("--metrics-key-file /nonexistent/key: cannot be read: "), "{problem}");

@@ -54,13 +54,13 @@ pub use https::certificate::{Clients, Pem};
 pub use https::policy::Policy;
 
 /// The journal that is followed unless told otherwise.
-pub const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
+pub(crate) const DEFAULT_JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
 
 /// Pause between two looks at the journal. A notification from the file system cuts it short.
-pub const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where state is kept unless told otherwise, by us or by systemd.
-pub const DEFAULT_STATE_DIR: &str = "/var/lib/etcha-exporter";
+pub(crate) const DEFAULT_STATE_DIR: &str = "/var/lib/etcha-exporter";
 
 /// Exit status for wrong usage and wrong configuration.
 pub(crate) const USAGE: u8 = 2;

@@ -25,7 +25,7 @@ impl Reread {
     /// # Errors
     ///
     /// Everything that is wrong with it.
-    pub fn config(&self) -> Result<Box<Config>, Vec<Problem>> {
+    pub(crate) fn config(&self) -> Result<Box<Config>, Vec<Problem>> {
         match read(&self.args, &self.around).map(|invocation| invocation.task) {
             Ok(Task::Serve(config) | Task::CheckConfig(config)) => Ok(config),
             Ok(_) => Err(vec![Problem::new("", "the command line asks for something else")]),
@@ -44,7 +44,7 @@ impl fmt::Debug for Reread {
 
 impl Config {
     /// What differs in `other` and takes a restart, by the names that `--check-config` shows.
-    pub fn needs_restart(&self, other: &Config) -> Vec<&'static str> {
+    pub(crate) fn needs_restart(&self, other: &Config) -> Vec<&'static str> {
         needs_restart(&self.rows, &other.rows)
     }
 }

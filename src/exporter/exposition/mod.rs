@@ -43,7 +43,7 @@ pub fn render(snapshot: &Snapshot, registered: &[MetricFamily], format: Format, 
 }
 
 /// Appends what there is about the agent in `format`, and nothing about the exporter and its process.
-pub fn agents(snapshot: &Snapshot, format: Format, out: &mut Vec<u8>) {
+pub(crate) fn agents(snapshot: &Snapshot, format: Format, out: &mut Vec<u8>) {
     let own = own::families(snapshot);
     write(snapshot, own.iter().filter(|family| !family.name().starts_with(own::PREFIX)), format, out);
 }
@@ -63,7 +63,7 @@ fn write<'f>(
 
 /// Appends, as text 0.0.4, what node_exporter's textfile collector may show beside its own: all but the families
 /// about a process, whose names that process has itself.
-pub fn textfile(snapshot: &Snapshot, registered: &[MetricFamily], out: &mut Vec<u8>) {
+pub(crate) fn textfile(snapshot: &Snapshot, registered: &[MetricFamily], out: &mut Vec<u8>) {
     let own = own::families(snapshot);
     Lines::new(Dialect::Text, out).all(&snapshot.tables, own.iter().chain(registered));
 }
@@ -74,7 +74,8 @@ pub fn guide(tables: &Tables, out: &mut Vec<u8>) {
 }
 
 /// Appends the further families that are counted from the journal, as text.
-pub fn further(tables: &Tables, out: &mut Vec<u8>) {
+#[cfg(test)]
+pub(crate) fn further(tables: &Tables, out: &mut Vec<u8>) {
     Lines::new(Dialect::Text, out).tables(tables, &FamilyId::FURTHER);
 }
 

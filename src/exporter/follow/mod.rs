@@ -7,7 +7,7 @@
 //! * `segments`: what is known of each file, and in which order they are read. `trail`: digests of what was read. Pure.
 //! * `reading`: the bytes of one file from a position on, handed to `count` batch by batch.
 //! * `state`: how the journal was found.
-//! * [`tail`]: the thread that does this again and again; the `watch` tells it when to hurry, `pace` when not to.
+//! * `tail`: the thread that does this again and again; the `watch` tells it when to hurry, `pace` when not to.
 //! * this file: one round of it.
 //!
 //! The file system is the truth: a round looks at what may have changed and reads what lies beyond the known positions. It
@@ -20,7 +20,7 @@ mod pace;
 mod reading;
 mod segments;
 mod state;
-pub mod tail;
+pub(crate) mod tail;
 mod trail;
 mod v1;
 
@@ -120,12 +120,12 @@ pub struct FollowRecord {
 
 impl FollowRecord {
     /// What was read.
-    pub fn tally(&self) -> &Tally {
+    pub(crate) fn tally(&self) -> &Tally {
         &self.counter.tally
     }
 
     /// Each segment known, by the digest of its first line, and how many of its bytes were read.
-    pub fn positions(&self) -> impl Iterator<Item = (String, u64)> {
+    pub(crate) fn positions(&self) -> impl Iterator<Item = (String, u64)> {
         self.segments.positions()
     }
 }
@@ -182,12 +182,12 @@ impl Follower {
     }
 
     /// Grows whenever [`Follower::record`] would be another.
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
 
     /// The path it follows.
-    pub fn journal(&self) -> &Path {
+    pub(crate) fn journal(&self) -> &Path {
         &self.journal
     }
 
@@ -229,7 +229,7 @@ impl Follower {
     }
 
     /// Whether any file of the journal holds a segment that is known.
-    pub fn knows_a_file(&mut self) -> bool {
+    pub(crate) fn knows_a_file(&mut self) -> bool {
         Lookout::default().look(&self.journal).files.iter().take(KNOWN_LOOKED_FOR).any(|found| {
             let front = front::front_of(found, None, &mut || false);
             front.is_ok_and(|front| front.is_some_and(|front| self.segments.offset(front.key) > 0))

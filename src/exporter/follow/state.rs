@@ -21,7 +21,7 @@ pub enum Skip {
 
 impl Skip {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Skip; 6] = [
+    pub(crate) const ALL: [Skip; 6] = [
         Skip::NotASegment,
         Skip::Unreadable,
         Skip::Unsupported,
@@ -31,7 +31,7 @@ impl Skip {
     ];
 
     /// As a label's value.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Skip::NotASegment => "not_a_segment",
             Skip::Unreadable => "unreadable",
@@ -80,7 +80,7 @@ pub struct JournalState {
     pub writers_forgotten: u64,
     /// Lines missing now, by their writers' numbers.
     pub missing: u128,
-    /// Files that were left out, by reason, in the order of [`Skip::ALL`].
+    /// Files that were left out, by reason, in the order of `Skip::ALL`.
     pub skipped: [usize; 6],
     /// Of these, those that are segments, and that could not be read or not to their end.
     pub unreadable: usize,

@@ -17,14 +17,14 @@ use crate::watch::Watch;
 const SHOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where the thread shows its progress.
-pub trait Show: Send {
+pub(crate) trait Show: Send {
     /// Called when something changed, and at each poll. `caught_up` is false until the first round has ended.
     fn show(&mut self, follower: &Follower, moment: Moment);
 }
 
 /// What is known at the moment of showing, beside the follower itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Whether the journal, as it was found at start, has been read to its end.
     pub caught_up: bool,
     /// Whether this is between two batches of a round.
@@ -37,12 +37,13 @@ pub struct Moment {
 
 impl Moment {
     /// Before anything was read.
-    pub const FIRST: Moment = Moment { caught_up: false, within_round: false, watching: false, last: false };
+    pub(crate) const FIRST: Moment =
+        Moment { caught_up: false, within_round: false, watching: false, last: false };
 }
 
 /// The running thread.
 #[derive(Debug)]
-pub struct Tail {
+pub(crate) struct Tail {
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,
     thread: JoinHandle<()>,
@@ -54,7 +55,11 @@ impl Tail {
     /// # Errors
     ///
     /// If the operating system has no thread to give.
-    pub fn start(follower: Follower, poll_interval: Duration, show: Box<dyn Show>) -> std::io::Result<Tail> {
+    pub(crate) fn start(
+        follower: Follower,
+        poll_interval: Duration,
+        show: Box<dyn Show>,
+    ) -> std::io::Result<Tail> {
         let (wake, woken) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
         let run = Run {
@@ -71,7 +76,7 @@ impl Tail {
     }
 
     /// Stops after the current batch and shows once more; returns when that is done.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.wake.try_send(());
         if self.thread.join().is_err() {

@@ -3,11 +3,10 @@
 //! Names, types and labels of the first four are those of Etcha's monitoring guide. The README's table of metrics
 //! is checked against this list.
 
-/// A family counted from the journal.
+/// A family counted from the journal. Each is described by its `Desc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-#[expect(missing_docs, reason = "each is described by its `Desc`")]
-pub enum FamilyId {
+pub(crate) enum FamilyId {
     Commands,
     SourcesCommands,
     SourcesShells,
@@ -23,7 +22,7 @@ pub enum FamilyId {
 
 /// What a family is.
 #[derive(Clone, Copy, Debug)]
-pub struct Desc {
+pub(crate) struct Desc {
     /// Name, with the suffix `_total` for counters.
     pub name: &'static str,
     /// Prometheus' type.
@@ -36,7 +35,7 @@ pub struct Desc {
 
 /// Prometheus' types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -47,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// The type as the exposition spells it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
@@ -64,11 +63,11 @@ pub(crate) const RUN_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30
 
 impl FamilyId {
     /// The four families of Etcha's monitoring guide, in the order of their names.
-    pub const GUIDE: [FamilyId; 4] =
+    pub(crate) const GUIDE: [FamilyId; 4] =
         [FamilyId::Commands, FamilyId::SourcesCommands, FamilyId::SourcesShells, FamilyId::Sources];
 
     /// The further ones, in the order of their names.
-    pub const FURTHER: [FamilyId; 7] = [
+    pub(crate) const FURTHER: [FamilyId; 7] = [
         FamilyId::ShellDuration,
         FamilyId::ShellsClosed,
         FamilyId::ShellsOpened,
@@ -79,7 +78,7 @@ impl FamilyId {
     ];
 
     /// What the family is.
-    pub fn desc(self) -> &'static Desc {
+    pub(crate) fn desc(self) -> &'static Desc {
         match self {
             FamilyId::Commands => &Desc {
                 name: "etcha_commands_total",

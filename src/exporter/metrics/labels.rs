@@ -16,10 +16,10 @@ use super::breaks::visible;
 pub const DEFAULT_MAX_LABEL_BYTES: usize = 1024;
 
 /// Least `--max-label-bytes`: below it nothing but the digest would be left of a value.
-pub const MIN_MAX_LABEL_BYTES: usize = 64;
+pub(crate) const MIN_MAX_LABEL_BYTES: usize = 64;
 
 /// `--max-label-bytes` from which values are kept as they are, byte by byte: no value fills a line of the journal.
-pub const WHOLE_LABEL_BYTES: usize = 65_536;
+pub(crate) const WHOLE_LABEL_BYTES: usize = 65_536;
 
 /// Stands between the beginning of a shortened value and its digest.
 const MARK: &str = "…#";
@@ -33,7 +33,7 @@ pub struct LabelLimit(usize);
 
 impl LabelLimit {
     /// A limit in bytes; raised to [`MIN_MAX_LABEL_BYTES`] if it is below.
-    pub fn new(bytes: usize) -> LabelLimit {
+    pub(crate) fn new(bytes: usize) -> LabelLimit {
         LabelLimit(bytes.max(MIN_MAX_LABEL_BYTES))
     }
 

@@ -2,8 +2,8 @@
 //!
 //! # Layout
 //!
-//! * [`catalogue`]: every family's name, type, labels, help.
-//! * [`labels`]: label values into label text, and their limit; `breaks`: characters that break a line.
+//! * `catalogue`: every family's name, type, labels, help.
+//! * `labels`: label values into label text, and their limit; `breaks`: characters that break a line.
 //! * `table`: the series of a family; `column` is what makes a table cheap to publish.
 //! * `order`: which of two events is the later one, for last values.
 //! * `shells`: which sessions are open; `histogram`: a histogram's value.
@@ -14,10 +14,10 @@
 
 mod apply;
 mod breaks;
-pub mod catalogue;
+pub(crate) mod catalogue;
 mod column;
 mod histogram;
-pub mod labels;
+pub(crate) mod labels;
 mod order;
 mod shells;
 mod shortcut;
@@ -122,7 +122,7 @@ impl Metrics {
     }
 
     /// The shells that are open now.
-    pub fn open_shells(&self) -> OpenShells {
+    pub(crate) fn open_shells(&self) -> OpenShells {
         self.shells.latest()
     }
 

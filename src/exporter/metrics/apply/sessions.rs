@@ -105,7 +105,7 @@ impl Metrics {
 
     /// All that was there has been read. A shell whose opening was read late and whose end was not is ended by what the
     /// agent did next. Should its end be read later still, it is one too many and counted as such.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if !std::mem::take(&mut self.is_late) {
             return;
         }

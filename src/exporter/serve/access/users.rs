@@ -28,7 +28,7 @@ impl Users {
     /// # Errors
     ///
     /// What is wrong with the name or the hash; nothing of the hash is told.
-    pub fn add(&mut self, user: &str, hash: &str) -> Result<Option<String>, String> {
+    pub(crate) fn add(&mut self, user: &str, hash: &str) -> Result<Option<String>, String> {
         if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
             return Err("not a user name: it is empty, or holds a colon or control characters".to_owned());
         }
@@ -47,12 +47,12 @@ impl Users {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.hashes.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
 
