@@ -16,16 +16,13 @@ use crate::watch::Watch;
 /// How often a long round shows what it has so far.
 const SHOW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where the thread shows its progress.
-pub(crate) trait Show: Send {
-    /// Called when something changed, and at each poll. `caught_up` is false until the first round has ended.
-    fn show(&mut self, follower: &Follower, moment: Moment);
-}
+/// Shows progress. Called when something changed, and at each poll.
+type Show = Box<dyn FnMut(&Follower, Moment) + Send>;
 
 /// What is known at the moment of showing, beside the follower itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// Whether the journal, as it was found at start, has been read to its end.
+    /// Whether the journal, as it was found at start, has been read to its end. False until the first round has ended.
     pub caught_up: bool,
     /// Whether this is between two batches of a round.
     pub within_round: bool,
@@ -58,14 +55,14 @@ impl Tail {
     pub(crate) fn start(
         follower: Follower,
         poll_interval: Duration,
-        show: Box<dyn Show>,
+        show: impl FnMut(&Follower, Moment) + Send + 'static,
     ) -> std::io::Result<Tail> {
         let (wake, woken) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
         let run = Run {
             follower,
             poll_interval,
-            show,
+            show: Box::new(show),
             stop: Arc::clone(&stop),
             woken,
             wake: wake.clone(),
@@ -88,7 +85,7 @@ impl Tail {
 struct Run {
     follower: Follower,
     poll_interval: Duration,
-    show: Box<dyn Show>,
+    show: Show,
     stop: Arc<AtomicBool>,
     woken: Receiver<()>,
     wake: SyncSender<()>,
@@ -112,7 +109,7 @@ impl Run {
             moment.watching = watch.is_active();
             let due = polled.elapsed() >= self.poll_interval;
             if news || due {
-                self.show.show(&self.follower, moment);
+                (self.show)(&self.follower, moment);
             }
             if due {
                 watch.refresh();
@@ -128,7 +125,7 @@ impl Run {
             }
             hinted = told;
         }
-        self.show.show(&self.follower, Moment { last: true, ..moment });
+        (self.show)(&self.follower, Moment { last: true, ..moment });
     }
 
     fn round(&mut self, moment: Moment) -> Round {
@@ -136,7 +133,7 @@ impl Run {
         let mut shown = Instant::now();
         follower.round(&mut |follower| {
             if shown.elapsed() >= SHOW_INTERVAL {
-                show.show(follower, Moment { within_round: true, ..moment });
+                show(follower, Moment { within_round: true, ..moment });
                 shown = Instant::now();
             }
             if stop.load(Ordering::Relaxed) { Go::Stop } else { Go::On }

@@ -15,7 +15,7 @@ use crate::checkpoint::writer::Checkpointer;
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::exposition::own;
 use crate::follow::Follower;
-use crate::follow::tail::{Moment, Show};
+use crate::follow::tail::Moment;
 use crate::progress::Progress;
 
 /// How often the process looks at itself. Reading `/proc` costs more than all else that an idle second holds.
@@ -118,10 +118,9 @@ impl Publisher {
         });
         self.offered = Some((now, revision));
     }
-}
 
-impl Show for Publisher {
-    fn show(&mut self, follower: &Follower, moment: Moment) {
+    /// Publishes where the follower is.
+    pub(crate) fn show(&mut self, follower: &Follower, moment: Moment) {
         let snapshot = self.snapshot(follower, moment);
         self.checkpoint(follower, moment.last);
         if moment.caught_up {

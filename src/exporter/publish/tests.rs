@@ -15,7 +15,7 @@ use crate::checkpoint::Origin;
 use crate::checkpoint::store::StateDir;
 use crate::checkpoint::writer::Checkpointer;
 use crate::exposition::{self, Format};
-use crate::follow::tail::{Moment, Show as _};
+use crate::follow::tail::Moment;
 use crate::follow::{Bounds, Follower, Go};
 use crate::metrics::{Limits, Metrics};
 

@@ -26,7 +26,7 @@ use crate::checkpoint::writer::Checkpointer;
 use crate::checkpoint::{self, Origin, Unusable};
 use crate::config::Config;
 use crate::follow::Follower;
-use crate::follow::tail::{Moment, Show as _, Tail};
+use crate::follow::tail::{Moment, Tail};
 use crate::metrics::labels::LabelLimit;
 use crate::metrics::{Limits, Metrics};
 use crate::publish::Published;
@@ -121,7 +121,8 @@ pub(crate) fn serve(
     let mut publisher = Publisher::new(published.clone(), Arc::clone(&checkpointer), restored, supervisor);
     // Before anybody can ask: also the first scrape tells of the exporter itself.
     publisher.show(&follower, Moment::FIRST);
-    let tail = Tail::start(follower, poll_interval, Box::new(publisher)).map_err(RunError::System)?;
+    let show = move |follower: &Follower, moment| publisher.show(follower, moment);
+    let tail = Tail::start(follower, poll_interval, show).map_err(RunError::System)?;
 
     let registry = Registry::new();
     let counters = Arc::new(Counters::default());
