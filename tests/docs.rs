@@ -96,6 +96,16 @@ fn the_tables_of_metrics_and_a_scrape_name_the_same_families_with_types_and_labe
     home.append(
         r#"{"v":1,"writer":"w","seq":1,"time":"2026-01-01T00:00:00.000Z","event":"source","name":"s","trigger":"pull","error":false,"duration_seconds":0.5}"#,
     );
+    // Nor what is under way, and what was refused.
+    for (seq, event) in [
+        (2, r#""run","name":"s","trigger":"pull","run":"1","state":"started""#),
+        (3, r#""heartbeat""#),
+        (4, r#""refused","action":"push","reason":"signature""#),
+    ] {
+        home.append(format!(
+            "\n{{\"v\":1,\"writer\":\"w\",\"seq\":{seq},\"time\":\"2099-01-01T00:00:00.000Z\",\"event\":{event}}}"
+        ));
+    }
     home.append("\n");
     let exporter = home.start(&[]);
     exporter.wait_until_ready();

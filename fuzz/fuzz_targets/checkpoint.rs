@@ -12,16 +12,20 @@ use exporter::{
 use libfuzzer_sys::fuzz_target;
 
 const LINE: &[u8] = br#"{"v":1,"writer":"a","seq":2,"time":"2026-01-02T03:04:06.000Z","event":"shell","name":"s","session":"1","state":"opened"}
-{"v":1,"writer":"a","seq":9,"time":"2026-01-02T03:04:07.000Z","event":"engine","state":"stopped"}
+{"v":1,"writer":"a","seq":9,"time":"2026-01-02T03:04:07.000Z","event":"run","name":"s","trigger":"pull","run":"1","state":"ended"}
+{"v":1,"writer":"a","seq":10,"time":"2026-01-02T03:04:08.000Z","event":"engine","state":"stopped"}
 "#;
 
 fuzz_target!(|bytes: &[u8]| {
     go_on(bytes);
-    let mut sealed = b"etchackp\x01\0\0\0".to_vec();
-    sealed.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-    sealed.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
-    sealed.extend_from_slice(bytes);
-    go_on(&sealed);
+    for version in 1..=3u32 {
+        let mut sealed = b"etchackp".to_vec();
+        sealed.extend_from_slice(&version.to_le_bytes());
+        sealed.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        sealed.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+        sealed.extend_from_slice(bytes);
+        go_on(&sealed);
+    }
 });
 
 fn go_on(bytes: &[u8]) {

@@ -1,16 +1,24 @@
-//! What a line says: the envelope that every line carries, and the four events.
+//! What a line says: the envelope that every line carries, and the events.
 //!
 //! The fields stand in the order in which they are written: labels first, measurements last. Nothing here knows
 //! about bytes (that is [`crate::line`]) or files.
+//!
+//! * `live`: what is under way and what was refused: runs, heartbeats, refusals.
+//! * `values`: how the values of fields are read.
+
+mod live;
+mod values;
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_COUNT;
+pub use live::{Action, Heartbeat, Refusal, Refused, Run, RunState};
+pub(crate) use values::{Integer, address};
+use values::{count, given, pid, seconds};
 
 /// What the schema says of an address: the characters of an IPv4 or an IPv6 address, so that a port, brackets and a
 /// zone are refused. Whether it is an address is more than a pattern can say.
@@ -50,6 +58,27 @@ pub enum Event<'a> {
     Source(Source<'a>),
     /// A shell session was opened or closed.
     Shell(Shell<'a>),
+    /// A run of a Source is under way, or no longer.
+    Run(Run<'a>),
+    /// The agent is alive.
+    Heartbeat(Heartbeat),
+    /// Requests to the agent were refused.
+    Refused(Refused<'a>),
+}
+
+impl Event<'_> {
+    /// The event's name, as a line has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Engine(_) => "engine",
+            Event::Command(_) => "command",
+            Event::Source(_) => "source",
+            Event::Shell(_) => "shell",
+            Event::Run(_) => "run",
+            Event::Heartbeat(_) => "heartbeat",
+            Event::Refused(_) => "refused",
+        }
+    }
 }
 
 /// The agent itself started or stopped. There is one agent per journal.
@@ -165,6 +194,15 @@ pub struct Source<'a> {
     #[serde(default, borrow, deserialize_with = "address", skip_serializing_if = "str::is_empty")]
     #[schemars(regex(pattern = ADDRESS_PATTERN))]
     pub remote_addr: Cow<'a, str>,
+    /// Id of the signed token that ran (its claim `jti`). For people who read the journal; not a label of a metric.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub token_id: Cow<'a, str>,
+    /// Subject of that token (its claim `sub`). Not a label of a metric.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub subject: Cow<'a, str>,
+    /// Names the Pattern that ran by its content: SHA-256 in hexadecimal digits. Not a label of a metric.
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
+    pub digest: Cow<'a, str>,
     /// How many Commands were changed.
     #[serde(default, with = "count", skip_serializing_if = "count::is_unusable")]
     #[schemars(with = "u64", range(max = MAX_COUNT))]
@@ -260,123 +298,4 @@ pub enum ShellState {
     Opened,
     /// It is over.
     Closed,
-}
-
-/// An address without port, brackets and zone; see [`address::plain`](crate::address::plain).
-pub(crate) fn address<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> Result<Cow<'a, str>, D::Error> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    Text::deserialize(input).map(|text| crate::address::plain(text.0))
-}
-
-/// A value that may be absent, but is no `null` where it is given.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(input).map(Some)
-}
-
-/// A process id.
-fn pid<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
-    let number = Integer::deserialize(input)?.0;
-    u32::try_from(number).map(Some).map_err(|_| D::Error::custom("a process id is at most 4294967295"))
-}
-
-/// An integer, not below 0, in any spelling that JSON has for it: `100`, `100.0`, `1e2`; `-0` is 0. A JSON Schema cannot
-/// tell these apart, so neither does a reader.
-pub(crate) struct Integer(pub(crate) u64);
-
-impl<'de> Deserialize<'de> for Integer {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Integer, D::Error> {
-        input.deserialize_any(IntegerVisitor).map(Integer)
-    }
-}
-
-struct IntegerVisitor;
-
-impl Visitor<'_> for IntegerVisitor {
-    type Value = u64;
-
-    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("an integer, not below 0")
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
-        Ok(number)
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<u64, E> {
-        // 2^64, the first that does not fit.
-        const BEYOND: f64 = 18_446_744_073_709_551_616.0;
-        if number.fract() == 0.0 && (0.0..BEYOND).contains(&number) {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "it is whole and fits"
-            )]
-            Ok(number as u64)
-        } else {
-            Err(E::custom("an integer, not below 0, is wanted here"))
-        }
-    }
-}
-
-/// A duration in seconds: finite and not negative, because a clock that jumped is no measurement.
-mod seconds {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<f64>, D::Error> {
-        let seconds = f64::deserialize(input)?;
-        if is_usable(seconds) {
-            // -0 is 0, and is written so.
-            Ok(Some(seconds + 0.0))
-        } else {
-            Err(D::Error::custom("a duration is a finite number of seconds, not below 0"))
-        }
-    }
-
-    /// What a reader would refuse is not written: that loses a measurement, not the event.
-    #[expect(clippy::ref_option, reason = "the signature serde calls")]
-    pub(super) fn is_unusable(seconds: &Option<f64>) -> bool {
-        !seconds.is_some_and(is_usable)
-    }
-
-    fn is_usable(seconds: f64) -> bool {
-        seconds.is_finite() && seconds >= 0.0
-    }
-
-    #[expect(clippy::ref_option, reason = "the signature serde calls")]
-    pub(super) fn serialize<S: Serializer>(seconds: &Option<f64>, output: S) -> Result<S::Ok, S::Error> {
-        match seconds {
-            Some(seconds) => output.serialize_f64(*seconds),
-            None => output.serialize_none(),
-        }
-    }
-}
-
-/// A number of things: at most [`MAX_COUNT`], so that it stays exact in a metric.
-mod count {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use super::{Integer, MAX_COUNT};
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
-        match Integer::deserialize(input)?.0 {
-            count if count <= MAX_COUNT => Ok(Some(count)),
-            _ => Err(D::Error::custom("a count is at most 2^53")),
-        }
-    }
-
-    /// What a reader would refuse is not written: that loses a measurement, not the event.
-    #[expect(clippy::ref_option, reason = "the signature serde calls")]
-    pub(super) fn is_unusable(count: &Option<u64>) -> bool {
-        !count.is_some_and(|count| count <= MAX_COUNT)
-    }
-
-    #[expect(clippy::ref_option, reason = "the signature serde calls")]
-    pub(super) fn serialize<S: Serializer>(count: &Option<u64>, output: S) -> Result<S::Ok, S::Error> {
-        match count {
-            Some(count) => output.serialize_u64(*count),
-            None => output.serialize_none(),
-        }
-    }
 }

@@ -7,7 +7,7 @@
 //!
 //! Bytes become lines in [`split`], lines become events in [`mod@line`].
 //!
-//! * [`event`]: the types: envelope, engine, command, source, shell.
+//! * [`event`]: the types: the envelope, and an event each.
 //! * [`address`]: one spelling for each address.
 //! * [`mod@line`]: the codec, and the reasons why a line cannot be used.
 //! * [`split`]: where a line ends; resynchronisation after damage.
@@ -33,7 +33,8 @@ pub mod split;
 pub mod writer;
 
 pub use event::{
-    Command, Engine, EngineState, Envelope, Event, Line, Mode, Outcome, Shell, ShellState, Source, Trigger,
+    Action, Command, Engine, EngineState, Envelope, Event, Heartbeat, Line, Mode, Outcome, Refusal, Refused,
+    Run, RunState, Shell, ShellState, Source, Trigger,
 };
 pub use line::{Reason, Rejected, decode, decode_event, encode};
 pub use reader::{Reader, Record};

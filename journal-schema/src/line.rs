@@ -236,6 +236,9 @@ fn event<'a>(fields: &Fields<'a>, text: &'a str) -> Result<Event<'a>, (Reason, S
         "source" => serde_json::from_str(text).map(Event::Source),
         "shell" => serde_json::from_str(text).map(Event::Shell),
         "engine" => serde_json::from_str(text).map(Event::Engine),
+        "run" => serde_json::from_str(text).map(Event::Run),
+        "heartbeat" => serde_json::from_str(text).map(Event::Heartbeat),
+        "refused" => serde_json::from_str(text).map(Event::Refused),
         _ => return Err((Reason::UnknownEvent, "no event of this version".to_owned())),
     };
     event.map_err(|error| {

@@ -13,9 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, str};
 
-use journal_schema::{Event, Reader, Reason, decode};
+use journal_schema::{Reader, Reason, decode};
 use schema_check::Schema;
 use serde_json::Value;
+
+/// Names of all events.
+const EVENTS: [&str; 7] = ["engine", "command", "source", "shell", "run", "heartbeat", "refused"];
 
 /// One row of the table.
 struct Expected {
@@ -45,15 +48,6 @@ fn table() -> BTreeMap<String, Vec<Expected>> {
     table
 }
 
-fn name_of(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::Engine(_) => "engine",
-        Event::Command(_) => "command",
-        Event::Source(_) => "source",
-        Event::Shell(_) => "shell",
-    }
-}
-
 #[test]
 fn every_frozen_line_is_what_it_always_was() {
     for (file, rows) in table() {
@@ -63,7 +57,7 @@ fn every_frozen_line_is_what_it_always_was() {
             let row =
                 rows.next().unwrap_or_else(|| panic!("{file}: line {} is not in the table", record.line));
             let outcome = match &record.content {
-                Ok(line) => name_of(&line.event),
+                Ok(line) => line.event.name(),
                 Err(rejected) => rejected.reason.as_str(),
             };
             assert_eq!(outcome, row.outcome, "{file}: {}: {:?}", row.what, record.content);
@@ -84,7 +78,7 @@ fn the_table_knows_every_file_every_event_and_every_reason() {
     assert_eq!(files, table.keys().cloned().collect());
     let outcomes: BTreeSet<_> = table.values().flatten().map(|row| row.outcome.as_str()).collect();
     let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
-    let all: BTreeSet<_> = reasons.chain(["engine", "command", "source", "shell"]).collect();
+    let all: BTreeSet<_> = reasons.chain(EVENTS).collect();
     assert_eq!(outcomes, all);
 }
 
@@ -115,8 +109,8 @@ fn the_example_lines_of_the_readme_are_good_and_fit_the_schema() {
     let mut events = BTreeSet::new();
     for line in readme.lines().filter(|line| line.starts_with("{\"v\":1,")) {
         let decoded = decode(line.as_bytes()).unwrap_or_else(|rejected| panic!("{rejected}: {line}"));
-        events.insert(name_of(&decoded.event));
+        events.insert(decoded.event.name());
         schema.check(&serde_json::from_str(line).unwrap()).unwrap();
     }
-    assert_eq!(events, BTreeSet::from(["engine", "command", "source", "shell"]));
+    assert_eq!(events, BTreeSet::from(EVENTS));
 }

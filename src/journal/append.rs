@@ -184,7 +184,9 @@ impl Appender {
             Event::Command(command) => Some(&mut command.remote_addr),
             Event::Source(source) => Some(&mut source.remote_addr),
             Event::Shell(shell) => Some(&mut shell.remote_addr),
-            Event::Engine(_) => None,
+            Event::Run(run) => Some(&mut run.remote_addr),
+            Event::Refused(refused) => Some(&mut refused.remote_addr),
+            Event::Engine(_) | Event::Heartbeat(_) => None,
         };
         if let Some(address) = address {
             *address = remote_addr("remote_addr", address);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use journal_schema::{Event, Reason, Record};
+use journal_schema::{Reason, Record};
 use terminal::printable::line as label;
 
 use crate::ToolError;
@@ -114,13 +114,7 @@ impl Findings {
         self.bytes += record.bytes;
         match &record.content {
             Ok(line) => {
-                let name = match line.event {
-                    Event::Engine(_) => "engine",
-                    Event::Command(_) => "command",
-                    Event::Source(_) => "source",
-                    Event::Shell(_) => "shell",
-                };
-                *self.events.entry(name).or_default() += 1;
+                *self.events.entry(line.event.name()).or_default() += 1;
                 self.sequences.see(&line.envelope.writer, line.envelope.seq);
                 None
             }

@@ -8,7 +8,7 @@ use terminal::printable;
 
 /// The first row.
 pub(crate) const HEADING: &str = "time,event,what,result,source,id,parent_id,session,public_key,remote_addr,reason,changed,removed,\
-                                  duration_seconds,version,pid,writer,seq";
+                                  duration_seconds,version,pid,writer,seq,token_id,subject,digest,count";
 
 /// The fields of a row that not every event has.
 #[derive(Default)]
@@ -28,6 +28,10 @@ struct Row<'a> {
     duration_seconds: Option<f64>,
     version: &'a str,
     pid: Option<u32>,
+    token_id: &'a str,
+    subject: &'a str,
+    digest: &'a str,
+    count: Option<u64>,
 }
 
 /// The line as a row, without its end.
@@ -53,6 +57,10 @@ pub(crate) fn row(line: &Line<'_>) -> String {
         number(row.pid.map(u64::from)),
         text(&line.envelope.writer),
         line.envelope.seq.to_string(),
+        text(row.token_id),
+        text(row.subject),
+        text(row.digest),
+        number(row.count),
     ]
     .join(",")
 }
@@ -82,6 +90,9 @@ impl<'a> Row<'a> {
                 changed: source.changed,
                 removed: source.removed,
                 duration_seconds: source.duration_seconds,
+                token_id: &source.token_id,
+                subject: &source.subject,
+                digest: &source.digest,
                 ..Row::default()
             },
             Event::Shell(shell) => Row {
@@ -94,6 +105,28 @@ impl<'a> Row<'a> {
                 reason: &shell.reason,
                 ..Row::default()
             },
+            Event::Run(run) => Row {
+                event: "run",
+                what: run.trigger.as_str(),
+                result: crate::view::run_state(run.state),
+                source: &run.name,
+                session: &run.run,
+                public_key: &run.public_key,
+                remote_addr: &run.remote_addr,
+                duration_seconds: run.duration_seconds,
+                ..Row::default()
+            },
+            Event::Refused(refused) => Row {
+                event: "refused",
+                what: refused.action.as_str(),
+                source: &refused.name,
+                public_key: &refused.public_key,
+                remote_addr: &refused.remote_addr,
+                reason: refused.reason.as_str(),
+                count: refused.count,
+                ..Row::default()
+            },
+            Event::Heartbeat(_) => Row { event: "heartbeat", ..Row::default() },
             Event::Engine(engine) => Row {
                 event: "engine",
                 what: crate::view::engine_state(engine.state),
@@ -125,7 +158,10 @@ mod tests {
     fn a_row_has_a_field_for_each_heading_and_no_formula() {
         let line = br#"{"v":1,"writer":"w","seq":1,"time":"2026-01-31T09:30:00.000Z","event":"command","id":"=1+1","mode":"changed","error":true,"source":"a,\"b\"\n","duration_seconds":0.5}"#;
         let row = row(&journal_schema::decode(line).unwrap());
-        assert_eq!(row, r#"2026-01-31T09:30:00Z,command,changed,failed,"a,""b""\n",'=1+1,,,,,,,,0.5,,,w,1"#);
-        assert_eq!(HEADING.split(',').count(), 18);
+        assert_eq!(
+            row,
+            r#"2026-01-31T09:30:00Z,command,changed,failed,"a,""b""\n",'=1+1,,,,,,,,0.5,,,w,1,,,,"#
+        );
+        assert_eq!(HEADING.split(',').count(), 22);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Filter {
     /// Only what happened before this time
     #[arg(long, value_name = "WHEN", value_parser = crate::time::when)]
     pub(crate) until: Option<Timestamp>,
-    /// Only events of this kind; several separated by commas
+    /// Only events of this kind; several separated by commas. Heartbeats are only shown if they are named here
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<Kind>,
     /// Only lines of this Source
@@ -51,6 +51,9 @@ enum Kind {
     Command,
     Source,
     Shell,
+    Run,
+    Heartbeat,
+    Refused,
 }
 
 /// Addresses that share their first bits.
@@ -93,13 +96,18 @@ impl Filter {
         let is = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
+        let is_wanted_kind = match (self.kind.is_empty(), facts.kind) {
+            // One a minute would hide what happened.
+            (true, kind) => kind != Kind::Heartbeat,
+            (false, kind) => self.kind.contains(&kind),
+        };
         let is_wanted_outcome = match (self.errors, self.shells) {
             (false, false) => true,
             (errors, shells) => errors && facts.failed || shells && facts.kind == Kind::Shell,
         };
         self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
-            && (self.kind.is_empty() || self.kind.contains(&facts.kind))
+            && is_wanted_kind
             && is(&self.source, facts.source)
             && is(&self.id, facts.id)
             && is(&self.key, Some(facts.key))
@@ -146,6 +154,23 @@ impl<'a> Facts<'a> {
                 address: &shell.remote_addr,
                 ..none
             },
+            Event::Run(run) => Facts {
+                kind: Kind::Run,
+                source: Some(&run.name),
+                key: &run.public_key,
+                address: &run.remote_addr,
+                trigger: Some(run.trigger),
+                ..none
+            },
+            Event::Refused(refused) => Facts {
+                kind: Kind::Refused,
+                source: Some(&refused.name),
+                key: &refused.public_key,
+                address: &refused.remote_addr,
+                failed: true,
+                ..none
+            },
+            Event::Heartbeat(_) => Facts { kind: Kind::Heartbeat, ..none },
             Event::Engine(_) => none,
         }
     }
@@ -197,6 +222,14 @@ mod tests {
         for wrong in ["", "host", "192.0.2.0/33", "::/129", "192.0.2.0/"] {
             assert!(network(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn heartbeats_are_shown_if_they_are_asked_for() {
+        let line = br#"{"v":1,"writer":"w","seq":1,"time":"2026-01-31T09:30:00.000Z","event":"heartbeat"}"#;
+        let line = journal_schema::decode(line).unwrap();
+        assert!(!Filter::default().wants(&line));
+        assert!(Filter { kind: vec![Kind::Heartbeat], ..Filter::default() }.wants(&line));
     }
 
     #[test]

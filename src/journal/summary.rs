@@ -73,7 +73,11 @@ impl Summary {
         match &line.event {
             Event::Shell(shell) => self.shell(shell, time),
             Event::Engine(engine) => self.close_all(time, engine.state),
-            Event::Command(_) | Event::Source(_) => {}
+            Event::Command(_)
+            | Event::Source(_)
+            | Event::Run(_)
+            | Event::Heartbeat(_)
+            | Event::Refused(_) => {}
         }
         if self.since.is_some_and(|since| time < since) {
             return;
@@ -85,7 +89,7 @@ impl Summary {
         match &line.event {
             Event::Command(command) => self.command(command, time),
             Event::Source(source) => self.source(source, time),
-            Event::Shell(_) | Event::Engine(_) => {}
+            Event::Shell(_) | Event::Engine(_) | Event::Run(_) | Event::Heartbeat(_) | Event::Refused(_) => {}
         }
     }
 

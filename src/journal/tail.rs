@@ -299,7 +299,8 @@ impl Followed {
         Ok(Followed { reader: Reader::new(file), identity: (metadata.dev(), metadata.ino()) })
     }
 
-    /// Goes to the beginning of the last `lines` lines. A line without its LF is none.
+    /// Goes to the beginning of the last `lines` lines, or before it. A line without its LF is none, and heartbeats, which
+    /// are not shown, do not count.
     fn seek_to_last(&mut self, lines: usize) -> io::Result<()> {
         let mut file = self.reader.get_ref();
         let mut block = vec![0; BLOCK_BYTES];
@@ -310,7 +311,9 @@ impl Followed {
             let mut part = &mut block[..usize::try_from(end - start).unwrap_or(BLOCK_BYTES)];
             file.read_exact_at(part, start)?;
             for at in memchr::memrchr_iter(b'\n', part) {
-                feeds += 1;
+                // Of a line that reaches into another block it is not known. Reading too much shows no more.
+                let is_shown = at >= HEARTBEAT.len() && !part[..at].ends_with(HEARTBEAT);
+                feeds += usize::from(is_shown);
                 if feeds > lines {
                     part = &mut part[..at];
                     file.seek(SeekFrom::Start(start + part.len() as u64 + 1))?;
@@ -322,6 +325,9 @@ impl Followed {
         Ok(())
     }
 }
+
+/// What a heartbeat ends with.
+const HEARTBEAT: &[u8] = b"\"event\":\"heartbeat\"}";
 
 /// Between two looks. Whoever watches ends the program, and with it this.
 #[expect(clippy::disallowed_methods, reason = "see above")]

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use journal_schema::{Command, Engine, EngineState, Event, Line, Mode, Rejected, Shell, ShellState, Source};
+use journal_schema::{
+    Command, Engine, EngineState, Event, Line, Mode, Refused, Rejected, Run, RunState, Shell, ShellState,
+    Source,
+};
 use terminal::printable::{line as label, short};
 
 use crate::quantity::seconds;
@@ -53,6 +56,13 @@ pub(crate) fn engine_state(state: EngineState) -> &'static str {
     }
 }
 
+pub(crate) fn run_state(state: RunState) -> &'static str {
+    match state {
+        RunState::Started => "started",
+        RunState::Ended => "ended",
+    }
+}
+
 /// The same word for a column of a terminal.
 fn styled(result: &'static str) -> (&'static str, Style) {
     match result {
@@ -90,6 +100,11 @@ impl View {
             Event::Source(source) => self.source(&mut out, source),
             Event::Shell(shell) => self.shell(&mut out, shell),
             Event::Engine(engine) => self.engine(&mut out, engine),
+            Event::Run(run) => self.run(&mut out, run),
+            Event::Refused(refused) => self.refused(&mut out, refused),
+            Event::Heartbeat(_) => {
+                let _ = write!(out, "{DIM}alive{DIM:#}");
+            }
         }
         out.truncate(out.trim_end().len());
         out
@@ -129,6 +144,11 @@ impl View {
         }
         took(out, source.duration_seconds);
         origin(out, &source.public_key, &source.remote_addr);
+        for (name, value) in [("token", &source.token_id), ("subject", &source.subject)] {
+            if !value.is_empty() {
+                let _ = write!(out, "  {DIM}{name}{DIM:#} {}", label(value));
+            }
+        }
     }
 
     fn shell(&mut self, out: &mut String, shell: &Shell<'_>) {
@@ -151,6 +171,30 @@ impl View {
         if let Some(pid) = engine.pid {
             let _ = write!(out, "  {DIM}pid {pid}{DIM:#}");
         }
+    }
+
+    fn run(&mut self, out: &mut String, run: &Run<'_>) {
+        let (event, what) = (("run", PLAIN), run.trigger.as_str());
+        let result = (run_state(run.state), PLAIN);
+        self.columns(out, &Columns { event, what, result, source: &run.name });
+        let _ = write!(out, "run {}", label(&run.run));
+        match (run.state, run.duration_seconds) {
+            (RunState::Started, Some(so_far)) => {
+                let _ = write!(out, "  {DIM}for {} so far{DIM:#}", seconds(so_far));
+            }
+            (_, duration) => took(out, duration),
+        }
+        origin(out, &run.public_key, &run.remote_addr);
+    }
+
+    fn refused(&mut self, out: &mut String, refused: &Refused<'_>) {
+        let (event, what) = (("refused", BAD), refused.action.as_str());
+        self.columns(out, &Columns { event, what, result: ("", PLAIN), source: &refused.name });
+        out.push_str(refused.reason.as_str());
+        if let Some(count) = refused.count {
+            let _ = write!(out, "  {count} times");
+        }
+        origin(out, &refused.public_key, &refused.remote_addr);
     }
 
     fn columns(&mut self, out: &mut String, columns: &Columns<'_>) {
@@ -209,6 +253,19 @@ mod tests {
                 r#""engine","state":"started","version":"1.0","pid":7"#,
                 "2026-01-31 09:30:00.125  engine   started                     1.0  pid 7",
             ),
+            (
+                r#""source","name":"web","trigger":"push","error":false,"token_id":"t\u001b","subject":"7""#,
+                r"2026-01-31 09:30:00.125  source   push     ok       web       -  token t\u{1b}  subject 7",
+            ),
+            (
+                r#""run","name":"web","trigger":"pull","run":"r1","state":"started","duration_seconds":5"#,
+                "2026-01-31 09:30:00.125  run      pull     started  web       run r1  for 5.00 s so far",
+            ),
+            (
+                r#""refused","action":"push","reason":"signature","count":12,"remote_addr":"::1""#,
+                "2026-01-31 09:30:00.125  refused  push                        signature  12 times  from ::1",
+            ),
+            (r#""heartbeat""#, "2026-01-31 09:30:00.125  alive"),
         ] {
             assert_eq!(view(event), expected);
         }

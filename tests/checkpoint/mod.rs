@@ -13,6 +13,7 @@ use exporter::{
     exposition,
     follow::{Bounds, Follower, Go},
     metrics::{Limits, Metrics},
+    publish::Snapshot,
 };
 use proptest::prelude::*;
 
@@ -29,6 +30,9 @@ no line
 {"v":1,"writer":"a","seq":6,"time":"2026-01-02T03:04:08.000Z","event":"source","name":"s","trigger":"push","error":false,"changed":1,"removed":0,"duration_seconds":0.5}
 {"v":1,"writer":"a","seq":7,"time":"2026-01-02T03:04:09.000Z","event":"shell","name":"s","session":"2","state":"opened"}
 {"v":1,"writer":"a","seq":8,"time":"2026-01-02T03:04:19.000Z","event":"shell","name":"s","session":"2","state":"closed","reason":"exit"}
+{"v":1,"writer":"c","seq":1,"time":"2026-01-02T03:04:20.000Z","event":"run","name":"s","trigger":"pull","run":"1","state":"started","duration_seconds":5}
+{"v":1,"writer":"c","seq":2,"time":"2026-01-02T03:04:21.000Z","event":"heartbeat"}
+{"v":1,"writer":"c","seq":3,"time":"2026-01-02T03:04:22.000Z","event":"refused","action":"push","reason":"signature","count":3}
 "#;
 
 fn follower() -> Follower {
@@ -274,12 +278,12 @@ fn a_length_that_no_memory_holds_is_refused_before_it_is_taken() {
     assert!(matches!(Checkpoint::decode(&bytes), Err(Unusable::Shape(_))));
 }
 
-/// The format of version 2, frozen. If this fails, a checkpoint that is on somebody's disk can no longer be read as
+/// The format of version 3, frozen. If this fails, a checkpoint that is on somebody's disk can no longer be read as
 /// what it was: raise `VERSION` in `checkpoint.rs`, write the golden file of the new version by
 /// `ETCHA_WRITE_GOLDEN=1 cargo test checkpoint`, and keep this one, which must then still be read.
 #[test]
 fn the_format_on_disk_is_that_of_its_version() {
-    let file = golden("checkpoint.v2");
+    let file = golden("checkpoint.v3");
     let bytes = state(1_767_323_045_000);
     if std::env::var_os("ETCHA_WRITE_GOLDEN").is_some() {
         fs::write(&file, &bytes).unwrap();
@@ -290,8 +294,27 @@ fn the_format_on_disk_is_that_of_its_version() {
 }
 
 #[test]
-fn a_checkpoint_of_the_version_before_is_gone_on_from() {
-    goes_on_as_it_was(&fs::read(golden("checkpoint.v1")).unwrap());
+fn runs_under_way_refusals_and_heartbeats_are_kept() {
+    let text = |metrics: &Metrics| {
+        let mut text = Vec::new();
+        let snapshot = Snapshot { caught_up: true, tables: metrics.tables().clone(), ..Snapshot::default() };
+        exposition::render(&snapshot, &[], exposition::Format::Text, &mut text);
+        String::from_utf8(text).unwrap()
+    };
+    let before = follower();
+    let checkpoint = Checkpoint::decode(&state(1)).unwrap();
+    let after = Metrics::restore(checkpoint.metrics, Limits::default()).unwrap();
+    assert_eq!(text(&after), text(before.metrics()));
+    let run = r#"etcha_source_run_start_timestamp_seconds{name="s",trigger="pull"} 1767323055"#;
+    assert!(text(&after).contains(run), "{}", text(&after));
+    assert!(text(&after).contains(r#"etcha_refusals_total{action="push",reason="signature"} 3"#));
+}
+
+#[test]
+fn a_checkpoint_of_an_earlier_version_is_gone_on_from() {
+    for version in ["checkpoint.v1", "checkpoint.v2"] {
+        goes_on_as_it_was(&fs::read(golden(version)).unwrap());
+    }
 }
 
 fn golden(name: &str) -> PathBuf {

@@ -132,10 +132,10 @@ fn what_is_found_comes_plain_as_json_or_as_csv() {
     assert_eq!(lines.iter().map(|line| line["seq"].as_u64().unwrap()).collect::<Vec<_>>(), [23, 24]);
     let csv = ask(&place, &["tail", "--kind", "source,shell", "--since", "2026-01-06", "--csv"]);
     let expected = [
-        "time,event,what,result,source,id,parent_id,session,public_key,remote_addr,reason,changed,removed,duration_seconds,version,pid,writer,seq",
-        "2026-01-06T09:00:00Z,source,push,failed,web,,,,bob,192.0.2.6,,,,,,,w,21",
-        "2026-01-06T11:00:00Z,shell,opened,,ops,,,s6,bob,192.0.2.6,,,,,,,w,23",
-        "2026-01-06T12:00:00Z,shell,closed,,ops,,,s6,bob,192.0.2.6,,,,,,,w,24",
+        "time,event,what,result,source,id,parent_id,session,public_key,remote_addr,reason,changed,removed,duration_seconds,version,pid,writer,seq,token_id,subject,digest,count",
+        "2026-01-06T09:00:00Z,source,push,failed,web,,,,bob,192.0.2.6,,,,,,,w,21,,,,",
+        "2026-01-06T11:00:00Z,shell,opened,,ops,,,s6,bob,192.0.2.6,,,,,,,w,23,,,,",
+        "2026-01-06T12:00:00Z,shell,closed,,ops,,,s6,bob,192.0.2.6,,,,,,,w,24,,,,",
     ];
     assert_eq!(csv.lines().collect::<Vec<_>>(), expected);
 }

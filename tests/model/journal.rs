@@ -214,7 +214,7 @@ impl Journal {
         let shell = |state, session: u64| {
             format!(r#""event":"shell","name":"s","session":"{session}","state":"{state}""#)
         };
-        match what % 5 {
+        match what % 9 {
             0 => self.append(writer, r#""event":"engine","state":"started""#, vec![]),
             1 => self.append(writer, r#""event":"engine","state":"stopped""#, vec![]),
             2 => {
@@ -224,6 +224,27 @@ impl Journal {
                 self.append(writer, &shell("opened", self.session), vec![opened]);
             }
             3 => self.append(writer, &shell("closed", self.session), vec![]),
+            5 => {
+                self.session += 1;
+                let run = format!(
+                    r#""event":"run","name":"s","trigger":"pull","run":"{}","state":"started","duration_seconds":5"#,
+                    self.session
+                );
+                self.append(writer, &run, vec![]);
+            }
+            6 => {
+                let run = format!(
+                    r#""event":"run","name":"s","trigger":"pull","run":"{}","state":"ended""#,
+                    self.session
+                );
+                self.append(writer, &run, vec![]);
+            }
+            7 => self.append(writer, r#""event":"heartbeat""#, vec![]),
+            8 => {
+                let event = r#""event":"refused","action":"push","reason":"signature","count":3"#;
+                let labels = [("action", "push"), ("reason", "signature")];
+                self.append(writer, event, vec![(Series::new("etcha_refusals_total", &labels), 3.0)]);
+            }
             _ => {
                 let run = |error: &str| {
                     let key = [("error", error), ("name", "s"), ("public_key", ""), ("remote_addr", "")];

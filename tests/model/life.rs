@@ -20,7 +20,8 @@ use crate::harness::exposition::{Exposition, Samples, Series};
 const ROUNDS: usize = 10;
 
 /// Counters that the reference knows, too.
-const COUNTERS: [&str; 3] = ["etcha_commands_total", "etcha_sources_total", "etcha_shells_opened_total"];
+const COUNTERS: [&str; 4] =
+    ["etcha_commands_total", "etcha_sources_total", "etcha_shells_opened_total", "etcha_refusals_total"];
 
 /// What the reference says of a follower.
 #[derive(Clone, Debug, Default)]

@@ -40,7 +40,7 @@ fn action() -> impl Strategy<Value = Action> {
     let jump = prop_oneof![Just(-3600i64), Just(31_000_000), Just(-31_000_000)];
     prop_oneof![
         30 => (writer(), 1usize..5).prop_map(|(writer, lines)| Action::Append(writer, lines)),
-        6 => (writer(), 0usize..5).prop_map(|(writer, what)| Action::Tell(writer, what)),
+        6 => (writer(), 0usize..9).prop_map(|(writer, what)| Action::Tell(writer, what)),
         3 => (writer(), prop_oneof![Just(600usize), Just(6000)])
             .prop_map(|(writer, bytes)| Action::Long(writer, bytes)),
         3 => (writer(), share()).prop_map(|(writer, share)| Action::Tear(writer, share)),
@@ -83,7 +83,7 @@ fn action() -> impl Strategy<Value = Action> {
 fn ordinary() -> impl Strategy<Value = Action> {
     let naming = prop_oneof![Just(Naming::Time), Just(Naming::Day)];
     prop_oneof![
-        20 => (0usize..5).prop_map(|what| Action::Tell(0, what)),
+        20 => (0usize..9).prop_map(|what| Action::Tell(0, what)),
         10 => (1..WRITERS, 1usize..4).prop_map(|(writer, lines)| Action::Append(writer, lines)),
         6 => (1usize..30).prop_map(Action::Scripts),
         // The agent opens the new file with its next line; scripts may stay on the old one for a while.

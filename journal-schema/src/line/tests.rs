@@ -8,7 +8,10 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Command, Engine, EngineState, Mode, Shell, ShellState, Source, Trigger};
+use crate::event::{
+    Action, Command, Engine, EngineState, Heartbeat, Mode, Refusal, Refused, Run, RunState, Shell,
+    ShellState, Source, Trigger,
+};
 
 const HEAD: &str = r#"{"v":1,"writer":"w","seq":1,"time":"2026-01-31T09:30:00.000Z","event":"#;
 
@@ -36,15 +39,42 @@ fn seconds() -> BoxedStrategy<Option<f64>> {
     option::of((0u32..4_000_000).prop_map(|quarters| f64::from(quarters) / 4.0)).boxed()
 }
 
+fn any_trigger() -> BoxedStrategy<Trigger> {
+    let all = [Trigger::Event, Trigger::Pull, Trigger::Push, Trigger::Webhook, Trigger::Init];
+    prop::sample::select(all.to_vec()).boxed()
+}
+
+fn any_live_event() -> BoxedStrategy<Event<'static>> {
+    let run = (label(), any_trigger(), label(), any::<bool>(), label(), label(), seconds()).prop_map(
+        |(name, trigger, run, started, public_key, remote_addr, duration_seconds)| {
+            let state = if started { RunState::Started } else { RunState::Ended };
+            Event::Run(Run { name, trigger, run, state, public_key, remote_addr, duration_seconds })
+        },
+    );
+    let actions = [Action::Push, Action::Shell, Action::Webhook, Action::Other];
+    let reasons = [
+        Refusal::Unknown,
+        Refusal::NotAllowed,
+        Refusal::Malformed,
+        Refusal::Signature,
+        Refusal::Expired,
+        Refusal::NotMeant,
+        Refusal::Repeated,
+        Refusal::Limit,
+        Refusal::Other,
+    ];
+    let asked = (prop::sample::select(actions.to_vec()), prop::sample::select(reasons.to_vec()));
+    let refused = (asked, label(), label(), label(), option::of(0..=MAX_COUNT)).prop_map(
+        |((action, reason), name, public_key, remote_addr, count)| {
+            Event::Refused(Refused { action, reason, name, public_key, remote_addr, count })
+        },
+    );
+    prop_oneof![run, refused, Just(Event::Heartbeat(Heartbeat {}))].boxed()
+}
+
 fn any_event() -> BoxedStrategy<Event<'static>> {
     let mode = prop_oneof![Just(Mode::Check), Just(Mode::Changed), Just(Mode::Remove)];
-    let trigger = prop_oneof![
-        Just(Trigger::Event),
-        Just(Trigger::Pull),
-        Just(Trigger::Push),
-        Just(Trigger::Webhook),
-        Just(Trigger::Init)
-    ];
+    let trigger = any_trigger();
     let command = (label(), mode, any::<bool>(), label(), label(), label(), label(), seconds()).prop_map(
         |(id, mode, error, parent_id, source, public_key, remote_addr, duration_seconds)| {
             Event::Command(Command {
@@ -60,8 +90,11 @@ fn any_event() -> BoxedStrategy<Event<'static>> {
         },
     );
     let count = || option::of(0..=MAX_COUNT);
-    let source = (label(), trigger, any::<bool>(), label(), label(), count(), count(), seconds()).prop_map(
-        |(name, trigger, error, public_key, remote_addr, changed, removed, duration_seconds)| {
+    let token = (label(), label(), label());
+    let source = (label(), trigger, any::<bool>(), label(), label(), token, count(), count(), seconds());
+    let source = source.prop_map(
+        |(name, trigger, error, public_key, remote_addr, token, changed, removed, duration_seconds)| {
+            let (token_id, subject, digest) = token;
             Event::Source(Source {
                 name,
                 trigger,
@@ -69,6 +102,9 @@ fn any_event() -> BoxedStrategy<Event<'static>> {
                 outcome: None,
                 public_key,
                 remote_addr,
+                token_id,
+                subject,
+                digest,
                 changed,
                 removed,
                 duration_seconds,
@@ -85,7 +121,7 @@ fn any_event() -> BoxedStrategy<Event<'static>> {
         let state = if started { EngineState::Started } else { EngineState::Stopped };
         Event::Engine(Engine { state, version, pid })
     });
-    prop_oneof![command, source, shell, engine].boxed()
+    prop_oneof![command, source, shell, engine, any_live_event()].boxed()
 }
 
 proptest! {
@@ -294,6 +330,9 @@ fn a_measurement_that_nobody_would_read_is_left_out() {
             outcome: None,
             public_key: "".into(),
             remote_addr: "".into(),
+            token_id: "".into(),
+            subject: "".into(),
+            digest: "".into(),
             changed: Some(MAX_COUNT + 1),
             removed: Some(MAX_COUNT),
             duration_seconds: Some(seconds),

@@ -7,7 +7,9 @@
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-use crate::event::{Command, Engine, EngineState, Envelope, Event, Shell, ShellState, Source};
+use crate::event::{
+    Command, Engine, EngineState, Envelope, Event, Refused, Run, RunState, Shell, ShellState, Source,
+};
 use crate::limits::MAX_COUNT;
 use crate::line::VERSION;
 
@@ -31,6 +33,9 @@ pub(super) fn event(out: &mut Vec<u8>, event: &Event<'_>) {
         Event::Source(event) => source(out, event),
         Event::Shell(event) => shell(out, event),
         Event::Engine(event) => engine(out, event),
+        Event::Run(event) => run(out, event),
+        Event::Heartbeat(_) => out.extend_from_slice(b"\"event\":\"heartbeat\""),
+        Event::Refused(event) => refused(out, event),
     }
     out.push(b'}');
 }
@@ -49,8 +54,20 @@ fn command(out: &mut Vec<u8>, command: &Command<'_>) {
 }
 
 fn source(out: &mut Vec<u8>, source: &Source<'_>) {
-    let Source { name, trigger, error, outcome, public_key, remote_addr, changed, removed, duration_seconds } =
-        source;
+    let Source {
+        name,
+        trigger,
+        error,
+        outcome,
+        public_key,
+        remote_addr,
+        token_id,
+        subject,
+        digest,
+        changed,
+        removed,
+        duration_seconds,
+    } = source;
     out.extend_from_slice(b"\"event\":\"source\"");
     member(out, b",\"name\":", name);
     member(out, b",\"trigger\":", trigger.as_str());
@@ -60,6 +77,9 @@ fn source(out: &mut Vec<u8>, source: &Source<'_>) {
     }
     optional(out, b",\"public_key\":", public_key);
     optional(out, b",\"remote_addr\":", remote_addr);
+    optional(out, b",\"token_id\":", token_id);
+    optional(out, b",\"subject\":", subject);
+    optional(out, b",\"digest\":", digest);
     count(out, b",\"changed\":", *changed);
     count(out, b",\"removed\":", *removed);
     seconds(out, *duration_seconds);
@@ -88,6 +108,32 @@ fn engine(out: &mut Vec<u8>, engine: &Engine<'_>) {
     });
     optional(out, b",\"version\":", version);
     count(out, b",\"pid\":", pid.map(u64::from));
+}
+
+fn run(out: &mut Vec<u8>, event: &Run<'_>) {
+    let Run { name, trigger, run, state, public_key, remote_addr, duration_seconds } = event;
+    out.extend_from_slice(b"\"event\":\"run\"");
+    member(out, b",\"name\":", name);
+    member(out, b",\"trigger\":", trigger.as_str());
+    member(out, b",\"run\":", run);
+    out.extend_from_slice(match state {
+        RunState::Started => b",\"state\":\"started\"",
+        RunState::Ended => b",\"state\":\"ended\"",
+    });
+    optional(out, b",\"public_key\":", public_key);
+    optional(out, b",\"remote_addr\":", remote_addr);
+    seconds(out, *duration_seconds);
+}
+
+fn refused(out: &mut Vec<u8>, refused: &Refused<'_>) {
+    let Refused { action, reason, name, public_key, remote_addr, count: number } = refused;
+    out.extend_from_slice(b"\"event\":\"refused\"");
+    member(out, b",\"action\":", action.as_str());
+    member(out, b",\"reason\":", reason.as_str());
+    optional(out, b",\"name\":", name);
+    optional(out, b",\"public_key\":", public_key);
+    optional(out, b",\"remote_addr\":", remote_addr);
+    count(out, b",\"count\":", *number);
 }
 
 fn member(out: &mut Vec<u8>, name: &[u8], text: &str) {

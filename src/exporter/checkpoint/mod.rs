@@ -18,6 +18,7 @@
 
 pub(crate) mod store;
 mod v1;
+mod v2;
 pub(crate) mod writer;
 
 use std::fmt;
@@ -39,7 +40,7 @@ pub const DAMAGED: &str = "checkpoint.damaged";
 pub const NEW: &str = "checkpoint.new";
 
 const MAGIC: &[u8; 8] = b"etchackp";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 4;
 
 /// Largest checkpoint that is read, in bytes: several million series. A larger file is not one of ours.
@@ -134,7 +135,7 @@ impl Checkpoint {
             header[from..to].iter().rev().fold(0u64, |number, byte| number << 8 | u64::from(*byte))
         };
         let version = u32::try_from(number(8, 12)).unwrap_or(u32::MAX);
-        if version != VERSION && version != v1::VERSION {
+        if ![VERSION, v2::VERSION, v1::VERSION].contains(&version) {
             return Err(Unusable::Version(version));
         }
         let payload = &bytes[HEADER_BYTES..];
@@ -144,8 +145,11 @@ impl Checkpoint {
         if u64::from(crc32fast::hash(payload)) != number(20, HEADER_BYTES) {
             return Err(Unusable::Damaged("its checksum differs"));
         }
-        let decoded =
-            if version == v1::VERSION { v1::decode(payload) } else { postcard::from_bytes(payload) };
+        let decoded = match version {
+            v1::VERSION => v1::decode(payload),
+            v2::VERSION => v2::decode(payload),
+            _ => postcard::from_bytes(payload),
+        };
         decoded.map_err(Unusable::Shape)
     }
 }

@@ -106,8 +106,9 @@ fn describe(checkpoint: &Checkpoint, out: &mut impl Write) -> io::Result<()> {
     if tally.last_event != 0 {
         writeln!(out, "  latest event    {}", time(tally.last_event))?;
     }
-    let [commands, sources, shells, engine] = tally.events;
+    let [commands, sources, shells, engine, runs, heartbeats, refused] = tally.events;
     writeln!(out, "  events counted  {commands} command, {sources} source, {shells} shell, {engine} engine")?;
+    writeln!(out, "                  {runs} run, {heartbeats} heartbeat, {refused} refused")?;
     let rejected = tally.rejected.iter().sum::<u64>();
     writeln!(out, "  lines unusable  {rejected}, seen before {}", tally.duplicates)?;
     for (name, offset) in checkpoint.follow.positions() {

@@ -19,15 +19,18 @@ use journal_schema::glance::{Glance, Glancer, command};
 use journal_schema::{Event, Piece, Reason, Splitter, decode};
 use serde::{Deserialize, Serialize};
 
-use self::writers::{Admission, Writers, WritersRecord};
+use self::writers::{Admission, Writers};
 use super::metrics::{Metrics, TOGETHER};
 
 pub use self::tally::Tally;
 pub use self::writers::DEFAULT_MAX_WRITERS;
-pub(crate) use self::writers::WritersRecordV1;
+pub(crate) use self::writers::{WritersRecord, WritersRecordV1};
 
 /// Files of which it is remembered what was logged.
 const LOGGED_MAX: usize = 4096;
+
+/// Place of heartbeats in [`Tally::events`].
+const HEARTBEAT: usize = 5;
 
 /// Counts lines.
 #[derive(Debug)]
@@ -271,6 +274,9 @@ impl Counter {
                     Event::Source(_) => 1,
                     Event::Shell(_) => 2,
                     Event::Engine(_) => 3,
+                    Event::Run(_) => 4,
+                    Event::Heartbeat(_) => HEARTBEAT,
+                    Event::Refused(_) => 6,
                 };
                 self.counted(event, line.envelope.time.as_millisecond());
             }
@@ -283,6 +289,10 @@ impl Counter {
 
     fn counted(&mut self, event: usize, millisecond: i64) {
         self.tally.events[event] += 1;
+        if event == HEARTBEAT {
+            // It says that the agent lives, not that it does anything.
+            return;
+        }
         // A segment that comes late has older events.
         self.tally.last_event = self.tally.last_event.max(millisecond);
     }

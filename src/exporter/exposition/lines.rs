@@ -10,7 +10,7 @@ use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use crate::metrics::catalogue::{Desc, FamilyId, Kind};
 use crate::metrics::labels::push_label;
-use crate::metrics::{Histogram, Table, Tables, Values, seconds};
+use crate::metrics::{ABSENT, Histogram, Table, Tables, Values, seconds};
 
 /// Units that the name of a family may end in.
 const UNITS: [&str; 2] = ["bytes", "seconds"];
@@ -51,14 +51,15 @@ impl<'o> Lines<'o> {
     pub(super) fn tables(&mut self, tables: &Tables, families: &[FamilyId]) {
         for &family in families {
             let (desc, values) = tables.family(family);
-            if values.len() == 0 {
+            if values.is_hidden() {
                 continue;
             }
             self.head(desc.name, desc.kind.as_str(), desc.help);
             match values {
                 Values::Whole(table) => self.whole(desc, table),
                 Values::Milliseconds(table) => {
-                    for &series in table.sorted().iter() {
+                    let sorted = table.sorted();
+                    for &series in sorted.iter().filter(|series| *table.value(**series) != ABSENT) {
                         self.sample(desc.name, "", table.text(series));
                         self.value(seconds(*table.value(series)));
                     }

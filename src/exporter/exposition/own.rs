@@ -17,7 +17,7 @@ use crate::publish::Snapshot;
 pub(super) const PREFIX: &str = "etcha_exporter_";
 
 /// Labels of the lines that were counted, in the order of [`crate::follow::Tally::events`].
-const EVENTS: [&str; 4] = ["command", "source", "shell", "engine"];
+const EVENTS: [&str; 7] = ["command", "source", "shell", "engine", "run", "heartbeat", "refused"];
 
 /// All own families of this moment, in the order of their names.
 pub(crate) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
@@ -64,7 +64,7 @@ fn lines(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "etcha_exporter_last_event_timestamp_seconds",
-            "Time of the last event counted, by the clock of its writer.",
+            "Time of the last event counted, heartbeats left out, by the clock of its writer.",
             seconds(tally.last_event),
         ),
     ]
@@ -287,6 +287,13 @@ fn agent(snapshot: &Snapshot) -> Vec<MetricFamily> {
             [(engine.version.as_str(), 1)],
         ),
     ]);
+    families.extend(engine.heartbeat.map(|heartbeat| {
+        gauge(
+            "etcha_engine_heartbeat_timestamp_seconds",
+            "Time of the agent's last heartbeat, by its own clock. Absent if it writes none.",
+            seconds(heartbeat),
+        )
+    }));
     families
 }
 

@@ -9,7 +9,7 @@ use super::lines::unit;
 use crate::exposition::own::whole;
 use crate::metrics::catalogue::{FamilyId, Kind};
 use crate::metrics::labels::read_labels;
-use crate::metrics::{Histogram, Tables, Values, seconds};
+use crate::metrics::{ABSENT, Histogram, Tables, Values, seconds};
 
 /// Field numbers of the messages, by message.
 mod field {
@@ -138,7 +138,7 @@ pub(super) fn all<'f>(tables: &Tables, rest: impl IntoIterator<Item = &'f Metric
 /// A family counted from the journal; one without series is left out.
 fn counted(tables: &Tables, family: FamilyId, out: &mut Vec<u8>) {
     let (desc, values) = tables.family(family);
-    if values.len() == 0 {
+    if values.is_hidden() {
         return;
     }
     let mut message = head(desc.name, desc.kind, desc.help);
@@ -162,7 +162,8 @@ fn counted(tables: &Tables, family: FamilyId, out: &mut Vec<u8>) {
             }
         }
         Values::Milliseconds(table) => {
-            for &series in table.sorted().iter() {
+            let sorted = table.sorted();
+            for &series in sorted.iter().filter(|series| *table.value(**series) != ABSENT) {
                 let value = seconds(*table.value(series));
                 each(table.text(series), &mut |metric| metric.gauge(value));
             }

@@ -23,6 +23,7 @@ mod state;
 pub(crate) mod tail;
 mod trail;
 mod v1;
+mod v2;
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -41,6 +42,7 @@ use super::metrics::Metrics;
 pub use self::segments::DEFAULT_MAX_SEGMENTS;
 pub use self::state::{JournalState, Skip};
 pub(crate) use self::v1::FollowRecordV1;
+pub(crate) use self::v2::FollowRecordV2;
 pub use super::count::{DEFAULT_MAX_WRITERS, Tally};
 
 /// What a follower takes at most, and how much it remembers.

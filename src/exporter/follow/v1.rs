@@ -53,6 +53,7 @@ impl From<FollowRecordV1> for FollowRecord {
         let FollowRecordV1 { segments, writers, tally } = record;
         let known = segments.known.into_iter().map(|(key, segment)| (key, segment.into())).collect();
         let TallyV1 { events, rejected, duplicates, bytes, last_event, rotations, active, begun } = tally;
+        let events = Tally::all_events(events);
         let tally = Tally { events, rejected, duplicates, bytes, last_event, rotations, lost: 0 };
         FollowRecord {
             segments: SegmentsRecord { known, clock: segments.clock, rewinds: segments.rewinds },

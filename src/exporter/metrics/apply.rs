@@ -1,8 +1,10 @@
 //! What each event does: the table in the contract's section "From events to metrics", line by line.
 //!
 //! Every effect depends on the lines alone, never on the time of reading them: replaying a journal gives what
-//! following it gave. Commands and Sources are here; shells and the agent's own state are in `sessions`.
+//! following it gave. Commands and Sources are here; shells and the agent's own state are in `sessions`, what is under
+//! way and what was refused in `live`.
 
+mod live;
 mod sessions;
 
 use journal_schema::event::{Command, Event, Line, Source};
@@ -24,6 +26,9 @@ impl Metrics {
             Event::Source(source) => self.source(source, Moment::of(&line.envelope)),
             Event::Shell(shell) => self.shell(shell, Moment::of(&line.envelope)),
             Event::Engine(engine) => self.engine(engine, Moment::of(&line.envelope)),
+            Event::Run(run) => self.run(run, Moment::of(&line.envelope)),
+            Event::Heartbeat(_) => self.heartbeat(Moment::of(&line.envelope)),
+            Event::Refused(refused) => self.refused(refused, line.envelope.time.as_millisecond()),
         }
     }
 

@@ -18,6 +18,9 @@ pub(crate) enum FamilyId {
     SourceLastRun,
     SourceLastSuccess,
     SourceRunDuration,
+    // A checkpoint holds these by their numbers: new ones come last.
+    Refusals,
+    SourceRunStart,
 }
 
 /// What a family is.
@@ -67,7 +70,8 @@ impl FamilyId {
         [FamilyId::Commands, FamilyId::SourcesCommands, FamilyId::SourcesShells, FamilyId::Sources];
 
     /// The further ones, in the order of their names.
-    pub(crate) const FURTHER: [FamilyId; 7] = [
+    pub(crate) const FURTHER: [FamilyId; 9] = [
+        FamilyId::Refusals,
         FamilyId::ShellDuration,
         FamilyId::ShellsClosed,
         FamilyId::ShellsOpened,
@@ -75,6 +79,7 @@ impl FamilyId {
         FamilyId::SourceLastRun,
         FamilyId::SourceLastSuccess,
         FamilyId::SourceRunDuration,
+        FamilyId::SourceRunStart,
     ];
 
     /// What the family is.
@@ -145,6 +150,18 @@ impl FamilyId {
                 kind: Kind::Histogram,
                 labels: &["name"],
                 help: "Duration of runs of a Source, if the agent reports it.",
+            },
+            FamilyId::Refusals => &Desc {
+                name: "etcha_refusals_total",
+                kind: Kind::Counter,
+                labels: &["action", "reason"],
+                help: "Total number of requests that the agent refused, if it reports them.",
+            },
+            FamilyId::SourceRunStart => &Desc {
+                name: "etcha_source_run_start_timestamp_seconds",
+                kind: Kind::Gauge,
+                labels: &["name", "trigger"],
+                help: "Start time of the oldest run of a Source that is under way. Absent if none is, or only short ones.",
             },
         }
     }

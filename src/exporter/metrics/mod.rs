@@ -6,9 +6,9 @@
 //! * `labels`: label values into label text, and their limit; `breaks`: characters that break a line.
 //! * `table`: the series of a family; `column` is what makes a table cheap to publish.
 //! * `order`: which of two events is the later one, for last values.
-//! * `shells`: which sessions are open; `histogram`: a histogram's value.
+//! * `sessions`: which shells are open and which runs under way; `histogram`: a histogram's value.
 //! * `shortcut`: from label bytes that were seen before to their series.
-//! * `tables`: all families as of one moment.
+//! * `tables`: all families as of one moment; `v2`: as an earlier checkpoint kept them.
 //! * `apply`: what each event does.
 //! * this file: the one who counts, its limits, and what a checkpoint keeps of it.
 
@@ -19,26 +19,28 @@ mod column;
 mod histogram;
 pub(crate) mod labels;
 mod order;
-mod shells;
+mod sessions;
 mod shortcut;
 mod table;
 mod tables;
+mod v2;
 
 use serde::{Deserialize, Serialize};
 
 use self::labels::{LabelLimit, push_label};
-use self::order::{Order, OrderRecord};
-use self::shells::{Shells, ShellsRecord, ShellsRecordV1};
+use self::order::{Order, OrderRecord, OrderRecordV2};
+use self::sessions::{OpenSession, Sessions, SessionsRecord, SessionsRecordV1};
 use self::shortcut::Shortcuts;
 use self::table::{Index, Room};
+use self::v2::TablesV2;
 
 pub(crate) use self::histogram::Histogram;
-pub use self::shells::{MAX_OPEN_SHELLS, OpenShells};
+pub use self::sessions::{MAX_OPEN_SHELLS, OpenShells};
 pub(crate) use self::shortcut::TOGETHER;
 pub use self::table::OVERFLOW;
 pub(crate) use self::table::Table;
 pub use self::tables::Tables;
-pub(crate) use self::tables::{EngineRecord, Values, seconds};
+pub(crate) use self::tables::{ABSENT, EngineRecord, Values, seconds};
 
 /// Default of `--max-series`: ten times what a large agent runs in one push.
 pub const DEFAULT_MAX_SERIES: usize = 100_000;
@@ -79,7 +81,8 @@ pub struct Metrics {
     tables: Tables,
     index: Index,
     shortcuts: Shortcuts,
-    shells: Shells,
+    shells: Sessions,
+    runs: Sessions,
     order: Order,
     /// Whether shells may be open that an agent has ended since.
     is_late: bool,
@@ -92,21 +95,38 @@ pub struct Metrics {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     pub(crate) tables: Tables,
-    pub(crate) shells: ShellsRecord,
+    pub(crate) shells: SessionsRecord,
     pub(crate) order: OrderRecord,
+    pub(crate) runs: SessionsRecord,
 }
 
 /// The same as version 1 of the checkpoint kept it: last values without the events that they come from.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RecordV1 {
-    tables: Tables,
-    shells: ShellsRecordV1,
+    tables: TablesV2,
+    shells: SessionsRecordV1,
 }
 
 impl From<RecordV1> for Record {
     fn from(record: RecordV1) -> Record {
-        let order = OrderRecord::of(&record.tables);
-        Record { tables: record.tables, shells: record.shells.into(), order }
+        let tables = Tables::from(record.tables);
+        let order = OrderRecord::of(&tables);
+        Record { tables, shells: record.shells.into(), order, runs: SessionsRecord::default() }
+    }
+}
+
+/// The same as version 2 of the checkpoint kept it: without runs under way.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RecordV2 {
+    tables: TablesV2,
+    shells: SessionsRecord,
+    order: OrderRecordV2,
+}
+
+impl From<RecordV2> for Record {
+    fn from(record: RecordV2) -> Record {
+        let RecordV2 { tables, shells, order } = record;
+        Record { tables: tables.into(), shells, order: order.into(), runs: SessionsRecord::default() }
     }
 }
 
@@ -128,7 +148,12 @@ impl Metrics {
 
     /// What a later process needs to go on from here.
     pub fn record(&self) -> Record {
-        Record { tables: self.tables.clone(), shells: self.shells.record(), order: self.order.record() }
+        Record {
+            tables: self.tables.clone(),
+            shells: self.shells.record(),
+            order: self.order.record(),
+            runs: self.runs.record(),
+        }
     }
 
     /// Goes on from a record; `None` if its parts do not fit each other.
@@ -136,8 +161,10 @@ impl Metrics {
         if !record.tables.is_sound() {
             return None;
         }
-        let shell_series = record.tables.sources_shells.len();
-        if record.shells.open.iter().any(|shell| shell.series as usize >= shell_series) {
+        let (shells, runs) = (record.tables.sources_shells.len(), record.tables.source_run_start.len());
+        let fit =
+            |open: &[OpenSession], series| open.iter().all(|session| (session.series as usize) < series);
+        if !fit(&record.shells.open, shells) || !fit(&record.runs.open, runs) {
             return None;
         }
         let mut index = Index::default();
@@ -147,6 +174,7 @@ impl Metrics {
             index,
             shortcuts: Shortcuts::default(),
             shells: record.shells.into(),
+            runs: record.runs.into(),
             order: record.order.into(),
             is_late: true,
             limits,

@@ -42,6 +42,13 @@ impl Moment {
         Moment { nanosecond: millisecond.saturating_mul(1_000_000), ..Moment::default() }
     }
 
+    /// The same line, about what began so many seconds before it. It stays between the lines of its writer.
+    pub(crate) fn earlier(self, seconds: f64) -> Moment {
+        #[expect(clippy::cast_possible_truncation, reason = "what is longer than centuries is cut off")]
+        let nanoseconds = (seconds * 1e9) as i64;
+        Moment { nanosecond: self.nanosecond.saturating_sub(nanoseconds), ..self }
+    }
+
     /// Milliseconds since 1970.
     pub(crate) fn millisecond(self) -> i64 {
         self.nanosecond.div_euclid(1_000_000)
@@ -66,6 +73,7 @@ pub(crate) struct Order {
     pub(crate) state: Latest,
     pub(crate) start: Latest,
     pub(crate) version: Latest,
+    pub(crate) heartbeat: Latest,
     /// Starts (true) and ends of the agent, in their order.
     engines: Vec<(Moment, bool)>,
 }
@@ -113,8 +121,8 @@ impl Order {
     pub(crate) fn record(&self) -> OrderRecord {
         let mut series: Vec<_> = self.series.iter().map(|(key, moment)| (*key, *moment)).collect();
         series.sort_unstable_by_key(|(key, _)| *key);
-        let Order { state, start, version, ref engines, .. } = *self;
-        OrderRecord { series, state, start, version, engines: engines.clone() }
+        let Order { state, start, version, heartbeat, ref engines, .. } = *self;
+        OrderRecord { series, state, start, version, engines: engines.clone(), heartbeat }
     }
 }
 
@@ -126,6 +134,24 @@ pub(crate) struct OrderRecord {
     start: Latest,
     version: Latest,
     engines: Vec<(Moment, bool)>,
+    heartbeat: Latest,
+}
+
+/// The same as version 2 of the checkpoint kept it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct OrderRecordV2 {
+    series: Vec<((u8, u32), Moment)>,
+    state: Latest,
+    start: Latest,
+    version: Latest,
+    engines: Vec<(Moment, bool)>,
+}
+
+impl From<OrderRecordV2> for OrderRecord {
+    fn from(record: OrderRecordV2) -> OrderRecord {
+        let OrderRecordV2 { series, state, start, version, engines } = record;
+        OrderRecord { series, state, start, version, engines, heartbeat: Latest::default() }
+    }
 }
 
 impl OrderRecord {
@@ -139,15 +165,15 @@ impl OrderRecord {
             }
         }
         let engine = Latest(tables.engine.started.map(|_| Moment::at(tables.engine.start)));
-        OrderRecord { series, state: engine, start: engine, version: engine, engines: Vec::new() }
+        OrderRecord { series, state: engine, start: engine, version: engine, ..OrderRecord::default() }
     }
 }
 
 impl From<OrderRecord> for Order {
     fn from(record: OrderRecord) -> Order {
-        let OrderRecord { series, state, start, version, mut engines } = record;
+        let OrderRecord { series, state, start, version, mut engines, heartbeat } = record;
         engines.truncate(ENGINES_REMEMBERED);
-        Order { series: series.into_iter().collect(), state, start, version, engines }
+        Order { series: series.into_iter().collect(), state, start, version, heartbeat, engines }
     }
 }
 

@@ -21,11 +21,17 @@ pub struct Tables {
     pub(crate) source_last_run: Table<i64>,
     pub(crate) source_last_success: Table<i64>,
     pub(crate) source_run_duration: Table<Histogram>,
+    pub(crate) refusals: Table<u64>,
+    /// [`ABSENT`] where no run is under way.
+    pub(crate) source_run_start: Table<i64>,
     /// What is known of the agent.
     pub(crate) engine: EngineRecord,
     /// Oddities that cost nothing but are worth knowing.
     pub(crate) oddities: Oddities,
 }
+
+/// The value of a series that is held and not shown.
+pub(crate) const ABSENT: i64 = i64::MIN;
 
 /// What is known of the agent from its own lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +44,8 @@ pub(crate) struct EngineRecord {
     pub(crate) version: String,
     /// Starts seen.
     pub(crate) starts: u64,
+    /// Its last heartbeat since its start, in milliseconds since 1970.
+    pub(crate) heartbeat: Option<i64>,
 }
 
 /// Oddities counted on the way.
@@ -56,7 +64,7 @@ pub(crate) struct Oddities {
 pub(crate) enum Values<'t> {
     /// Whole numbers.
     Whole(&'t Table<u64>),
-    /// Milliseconds, to be shown as seconds.
+    /// Milliseconds, to be shown as seconds; [`ABSENT`] is not shown.
     Milliseconds(&'t Table<i64>),
     /// Histograms with their bounds.
     Histograms(&'t Table<Histogram>, &'static [f64]),
@@ -75,6 +83,8 @@ impl Tables {
             FamilyId::SourceLastChange => Values::Milliseconds(&self.source_last_change),
             FamilyId::SourceLastRun => Values::Milliseconds(&self.source_last_run),
             FamilyId::SourceLastSuccess => Values::Milliseconds(&self.source_last_success),
+            FamilyId::Refusals => Values::Whole(&self.refusals),
+            FamilyId::SourceRunStart => Values::Milliseconds(&self.source_run_start),
             FamilyId::ShellDuration => Values::Histograms(&self.shell_duration, SHELL_BOUNDS),
             FamilyId::SourceRunDuration => Values::Histograms(&self.source_run_duration, RUN_BOUNDS),
         };
@@ -109,6 +119,14 @@ impl Values<'_> {
             Values::Whole(table) => table.len(),
             Values::Milliseconds(table) => table.len(),
             Values::Histograms(table, _) => table.len(),
+        }
+    }
+
+    /// Whether no series is to be shown.
+    pub(crate) fn is_hidden(self) -> bool {
+        match self {
+            Values::Milliseconds(table) => (0..).take(table.len()).all(|at| *table.value(at) == ABSENT),
+            Values::Whole(_) | Values::Histograms(..) => self.len() == 0,
         }
     }
 

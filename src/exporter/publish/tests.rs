@@ -46,6 +46,9 @@ fn first_lines() -> String {
         r#""shell","name":"s","session":"1","state":"closed""#,
         r#""source","name":"s","trigger":"pull","error":false,"duration_seconds":1,"changed":1,"removed":0"#,
         r#""comet""#,
+        r#""run","name":"s","trigger":"pull","run":"1","state":"started""#,
+        r#""refused","action":"push","reason":"signature""#,
+        r#""heartbeat""#,
     ];
     (1..).zip(events).map(|(seq, event)| line(seq, event)).collect()
 }
@@ -106,17 +109,19 @@ fn nothing_that_would_fall_is_shown_between_a_restart_and_the_end_of_the_backlog
     let record = restored(&journal, &follower);
     let caught_up = Moment { caught_up: true, ..Moment::FIRST };
     // What a process that was killed had shown last: more than its checkpoint has.
-    for seq in 8..BACKLOG {
+    for seq in 11..BACKLOG {
         content += &line(seq, r#""command","id":"c","mode":"check","error":false,"source":"s""#);
     }
     writeln!(content, "no line").unwrap();
     content += &line(BACKLOG, r#""engine","state":"started","version":"2""#);
+    content += &line(BACKLOG + 1, r#""heartbeat""#);
+    content += &line(BACKLOG + 2, r#""run","name":"s","trigger":"pull","run":"2","state":"started""#);
     std::fs::write(&journal, &content).unwrap();
     follower.round(&mut |_| Go::On);
     publisher.show(&follower, caught_up);
     let shown = text(&published.latest());
     let counted = families_under("\n## From the journal\n");
-    assert_eq!(counted.len(), 15, "{counted:?}");
+    assert_eq!(counted.len(), 18, "{counted:?}");
     counted.iter().for_each(|family| assert!(has(&shown, family), "{family} in {shown}"));
 
     let (mut again, mut publisher, published) = rig(&journal, Some(&record));

@@ -58,6 +58,15 @@ pub(super) enum Given {
         error: Option<Ending>,
         #[command(flatten)]
         origin: Origin,
+        /// Id of the signed token that ran
+        #[arg(long, allow_hyphen_values = true, value_name = "ID")]
+        token_id: Option<String>,
+        /// Subject of that token
+        #[arg(long, allow_hyphen_values = true, value_name = "TEXT")]
+        subject: Option<String>,
+        /// SHA-256 of what ran, in hexadecimal digits
+        #[arg(long, value_name = "HEX")]
+        digest: Option<String>,
         /// How many Commands were changed
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_COUNT))]
         changed: Option<u64>,
@@ -127,6 +136,9 @@ impl Given {
             trigger: None,
             error: None,
             origin: Origin { public_key: None, remote_addr: None },
+            token_id: None,
+            subject: None,
+            digest: None,
             changed: None,
             removed: None,
             duration_seconds: None,
@@ -200,7 +212,19 @@ impl Given {
     }
 
     fn source<'a>(&'a self, environment: &'a Environment) -> Result<Source<'a>, ToolError> {
-        let Given::Source { name, trigger, error, origin, changed, removed, duration_seconds } = self else {
+        let Given::Source {
+            name,
+            trigger,
+            error,
+            origin,
+            token_id,
+            subject,
+            digest,
+            changed,
+            removed,
+            duration_seconds,
+        } = self
+        else {
             unreachable!("asked of a source alone")
         };
         let unsaid = if environment.is_asked { Ending::Unknown } else { Ending::Succeeded };
@@ -220,6 +244,9 @@ impl Given {
             outcome: (ending == Ending::Unknown).then_some(Outcome::Unknown),
             public_key: origin.public_key(environment),
             remote_addr: origin.remote_addr(environment),
+            token_id: text(token_id),
+            subject: text(subject),
+            digest: text(digest),
             changed: *changed,
             removed: *removed,
             duration_seconds: *duration_seconds,

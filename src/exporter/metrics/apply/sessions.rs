@@ -1,5 +1,5 @@
-//! Shells and the agent's own state: sessions open and end, and an agent that starts or stops ends what is open.
-//! Which sessions are open is kept in [`super::super::shells`]; here are the series that follow from it.
+//! Sessions and the agent's own state: sessions open and end, and an agent that starts or stops ends what is open.
+//! Which sessions are open is kept in [`super::super::sessions`]; here are the series that follow from it.
 
 use journal_schema::event::{Engine, EngineState, Shell, ShellState};
 
@@ -7,7 +7,7 @@ use super::super::Metrics;
 use super::super::catalogue::{FamilyId, SHELL_BOUNDS};
 use super::super::labels::{push_label, read_labels};
 use super::super::order::Moment;
-use super::super::shells::{OpenShell, Opened, SessionId};
+use super::super::sessions::{OpenSession, Opened, SessionId};
 use super::super::tables::seconds;
 
 impl Metrics {
@@ -30,7 +30,7 @@ impl Metrics {
         let series = index.locate(FamilyId::SourcesShells, table, text, at, limits.room());
         let id = SessionId::new(&shell.session);
         let mut late = None;
-        match shells.open(OpenShell { id, series, opened: moment }) {
+        match shells.open(OpenSession { id, series, opened: moment }) {
             // If the agent has ended or another has started since, the line is read late and the shell is over.
             Opened::New if order.engine_after(moment).is_some() => *is_late = true,
             Opened::New => *table.value_mut(series) = 1,
@@ -81,10 +81,16 @@ impl Metrics {
         for session in self.shells.opened_before(moment) {
             self.end_session(session, engine_reason(started), moment.millisecond());
         }
+        self.end_runs_before(moment);
         self.order.engine(moment, started);
+        // Whether this one writes any is not known yet.
+        let silences = started && self.order.heartbeat.take(moment);
         let (version, _) = self.limits.label.apply(&engine.version);
         let record = &mut self.tables.engine;
         record.starts += u64::from(started);
+        if silences {
+            record.heartbeat = None;
+        }
         if self.order.state.take(moment) {
             record.started = Some(started);
         }
@@ -117,7 +123,7 @@ impl Metrics {
     }
 
     /// A session that was open is over: gauge, total and duration.
-    fn count_end(&mut self, open: OpenShell, left: u32, reason: &str, at: i64) {
+    fn count_end(&mut self, open: OpenSession, left: u32, reason: &str, at: i64) {
         if left == 0 {
             *self.tables.sources_shells.value_mut(open.series) = 0;
         }

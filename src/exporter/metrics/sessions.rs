@@ -1,6 +1,6 @@
-//! Which shell sessions are open: what makes `etcha_sources_shells` 1 or 0.
+//! Which sessions are open: shells, and runs that are under way.
 //!
-//! A session is known by its name alone, so one writer may open it and another close it, and lines may come out of
+//! Both begin and end alike. A session is known by its name alone, so one writer may open it and another close it, and lines may come out of
 //! order. Knows no family: it says which series a session belongs to and how many sessions that series has left.
 
 use std::collections::{HashMap, VecDeque};
@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::order::Moment;
 
-/// Sessions that may be open at once. Beyond it the oldest is given up, so that an agent that never closes any
-/// costs a bounded amount of memory.
+/// Sessions of one kind that may be open at once. Beyond it the oldest is given up, so that an agent that never closes
+/// any costs a bounded amount of memory.
 pub const MAX_OPEN_SHELLS: usize = 10_000;
 
 /// Closed sessions remembered, so that a late or repeated line about one is recognised.
@@ -32,18 +32,18 @@ impl SessionId {
 
 /// A session that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct OpenShell {
+pub(crate) struct OpenSession {
     pub(crate) id: SessionId,
-    /// Its series in `etcha_sources_shells`.
+    /// Its series in `etcha_sources_shells`, or in `etcha_source_run_start_timestamp_seconds`.
     pub(crate) series: u32,
     pub(crate) opened: Moment,
 }
 
 /// All sessions that are open, and a memory of some that were.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shells {
+pub(crate) struct Sessions {
     /// In the order in which they were opened.
-    open: Vec<OpenShell>,
+    open: Vec<OpenSession>,
     /// Open sessions a series.
     per_series: HashMap<u32, u32>,
     closed: Closed,
@@ -73,8 +73,8 @@ pub(crate) enum Opened {
     Over(Option<i64>),
 }
 
-impl Shells {
-    pub(crate) fn open(&mut self, shell: OpenShell) -> Opened {
+impl Sessions {
+    pub(crate) fn open(&mut self, shell: OpenSession) -> Opened {
         if let Some(closed) = self.closed.known.get_mut(&shell.id) {
             return Opened::Over(closed.take());
         }
@@ -88,7 +88,7 @@ impl Shells {
 
     /// The session, if it was open, and how many sessions its series has left. It is closed `closed`, in milliseconds
     /// since 1970.
-    pub(crate) fn close(&mut self, id: SessionId, closed: i64) -> Option<(OpenShell, u32)> {
+    pub(crate) fn close(&mut self, id: SessionId, closed: i64) -> Option<(OpenSession, u32)> {
         let open = self.open.iter().position(|open| open.id == id);
         self.closed.remember(id, if open.is_none() { Some(closed) } else { None });
         let at = open?;
@@ -106,13 +106,19 @@ impl Shells {
         if self.open.len() > MAX_OPEN_SHELLS { self.open.first().map(|shell| shell.id) } else { None }
     }
 
-    pub(crate) fn opened(&self) -> Vec<OpenShell> {
+    pub(crate) fn opened(&self) -> Vec<OpenSession> {
         self.open.clone()
     }
 
     /// Those that were opened before this.
     pub(crate) fn opened_before(&self, moment: Moment) -> Vec<SessionId> {
         self.open.iter().filter(|shell| moment.is_after(shell.opened)).map(|shell| shell.id).collect()
+    }
+
+    /// When the oldest one of a series was opened, in milliseconds since 1970.
+    pub(crate) fn oldest(&self, series: u32) -> Option<i64> {
+        let of_series = self.open.iter().filter(|session| session.series == series);
+        of_series.map(|session| session.opened.millisecond()).min()
     }
 
     /// How many are open, and of the latest ones series and time of opening.
@@ -133,48 +139,48 @@ impl Shells {
     }
 
     /// What a checkpoint keeps: the open sessions and the remembered ends.
-    pub(crate) fn record(&self) -> ShellsRecord {
-        ShellsRecord { open: self.open.clone(), closed: self.closed.record() }
+    pub(crate) fn record(&self) -> SessionsRecord {
+        SessionsRecord { open: self.open.clone(), closed: self.closed.record() }
     }
 }
 
-/// [`Shells`] as a plain list.
+/// [`Sessions`] as a plain list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ShellsRecord {
-    pub(crate) open: Vec<OpenShell>,
+pub(crate) struct SessionsRecord {
+    pub(crate) open: Vec<OpenSession>,
     closed: Vec<(SessionId, Option<i64>)>,
 }
 
 /// The same as version 1 of the checkpoint kept it.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ShellsRecordV1 {
-    open: Vec<OpenShellV1>,
+pub(crate) struct SessionsRecordV1 {
+    open: Vec<OpenSessionV1>,
     closed: Vec<SessionId>,
 }
 
 #[derive(Debug, Deserialize)]
-struct OpenShellV1 {
+struct OpenSessionV1 {
     id: SessionId,
     series: u32,
     /// Milliseconds since 1970.
     opened: i64,
 }
 
-impl From<ShellsRecordV1> for ShellsRecord {
-    fn from(record: ShellsRecordV1) -> ShellsRecord {
-        let open = record.open.into_iter().map(|OpenShellV1 { id, series, opened }| OpenShell {
+impl From<SessionsRecordV1> for SessionsRecord {
+    fn from(record: SessionsRecordV1) -> SessionsRecord {
+        let open = record.open.into_iter().map(|OpenSessionV1 { id, series, opened }| OpenSession {
             id,
             series,
             opened: Moment::at(opened),
         });
         let closed = record.closed.into_iter().map(|id| (id, None));
-        ShellsRecord { open: open.collect(), closed: closed.collect() }
+        SessionsRecord { open: open.collect(), closed: closed.collect() }
     }
 }
 
-impl From<ShellsRecord> for Shells {
-    fn from(record: ShellsRecord) -> Shells {
-        let mut shells = Shells::default();
+impl From<SessionsRecord> for Sessions {
+    fn from(record: SessionsRecord) -> Sessions {
+        let mut shells = Sessions::default();
         for shell in record.open {
             shells.open(shell);
         }
@@ -220,13 +226,13 @@ impl Closed {
 mod tests {
     use super::*;
 
-    fn shell(session: &str, series: u32) -> OpenShell {
-        OpenShell { id: SessionId::new(session), series, opened: Moment::default() }
+    fn shell(session: &str, series: u32) -> OpenSession {
+        OpenSession { id: SessionId::new(session), series, opened: Moment::default() }
     }
 
     #[test]
     fn a_series_is_left_when_its_last_session_closes() {
-        let mut shells = Shells::default();
+        let mut shells = Sessions::default();
         for session in ["a", "b"] {
             assert_eq!(shells.open(shell(session, 7)), Opened::New);
         }
@@ -238,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_session_that_closed_before_it_opened_is_over() {
-        let mut shells = Shells::default();
+        let mut shells = Sessions::default();
         assert_eq!(shells.close(SessionId::new("a"), 5), None);
         assert_eq!(shells.open(shell("a", 1)), Opened::Over(Some(5)));
         assert_eq!(shells.open(shell("a", 1)), Opened::Over(None));
@@ -246,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_ends_is_bounded() {
-        let mut shells = Shells::default();
+        let mut shells = Sessions::default();
         for session in 0..=CLOSED_REMEMBERED {
             shells.close(SessionId::new(&session.to_string()), 5);
         }
@@ -257,12 +263,12 @@ mod tests {
 
     #[test]
     fn a_record_restores_what_it_was_made_of() {
-        let mut shells = Shells::default();
+        let mut shells = Sessions::default();
         for session in ["a", "b", "c"] {
             shells.open(shell(session, 3));
         }
         shells.close(SessionId::new("b"), 5);
-        let restored = Shells::from(shells.record());
+        let restored = Sessions::from(shells.record());
         assert_eq!(restored.record(), shells.record());
         assert_eq!(restored.per_series, shells.per_series);
     }
