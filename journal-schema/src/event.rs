@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_COUNT;
 pub use live::{Action, Heartbeat, Refusal, Refused, Run, RunState};
-pub(crate) use values::{Integer, address};
-use values::{count, given, pid, seconds};
+pub(crate) use values::{Integer, address, given};
+use values::{count, pid, seconds};
 
 /// What the schema says of an address: the characters of an IPv4 or an IPv6 address, so that a port, brackets and a
 /// zone are refused. Whether it is an address is more than a pattern can say.

@@ -16,7 +16,7 @@ pub(crate) fn address<'de: 'a, 'a, D: Deserializer<'de>>(input: D) -> Result<Cow
 }
 
 /// A value that may be absent, but is no `null` where it is given.
-pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
     T::deserialize(input).map(Some)
 }
 

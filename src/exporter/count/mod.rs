@@ -15,12 +15,12 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use journal_schema::glance::{Glance, Glancer, command};
+use journal_schema::glance::{Glance, Glancer, Kind};
 use journal_schema::{Event, Piece, Reason, Splitter, decode};
 use serde::{Deserialize, Serialize};
 
 use self::writers::{Admission, Writers};
-use super::metrics::{Metrics, TOGETHER};
+use super::metrics::{CommandSeries, Known, Metrics, TOGETHER};
 
 pub use self::tally::Tally;
 pub use self::writers::DEFAULT_MAX_WRITERS;
@@ -29,7 +29,9 @@ pub(crate) use self::writers::{WritersRecord, WritersRecordV1};
 /// Files of which it is remembered what was logged.
 const LOGGED_MAX: usize = 4096;
 
-/// Place of heartbeats in [`Tally::events`].
+/// Places in [`Tally::events`].
+const COMMAND: usize = 0;
+const SOURCE: usize = 1;
 const HEARTBEAT: usize = 5;
 
 /// Counts lines.
@@ -48,7 +50,7 @@ pub(crate) struct Counter {
     /// Room for taking labels apart.
     scratch: Vec<u8>,
     /// Series of commands that were admitted and are to be counted at the end of a batch, together.
-    admitted: Vec<u32>,
+    admitted: Vec<CommandSeries>,
 }
 
 /// Where bytes come from.
@@ -71,17 +73,9 @@ pub(crate) struct Taken {
 /// Lines that were taken apart, [`TOGETHER`] at most, in their order.
 #[derive(Default)]
 struct Gathered<'b> {
-    lines: Vec<Waiting<'b>>,
-    /// Their labels once more, side by side.
-    labels: Vec<&'b [u8]>,
-}
-
-/// A line that was taken apart.
-struct Waiting<'b> {
-    glance: Glance<'b>,
-    bytes: &'b [u8],
-    /// Where it stands in the batch.
-    at: usize,
+    glances: Vec<Glance<'b>>,
+    /// The lines themselves, and where each stands in the batch.
+    lines: Vec<(&'b [u8], usize)>,
 }
 
 /// A batch on its way from bytes to counts.
@@ -157,7 +151,7 @@ impl Counter {
             used += step;
         }
         self.count_gathered(&mut batch);
-        self.metrics.count_all(&self.admitted);
+        self.metrics.count_commands(&self.admitted);
         self.tally.bytes += used as u64;
         Taken { used, last_line: batch.last_line }
     }
@@ -169,8 +163,8 @@ impl Counter {
             && bytes.len() < self.line_bytes
         {
             if let Some(glance) = self.glancer.glance(bytes) {
-                batch.gathered.labels.push(glance.labels);
-                batch.gathered.lines.push(Waiting { glance, bytes, at });
+                batch.gathered.glances.push(glance);
+                batch.gathered.lines.push((bytes, at));
                 if batch.gathered.lines.len() == TOGETHER {
                     self.count_gathered(batch);
                 }
@@ -197,55 +191,70 @@ impl Counter {
         if batch.gathered.lines.is_empty() {
             return;
         }
-        let Gathered { mut lines, mut labels } = std::mem::take(&mut batch.gathered);
-        let series = self.metrics.shortcuts(&labels);
+        let Gathered { mut glances, mut lines } = std::mem::take(&mut batch.gathered);
+        let commands = self.metrics.find_commands(&glances);
         // Of the line before, if it was admitted. Mostly all are of one writer, who is then looked up once.
         let mut writer = None;
-        for (line, series) in lines.iter().zip(series) {
-            let goes_on = writer == Some(line.glance.writer);
-            if self.glanced(&line.glance, goes_on, series) {
-                batch.last_line = Some(line.at..line.at + line.bytes.len() + 1);
-                writer = Some(line.glance.writer);
+        for ((glance, command), &(bytes, at)) in glances.iter().zip(commands).zip(&lines) {
+            if self.glanced(glance, writer == Some(glance.writer), command) {
+                batch.last_line = Some(at..at + bytes.len() + 1);
+                writer = Some(glance.writer);
             } else {
-                self.line(line.bytes, line.at, batch);
+                self.line(bytes, at, batch);
                 writer = None;
             }
         }
         // Kept for their capacity.
+        glances.clear();
         lines.clear();
-        labels.clear();
-        batch.gathered = Gathered { lines, labels };
+        batch.gathered = Gathered { glances, lines };
     }
 
-    /// Counts a line of a command if a glance was enough for it. `goes_on` says that the line before it was admitted
-    /// from the same writer; `series` is what its labels were known to name before the lines that were gathered with
-    /// it.
-    fn glanced(&mut self, glance: &Glance<'_>, goes_on: bool, series: Option<u32>) -> bool {
-        let series = series.or_else(|| self.metrics.shortcut(glance.labels));
-        let command = match series {
-            Some(_) => None,
-            None => command(glance.labels, &mut self.scratch),
-        };
-        if series.is_none() && command.is_none() {
-            return false;
+    /// Counts a line if a glance was enough for it. `goes_on` says that the line before it was admitted from the same
+    /// writer; `command` is what its labels were known to name before the lines that were gathered with it.
+    fn glanced(&mut self, glance: &Glance<'_>, goes_on: bool, command: Option<CommandSeries>) -> bool {
+        if let Some(series) = command {
+            if self.admits(glance, goes_on) {
+                self.admitted.push(series);
+                self.counted(COMMAND, glance.millisecond);
+            }
+            return true;
         }
+        if let Some(known) = self.metrics.find(glance) {
+            if self.admits(glance, goes_on) {
+                match known {
+                    Known::Command(series) => self.admitted.push(series),
+                    Known::Source(series, measured) => {
+                        self.metrics.count_known_source(series, &measured, glance);
+                    }
+                }
+                self.counted(place(glance.kind), glance.millisecond);
+            }
+            return true;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let event = glance.event(&mut scratch);
+        let is_one = event.is_some();
+        if let Some(event) = event
+            && self.admits(glance, goes_on)
+        {
+            self.metrics.count_and_learn(&event, glance);
+            self.counted(place(glance.kind), glance.millisecond);
+        }
+        self.scratch = scratch;
+        is_one
+    }
+
+    /// Whether a line is to be counted; if not, it is counted as a duplicate.
+    fn admits(&mut self, glance: &Glance<'_>, goes_on: bool) -> bool {
         let admission = if goes_on { self.writers.admit_next(glance.seq) } else { None };
         let admission = admission.unwrap_or_else(|| {
             // A name is a text.
             let name = std::str::from_utf8(glance.writer).unwrap_or_default();
             self.writers.admit(name, glance.seq, !self.begun)
         });
-        if admission == Admission::Duplicate {
-            self.tally.duplicates += 1;
-            return true;
-        }
-        if let Some(series) = series {
-            self.admitted.push(series);
-        } else if let Some(command) = command {
-            self.metrics.count_and_learn(&command, glance.millisecond, glance.labels);
-        }
-        self.counted(0, glance.millisecond);
-        true
+        self.tally.duplicates += u64::from(admission == Admission::Duplicate);
+        admission == Admission::Count
     }
 
     /// Takes a line the long way: decodes it and counts what it says.
@@ -270,8 +279,8 @@ impl Counter {
             Ok(line) => {
                 self.metrics.apply(&line);
                 let event = match line.event {
-                    Event::Command(_) => 0,
-                    Event::Source(_) => 1,
+                    Event::Command(_) => COMMAND,
+                    Event::Source(_) => SOURCE,
                     Event::Shell(_) => 2,
                     Event::Engine(_) => 3,
                     Event::Run(_) => 4,
@@ -333,6 +342,14 @@ impl Counter {
     }
 }
 
+/// The place of an event in [`Tally::events`].
+fn place(kind: Kind) -> usize {
+    match kind {
+        Kind::Command => COMMAND,
+        Kind::Source => SOURCE,
+    }
+}
+
 /// [`Counter`] as a checkpoint keeps it, beside the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CounterRecord {
@@ -340,3 +357,6 @@ pub(crate) struct CounterRecord {
     pub(crate) tally: Tally,
     pub(crate) begun: bool,
 }
+
+#[cfg(test)]
+mod tests;

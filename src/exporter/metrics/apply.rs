@@ -3,27 +3,104 @@
 //! Every effect depends on the lines alone, never on the time of reading them: replaying a journal gives what
 //! following it gave. Commands and Sources are here; shells and the agent's own state are in `sessions`, what is under
 //! way and what was refused in `live`.
+//!
+//! A command or a run of a Source is counted in two steps: its labels name the series that it touches, which are born
+//! here if they are new; then these series change. Where the labels were seen before, a shortcut takes the place of the
+//! first step, and the second is the same. A further family that such an event counts gets a field in
+//! [`CommandSeries`] or [`SourceSeries`] and a line in either step.
 
 mod live;
 mod sessions;
 
 use journal_schema::event::{Command, Event, Line, Source};
+use journal_schema::glance::{Glance, Kind, Measurements};
 
 use super::Metrics;
 use super::catalogue::{FamilyId, RUN_BOUNDS};
 use super::order::Moment;
-use super::shortcut::TOGETHER;
+use super::shortcut::{Shortcuts, TOGETHER};
 use super::table::Table;
 use super::tables::Tables;
+
+/// Bytes of labels kept of commands: twice what 100,000 series of an ordinary agent take.
+const COMMAND_BYTES: usize = 48 * 1024 * 1024;
+
+/// Bytes of labels kept of Sources, of which there are far fewer.
+const SOURCE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The series that a command touches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CommandSeries {
+    runs: u32,
+}
+
+/// The series that a run of a Source touches. Those that not every run touches are there once one has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SourceSeries {
+    runs: u32,
+    changed: Option<u32>,
+    removed: Option<u32>,
+    last_run: u32,
+    last_success: Option<u32>,
+    last_change: Option<u32>,
+    duration: Option<u32>,
+}
+
+/// The series that an event touches whose labels were seen before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Known {
+    Command(CommandSeries),
+    Source(SourceSeries, Measurements),
+}
+
+/// What is known of label bytes.
+#[derive(Debug)]
+pub(super) struct Learned {
+    commands: Shortcuts<CommandSeries>,
+    sources: Shortcuts<SourceSeries>,
+}
+
+impl Default for Learned {
+    fn default() -> Learned {
+        Learned { commands: Shortcuts::new(COMMAND_BYTES), sources: Shortcuts::new(SOURCE_BYTES) }
+    }
+}
+
+impl SourceSeries {
+    /// Whether a run with these measurements touches no others.
+    fn cover(&self, measured: &Measurements) -> bool {
+        let is_there = |is_needed: bool, series: Option<u32>| !is_needed || series.is_some();
+        is_there(measured.changed.is_some(), self.changed)
+            && is_there(measured.removed.is_some(), self.removed)
+            && is_there(measured.duration_seconds.is_some(), self.duration)
+            && is_there(is_change(measured), self.last_change)
+    }
+
+    /// With those of an earlier run that this one did not touch.
+    fn and(self, earlier: SourceSeries) -> SourceSeries {
+        SourceSeries {
+            changed: self.changed.or(earlier.changed),
+            removed: self.removed.or(earlier.removed),
+            last_change: self.last_change.or(earlier.last_change),
+            duration: self.duration.or(earlier.duration),
+            ..self
+        }
+    }
+}
 
 impl Metrics {
     /// Counts one event.
     pub fn apply(&mut self, line: &Line<'_>) {
+        let at = line.envelope.time.as_millisecond();
         match &line.event {
             Event::Command(command) => {
-                self.command(command, line.envelope.time.as_millisecond());
+                let series = self.command_series(command, at);
+                self.count_commands(&[series]);
             }
-            Event::Source(source) => self.source(source, Moment::of(&line.envelope)),
+            Event::Source(source) => {
+                let (series, measured) = (self.source_series(source, at), measurements(source));
+                self.count_source(series, &measured, Moment::of(&line.envelope));
+            }
             Event::Shell(shell) => self.shell(shell, Moment::of(&line.envelope)),
             Event::Engine(engine) => self.engine(engine, Moment::of(&line.envelope)),
             Event::Run(run) => self.run(run, Moment::of(&line.envelope)),
@@ -32,33 +109,64 @@ impl Metrics {
         }
     }
 
-    /// The series of a command whose label bytes were understood before.
-    pub(crate) fn shortcut(&self, labels: &[u8]) -> Option<u32> {
-        self.shortcuts.find(labels)
-    }
-
-    /// The same for several, [`TOGETHER`] at most, in their order; together they cost less.
-    pub(crate) fn shortcuts(&self, labels: &[&[u8]]) -> [Option<u32>; TOGETHER] {
-        self.shortcuts.find_all(labels)
-    }
-
-    /// Counts commands whose series are known, one for each time that a series is named.
-    pub(crate) fn count_all(&mut self, series: &[u32]) {
-        self.tables.commands.change_all(series, |count| *count += 1);
-    }
-
-    /// Counts a command that happened `at`, in milliseconds since 1970, and remembers its series for `labels`, the
-    /// bytes that say it. What is counted by the way each time, an overflow or a shortened label, is not remembered.
-    pub(crate) fn count_and_learn(&mut self, command: &Command<'_>, at: i64, labels: &[u8]) {
-        let oddities = |tables: &Tables| (tables.commands.overflowed(), tables.oddities.labels_shortened);
-        let before = oddities(&self.tables);
-        let series = self.command(command, at);
-        if oddities(&self.tables) == before {
-            self.shortcuts.learn(labels, series);
+    /// The series that a line touches, if its label bytes were understood before.
+    pub(crate) fn find(&self, glance: &Glance<'_>) -> Option<Known> {
+        match glance.kind {
+            Kind::Command => self.learned.commands.find(glance.labels).map(Known::Command),
+            Kind::Source => {
+                let series = self.learned.sources.find(glance.labels)?;
+                let measured = glance.measurements();
+                series.cover(&measured).then_some(Known::Source(series, measured))
+            }
         }
     }
 
-    fn command(&mut self, command: &Command<'_>, at: i64) -> u32 {
+    /// [`Metrics::find`] for the commands among these lines, [`TOGETHER`] at most; together they cost less. Sources are so few
+    /// that what is known of them lies in the nearer caches anyway.
+    pub(crate) fn find_commands<'a>(&self, glances: &[Glance<'a>]) -> [Option<CommandSeries>; TOGETHER] {
+        let labels = |glance: &Glance<'a>| (glance.kind == Kind::Command).then_some(glance.labels);
+        self.learned.commands.find_all(glances.iter().map(labels))
+    }
+
+    /// Counts `event`, which is what `glance` says, and remembers the series that its labels name. What is counted by the
+    /// way each time, an overflow or a shortened label, is not remembered.
+    pub(crate) fn count_and_learn(&mut self, event: &Event<'_>, glance: &Glance<'_>) {
+        let before = self.tables.asides();
+        match event {
+            Event::Command(command) => {
+                let series = self.command_series(command, glance.millisecond);
+                self.count_commands(&[series]);
+                if self.tables.asides() == before {
+                    self.learned.commands.learn(glance.labels, series);
+                }
+            }
+            Event::Source(source) => {
+                let series = self.source_series(source, glance.millisecond);
+                self.count_known_source(series, &measurements(source), glance);
+                if self.tables.asides() == before {
+                    let earlier = self.learned.sources.find(glance.labels);
+                    self.learned
+                        .sources
+                        .learn(glance.labels, earlier.map_or(series, |earlier| series.and(earlier)));
+                }
+            }
+            // A glance takes no others apart.
+            _ => {}
+        }
+    }
+
+    /// The series of `family` with the labels in `self.text`, born `at` if it is new. `table` is its table.
+    fn locate<V: Clone + Default>(
+        &mut self,
+        family: FamilyId,
+        at: i64,
+        table: impl Fn(&mut Tables) -> &mut Table<V>,
+    ) -> u32 {
+        let Metrics { tables, index, limits, text, .. } = self;
+        index.locate(family, table(tables), text, at, limits.room())
+    }
+
+    fn command_series(&mut self, command: &Command<'_>, at: i64) -> CommandSeries {
         self.label(&[
             ("error", error(command.error)),
             ("id", &command.id),
@@ -68,23 +176,56 @@ impl Metrics {
             ("remote_addr", &command.remote_addr),
             ("source", &command.source),
         ]);
-        let Metrics { tables, index, limits, text, .. } = self;
-        let series = index.locate(FamilyId::Commands, &mut tables.commands, text, at, limits.room());
-        *tables.commands.value_mut(series) += 1;
-        series
+        CommandSeries { runs: self.locate(FamilyId::Commands, at, |tables| &mut tables.commands) }
     }
 
-    fn source(&mut self, source: &Source<'_>, moment: Moment) {
-        let at = moment.millisecond();
+    /// Counts commands, one for each time that its series are there. Together they cost less.
+    pub(crate) fn count_commands(&mut self, commands: &[CommandSeries]) {
+        self.tables.commands.change_all(commands.iter().map(|series| series.runs), |count| *count += 1);
+    }
+
+    /// Counts a run of a Source that `glance` is of.
+    pub(crate) fn count_known_source(
+        &mut self,
+        series: SourceSeries,
+        measured: &Measurements,
+        glance: &Glance<'_>,
+    ) {
+        let moment = self.order.moment_of(glance);
+        self.count_source(series, measured, moment);
+    }
+
+    fn source_series(&mut self, source: &Source<'_>, at: i64) -> SourceSeries {
         if source.outcome.is_none() {
             self.source_sibling(source, at);
         }
         self.source_text(source, source_error(source));
-        let Metrics { tables, index, limits, text, .. } = self;
-        let series = index.locate(FamilyId::Sources, &mut tables.sources, text, at, limits.room());
-        *tables.sources.value_mut(series) += 1;
-        self.source_counts(source, moment);
-        self.source_times(source, moment);
+        let runs = self.locate(FamilyId::Sources, at, |tables| &mut tables.sources);
+        let mut count_series = |mode, count: Option<u64>| {
+            count.map(|_| {
+                self.label(&[
+                    ("mode", mode),
+                    ("name", &source.name),
+                    ("public_key", &source.public_key),
+                    ("remote_addr", &source.remote_addr),
+                    ("trigger", source.trigger.as_str()),
+                ]);
+                self.locate(FamilyId::SourcesCommands, at, |tables| &mut tables.sources_commands)
+            })
+        };
+        let changed = count_series("changed", source.changed);
+        let removed = count_series("remove", source.removed);
+        self.label(&[("name", &source.name)]);
+        let last_run = self.locate(FamilyId::SourceLastRun, at, |tables| &mut tables.source_last_run);
+        let last_success = source
+            .succeeded()
+            .then(|| self.locate(FamilyId::SourceLastSuccess, at, |tables| &mut tables.source_last_success));
+        let last_change = is_change(&measurements(source))
+            .then(|| self.locate(FamilyId::SourceLastChange, at, |tables| &mut tables.source_last_change));
+        let duration = source
+            .duration_seconds
+            .map(|_| self.locate(FamilyId::SourceRunDuration, at, |tables| &mut tables.source_run_duration));
+        SourceSeries { runs, changed, removed, last_run, last_success, last_change, duration }
     }
 
     /// The series of the other outcome, at 0. It is born before the count it stands beside, so the first failure of a
@@ -108,48 +249,42 @@ impl Metrics {
         ]);
     }
 
-    fn source_counts(&mut self, source: &Source<'_>, moment: Moment) {
-        for (mode, count) in [("changed", source.changed), ("remove", source.removed)] {
-            let Some(count) = count else { continue };
-            self.label(&[
-                ("mode", mode),
-                ("name", &source.name),
-                ("public_key", &source.public_key),
-                ("remote_addr", &source.remote_addr),
-                ("trigger", source.trigger.as_str()),
-            ]);
-            let Metrics { tables, index, limits, text, order, .. } = self;
-            let (family, table) = (FamilyId::SourcesCommands, &mut tables.sources_commands);
-            let series = index.locate(family, table, text, moment.millisecond(), limits.room());
-            if order.sets(family, series, moment) {
-                *table.value_mut(series) = count;
+    fn count_source(&mut self, series: SourceSeries, measured: &Measurements, moment: Moment) {
+        let Metrics { tables, order, .. } = self;
+        *tables.sources.value_mut(series.runs) += 1;
+        for (series, count) in [(series.changed, measured.changed), (series.removed, measured.removed)] {
+            if let (Some(series), Some(count)) = (series, count)
+                && order.sets(FamilyId::SourcesCommands, series, moment)
+            {
+                *tables.sources_commands.value_mut(series) = count;
             }
         }
-    }
-
-    fn source_times(&mut self, source: &Source<'_>, moment: Moment) {
-        let at = moment.millisecond();
-        self.label(&[("name", &source.name)]);
-        let Metrics { tables, index, limits, text, order, .. } = self;
-        let mut set = |family, table: &mut Table<i64>| {
-            let series = index.locate(family, table, text, at, limits.room());
+        let mut set = |family, table: &mut Table<i64>, series| {
             if order.sets(family, series, moment) {
-                *table.value_mut(series) = at;
+                *table.value_mut(series) = moment.millisecond();
             }
         };
-        set(FamilyId::SourceLastRun, &mut tables.source_last_run);
-        if source.succeeded() {
-            set(FamilyId::SourceLastSuccess, &mut tables.source_last_success);
+        set(FamilyId::SourceLastRun, &mut tables.source_last_run, series.last_run);
+        if let Some(series) = series.last_success {
+            set(FamilyId::SourceLastSuccess, &mut tables.source_last_success, series);
         }
-        if source.changed.unwrap_or(0) + source.removed.unwrap_or(0) > 0 {
-            set(FamilyId::SourceLastChange, &mut tables.source_last_change);
+        if let Some(series) = series.last_change.filter(|_| is_change(measured)) {
+            set(FamilyId::SourceLastChange, &mut tables.source_last_change, series);
         }
-        if let Some(seconds) = source.duration_seconds {
-            let table = &mut tables.source_run_duration;
-            let series = index.locate(FamilyId::SourceRunDuration, table, text, at, limits.room());
-            table.value_mut(series).observe(seconds, RUN_BOUNDS);
+        if let (Some(series), Some(seconds)) = (series.duration, measured.duration_seconds) {
+            tables.source_run_duration.value_mut(series).observe(seconds, RUN_BOUNDS);
         }
     }
+}
+
+fn measurements(source: &Source<'_>) -> Measurements {
+    let Source { changed, removed, duration_seconds, .. } = *source;
+    Measurements { changed, removed, duration_seconds }
+}
+
+/// Whether a run changed or removed something.
+fn is_change(measured: &Measurements) -> bool {
+    measured.changed.unwrap_or(0) + measured.removed.unwrap_or(0) > 0
 }
 
 /// A run of which the writer did not see the end is neither a success nor a failure.
@@ -160,5 +295,6 @@ fn source_error(source: &Source<'_>) -> &'static str {
 fn error(failed: bool) -> &'static str {
     if failed { "1" } else { "0" }
 }
+
 #[cfg(test)]
 mod tests;

@@ -27,13 +27,14 @@ mod v2;
 
 use serde::{Deserialize, Serialize};
 
+use self::apply::Learned;
 use self::labels::{LabelLimit, push_label};
 use self::order::{Order, OrderRecord, OrderRecordV2};
 use self::sessions::{OpenSession, Sessions, SessionsRecord, SessionsRecordV1};
-use self::shortcut::Shortcuts;
 use self::table::{Index, Room};
 use self::v2::TablesV2;
 
+pub(crate) use self::apply::{CommandSeries, Known};
 pub(crate) use self::histogram::Histogram;
 pub use self::sessions::{MAX_OPEN_SHELLS, OpenShells};
 pub(crate) use self::shortcut::TOGETHER;
@@ -80,7 +81,7 @@ impl Default for Limits {
 pub struct Metrics {
     tables: Tables,
     index: Index,
-    shortcuts: Shortcuts,
+    learned: Learned,
     shells: Sessions,
     runs: Sessions,
     order: Order,
@@ -169,13 +170,14 @@ impl Metrics {
         }
         let mut index = Index::default();
         record.tables.adopt_all(&mut index);
+        let order = Order::restore(record.order, &record.tables);
         Some(Metrics {
             tables: record.tables,
             index,
-            shortcuts: Shortcuts::default(),
+            learned: Learned::default(),
             shells: record.shells.into(),
             runs: record.runs.into(),
-            order: record.order.into(),
+            order,
             is_late: true,
             limits,
             text: String::new(),

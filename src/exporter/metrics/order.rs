@@ -3,9 +3,8 @@
 //! An event is named by its time and, within its writer, by its number: a clock may be set back under a writer, its numbers
 //! go on. Of two writers at one time, the line that is read later is the later one. Knows no family.
 
-use std::collections::HashMap;
-
 use journal_schema::Envelope;
+use journal_schema::glance::Glance;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +13,12 @@ use super::tables::{Tables, Values};
 
 /// Starts and ends of the agent remembered, so that a shell whose opening is read late is ended by the right one.
 const ENGINES_REMEMBERED: usize = 256;
+
+/// Writers whose digests are remembered: an agent and a few scripts beside it.
+const WRITERS_REMEMBERED: usize = 8;
+
+/// Families that are counted from the journal.
+const FAMILIES: usize = FamilyId::GUIDE.len() + FamilyId::FURTHER.len();
 
 /// When an event happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,12 +32,10 @@ pub(crate) struct Moment {
 
 impl Moment {
     pub(crate) fn of(envelope: &Envelope<'_>) -> Moment {
-        let mut writer = [0; 8];
-        writer.copy_from_slice(&Sha256::digest(envelope.writer.as_bytes())[..8]);
         let nanosecond = envelope.time.as_nanosecond();
         Moment {
             nanosecond: i64::try_from(nanosecond).unwrap_or(if nanosecond < 0 { i64::MIN } else { i64::MAX }),
-            writer: u64::from_le_bytes(writer),
+            writer: digest(envelope.writer.as_bytes()),
             seq: envelope.seq,
         }
     }
@@ -64,11 +67,17 @@ impl Moment {
     }
 }
 
+fn digest(writer: &[u8]) -> u64 {
+    let mut digest = [0; 8];
+    digest.copy_from_slice(&Sha256::digest(writer)[..8]);
+    u64::from_le_bytes(digest)
+}
+
 /// The events that the last values come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// Of series that hold a last value.
-    series: HashMap<(u8, u32), Moment>,
+    /// Of series that hold a last value: for each family, by its number, those of its series in their order.
+    series: [Vec<Latest>; FAMILIES],
     /// Of what is known of the agent: its state, its start, its version.
     pub(crate) state: Latest,
     pub(crate) start: Latest,
@@ -76,6 +85,8 @@ pub(crate) struct Order {
     pub(crate) heartbeat: Latest,
     /// Starts (true) and ends of the agent, in their order.
     engines: Vec<(Moment, bool)>,
+    /// Writers that were asked for lately, with their digests, the latest one last.
+    writers: Vec<(Vec<u8>, u64)>,
 }
 
 /// The event that one last value comes from; `None` before the first.
@@ -94,14 +105,27 @@ impl Latest {
 }
 
 impl Order {
+    /// [`Moment::of`] a line that a glance took apart.
+    pub(crate) fn moment_of(&mut self, glance: &Glance<'_>) -> Moment {
+        let known = self.writers.iter().rev().find(|(name, _)| name == glance.writer);
+        let writer = known.map(|(_, digest)| *digest).unwrap_or_else(|| {
+            if self.writers.len() >= WRITERS_REMEMBERED {
+                self.writers.remove(0);
+            }
+            let digest = digest(glance.writer);
+            self.writers.push((glance.writer.to_vec(), digest));
+            digest
+        });
+        Moment { nanosecond: glance.nanosecond(), writer, seq: glance.seq }
+    }
+
     /// Whether an event at this moment sets the value of a series.
     pub(crate) fn sets(&mut self, family: FamilyId, series: u32, moment: Moment) -> bool {
-        let known = self.series.get(&(family as u8, series)).copied();
-        let is_later = known.is_none_or(|latest| moment.is_after(latest));
-        if is_later {
-            self.series.insert((family as u8, series), moment);
+        let (family, series) = (&mut self.series[family as usize], series as usize);
+        if series >= family.len() {
+            family.resize(series + 1, Latest::default());
         }
-        is_later
+        family[series].take(moment)
     }
 
     /// The agent started, or stopped.
@@ -119,8 +143,10 @@ impl Order {
     }
 
     pub(crate) fn record(&self) -> OrderRecord {
-        let mut series: Vec<_> = self.series.iter().map(|(key, moment)| (*key, *moment)).collect();
-        series.sort_unstable_by_key(|(key, _)| *key);
+        let series = (0..).zip(&self.series).flat_map(|(family, series)| {
+            (0..).zip(series).filter_map(move |(at, latest)| latest.0.map(|moment| ((family, at), moment)))
+        });
+        let series = series.collect();
         let Order { state, start, version, heartbeat, ref engines, .. } = *self;
         OrderRecord { series, state, start, version, engines: engines.clone(), heartbeat }
     }
@@ -169,11 +195,26 @@ impl OrderRecord {
     }
 }
 
-impl From<OrderRecord> for Order {
-    fn from(record: OrderRecord) -> Order {
+impl Order {
+    /// Goes on from a record that was made with these tables.
+    pub(crate) fn restore(record: OrderRecord, tables: &Tables) -> Order {
         let OrderRecord { series, state, start, version, mut engines, heartbeat } = record;
         engines.truncate(ENGINES_REMEMBERED);
-        Order { series: series.into_iter().collect(), state, start, version, heartbeat, engines }
+        let mut order = Order { state, start, version, heartbeat, engines, ..Order::default() };
+        let lengths = FamilyId::GUIDE
+            .into_iter()
+            .chain(FamilyId::FURTHER)
+            .map(|family| (family, tables.family(family).1.len()));
+        let lengths: Vec<_> = lengths.collect();
+        for ((number, series), moment) in series {
+            let known = lengths
+                .iter()
+                .find(|(family, length)| *family as u8 == number && (series as usize) < *length);
+            if let Some((family, _)) = known {
+                order.sets(*family, series, moment);
+            }
+        }
+        order
     }
 }
 
@@ -207,6 +248,6 @@ mod tests {
         assert_eq!(ended(15), Some((20, false)));
         assert_eq!(ended(25), Some((30, true)));
         assert_eq!(ended(35), None);
-        assert_eq!(Order::from(order.record()), order);
+        assert_eq!(Order::restore(order.record(), &Tables::default()), order);
     }
 }

@@ -91,6 +91,13 @@ impl Tables {
         (family.desc(), values)
     }
 
+    /// Events of which something was counted by the way: they went to an overflow series, or a label was shortened.
+    pub(super) fn asides(&self) -> u64 {
+        let families = FamilyId::GUIDE.iter().chain(&FamilyId::FURTHER);
+        let overflowed: u64 = families.map(|&family| self.family(family).1.overflowed()).sum();
+        overflowed + self.oddities.labels_shortened
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         FamilyId::GUIDE.iter().chain(&FamilyId::FURTHER).all(|&family| match self.family(family).1 {
             Values::Whole(table) => table.is_sound(),
