@@ -12,11 +12,14 @@ use journal_schema::{Envelope, Options, Sync, Writer, encode};
 use serde_json::value::RawValue;
 
 use crate::labels::{Labels, Random};
+use crate::mix::{Author, Mix};
 
 /// What is peculiar about the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// As the contract's writer writes them.
+    /// All events, as an agent and a script write them.
+    Mixed,
+    /// Commands alone, as the contract's writer writes them.
     Canonical,
     /// Members in alphabetical order.
     Reordered,
@@ -29,10 +32,13 @@ impl FromStr for Shape {
 
     fn from_str(word: &str) -> Result<Shape, String> {
         match word {
+            "mixed" => Ok(Shape::Mixed),
             "canonical" => Ok(Shape::Canonical),
             "reordered" => Ok(Shape::Reordered),
             "fresh" => Ok(Shape::Fresh),
-            other => Err(format!("{other}: no shape of a journal; there are canonical, reordered and fresh")),
+            other => Err(format!(
+                "{other}: no shape of a journal; there are mixed, canonical, reordered and fresh"
+            )),
         }
     }
 }
@@ -41,40 +47,83 @@ impl FromStr for Shape {
 const BEGIN: i64 = 1_767_225_600_000;
 const STEP: i64 = 7;
 
-/// Writes `lines` lines over `series` series. The first lines are of one series each, in order; then any may be next,
-/// so that a table of series is not walked from one end to the other.
-pub(crate) fn generate(path: &Path, lines: u64, series: u64, shape: Shape) -> io::Result<()> {
+/// Who writes the journals of commands alone.
+const WRITER: &str = "6b7c1f2e9d30a485";
+
+/// Writes `lines` lines over `series` series of commands. First each series once, in order; then any may be next, so that a
+/// table of series is not walked from one end to the other. A `part` goes on where the one before it ended.
+pub(crate) fn generate(path: &Path, lines: u64, series: u64, shape: Shape, part: u64) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut random = Random(series);
-    let (mut labels, mut line) = (Labels::default(), Vec::with_capacity(1024));
+    let mut line = Vec::with_capacity(1024);
+    let (mut random, mut labels) = (Random(series), Labels::default());
+    let (mut mix, mut authors) = (Mix::new(series, series + part), Authors { part, ..Authors::default() });
     for at in 0..lines {
-        let any = random.next();
-        let of = if shape == Shape::Fresh || at < series { at } else { any % series };
-        let millis = BEGIN + STEP * i64::try_from(at).unwrap_or(i64::MAX / STEP / 2);
+        let millis = BEGIN + STEP * i64::try_from(part * lines + at).unwrap_or(i64::MAX / STEP / 2);
         let time = Timestamp::from_millisecond(millis).map_err(io::Error::other)?;
-        let envelope = Envelope { writer: "6b7c1f2e9d30a485".into(), seq: at + 1, time };
         line.clear();
-        encode(&envelope, &labels.event(of, any), &mut line)
-            .map_err(|error| io::Error::other(format!("{error:?}")))?;
+        if shape == Shape::Mixed {
+            let (author, event) = mix.next();
+            let (writer, seq) = authors.next(author);
+            encode(&Envelope { writer: writer.into(), seq, time }, &event, &mut line)
+        } else {
+            let any = random.next();
+            let of = if shape == Shape::Fresh || at < series { at } else { any % series };
+            let envelope = Envelope { writer: WRITER.into(), seq: part * lines + at + 1, time };
+            encode(&envelope, &labels.event(of, any), &mut line)
+        }
+        .map_err(|error| io::Error::other(format!("{error:?}")))?;
         match shape {
             Shape::Reordered => out.write_all(&reordered(&line)?)?,
-            Shape::Canonical | Shape::Fresh => out.write_all(&line)?,
+            Shape::Mixed | Shape::Canonical | Shape::Fresh => out.write_all(&line)?,
         }
     }
     out.flush()
 }
 
-/// Appends `lines` lines over `series` series by the contract's writer, one `write(2)` each, `rate` a second; 0 is as
+/// The names of those who write a mix, and their numbers so far.
+#[derive(Debug, Default)]
+struct Authors {
+    part: u64,
+    starts: u64,
+    agent: String,
+    agent_seq: u64,
+    script: String,
+    script_seq: u64,
+}
+
+impl Authors {
+    fn next(&mut self, author: Author) -> (&str, u64) {
+        match author {
+            Author::Agent(starts) => {
+                if self.starts != starts {
+                    self.starts = starts;
+                    self.agent = format!("{:016x}", Random(self.part << 32 | starts).next());
+                    self.agent_seq = 0;
+                }
+                self.agent_seq += 1;
+                (&self.agent, self.agent_seq)
+            }
+            Author::Script => {
+                if self.script.is_empty() {
+                    self.script = format!("script-{}", self.part);
+                }
+                self.script_seq += 1;
+                (&self.script, self.script_seq)
+            }
+        }
+    }
+}
+
+/// Appends `lines` lines of a mix over `series` series of commands by the contract's writer, one `write(2)` each, `rate` a second; 0 is as
 /// fast as it goes. Whoever is late hurries: the rate holds over the whole.
 #[expect(clippy::disallowed_methods, reason = "keeps a pace: nothing else happens to wait for")]
 pub(crate) fn append(path: &Path, lines: u64, series: u64, rate: u32) -> io::Result<()> {
     let options = Options { max_bytes: 0, sync: Sync::Never, ..Options::default() };
     let mut writer = Writer::open(path, options).map_err(io::Error::other)?;
-    let (mut labels, mut random) = (Labels::default(), Random(series));
+    let mut mix = Mix::new(series, series);
     let begin = Instant::now();
     for at in 0..lines {
-        let any = random.next();
-        writer.append(&labels.event(any % series, any)).map_err(io::Error::other)?;
+        writer.append(&mix.next().1).map_err(io::Error::other)?;
         if rate > 0 {
             let due = Duration::from_nanos(1_000_000_000 / u64::from(rate) * (at + 1));
             // A sleep takes longer than it is told to; so several lines go together, a millisecond apart.

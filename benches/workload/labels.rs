@@ -1,5 +1,5 @@
-//! What happens in a journal of the benchmarks: command events, as an agent with many Commands in nested groups writes
-//! them, in lines of 250 to 290 bytes. The same each time.
+//! What happens in the journals of the benchmarks that have nothing but commands, all of them pushed and in nested groups,
+//! in lines of 250 to 290 bytes. The same each time. [`crate::mix`] is what an agent writes.
 
 use journal_schema::{Command, Event, Mode};
 
@@ -38,7 +38,7 @@ impl Labels {
     }
 }
 
-fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
+pub(crate) fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
     let written = std::fmt::Write::write_fmt(text, what);
     debug_assert!(written.is_ok(), "memory takes every character");
 }

@@ -1,7 +1,8 @@
 //! What the comparisons of `make bench` need beside the programs they compare: journals, the parser alone, and a
 //! writer that keeps a pace. It measures nothing but what only a process can know of itself; the driver does the rest.
 //!
-//! * `journal PATH LINES SERIES canonical|reordered|fresh`: a journal that is the same each time.
+//! * `journal PATH LINES SERIES mixed|canonical|reordered|fresh [PART]`: a journal that is the same each time, or its
+//!   part of this number, in a file of its own.
 //! * `parse PATH`: each line by `serde_json` into borrowed fields, and nothing else.
 //! * `append PATH LINES SERIES RATE`: lines by the contract's writer, so many a second.
 //! * `cost PATH LINES`: what an append costs beside `write(2)`, as JSON.
@@ -9,6 +10,7 @@
 mod cost;
 mod journal;
 mod labels;
+mod mix;
 mod parse;
 
 use std::error::Error;
@@ -29,8 +31,9 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<(), Box<dyn Error>> {
     match *words {
-        ["journal", path, lines, series, shape] => {
-            journal::generate(Path::new(path), lines.parse()?, series.parse()?, shape.parse()?)?;
+        ["journal", path, lines, series, shape, ref part @ ..] if part.len() < 2 => {
+            let part = part.first().map_or(Ok(0), |part| part.parse())?;
+            journal::generate(Path::new(path), lines.parse()?, series.parse()?, shape.parse()?, part)?;
         }
         ["parse", path] => println!("{}", parse::all(Path::new(path))?),
         ["append", path, lines, series, rate] => {
