@@ -6,9 +6,9 @@ of the process, unless a row says wall time.
 
 BENCH_SMALL=1      every row once, small, with unoptimised programs: shows that the benchmarks still work
 BENCH_ONLY="a b"   only these parts, the rest as it was measured before: replay cliff scrape latency live idle
-                   memory restart checkpoint append growth
+                   memory restart first checkpoint append growth
 BENCH_RUNS=5       rounds
-BENCH_LARGEST=10   size of the largest journal of `growth`, in GB
+BENCH_LARGEST=10   size of the largest journal of `first` and `growth`, in GB
 """
 
 import dataclasses
@@ -36,6 +36,7 @@ PARTS = {
     "idle": live.idle,
     "memory": state.memory,
     "restart": state.restart,
+    "first": state.first,
     "checkpoint": state.checkpoint,
     "append": append.run,
     "growth": growth.run,
@@ -51,8 +52,9 @@ class Size:
     # Series of a small and of a large host.
     few: int
     many: int
-    # Lines of a journal of about a gigabyte.
+    # Lines of a journal of about a gigabyte, and gigabytes of a first start.
     gigabyte: int
+    first: float
     # Appended lines to look for, and seconds of a look at a process.
     probes: int
     seconds: float
@@ -65,11 +67,11 @@ class Size:
 def size():
     runs = int(os.environ.get("BENCH_RUNS", "5"))
     if os.environ.get("BENCH_SMALL"):
-        return Size(1, 2_000, 100, 500, 3_000, 5, 0.5, (10, 100), (), True)
+        return Size(1, 2_000, 100, 500, 3_000, 1, 5, 0.5, (10, 100), (), True)
     largest = float(os.environ.get("BENCH_LARGEST", "10"))
     gigabytes = tuple(gb for gb in (0.1, 1, 10) if gb <= largest)
     series = (1_000, 10_000, 100_000, 1_000_000)
-    return Size(runs, 2_000_000, 1_000, 100_000, 4_000_000, 400, 10, series, gigabytes, False)
+    return Size(runs, 2_000_000, 1_000, 100_000, 4_650_000, largest, 400, 10, series, gigabytes, False)
 
 
 def main():

@@ -24,12 +24,12 @@ def run(programs, _table, size):
 
 def of_series(programs, size, series):
     """All costs with so many series."""
-    journal = programs.journal(max(size.lines, series), series)
-    lines = max(size.lines, series)
+    lines = max(size.lines, 2 * series)
+    journal = programs.journal(lines, series)
     runs = min(size.runs, 3)
     replay = median([measure.cpu_of(programs.render(journal)) for _ in range(runs)]) / lines
     followed = programs.scratch / "growth.jsonl"
-    shutil.copyfile(programs.journal(series, series), followed)
+    shutil.copyfile(programs.each_series(series), followed)
     with programs.fresh_exporter(followed, "growth") as server:
         server.wait_until_ready()
         scrapes = []
@@ -47,7 +47,7 @@ def of_series(programs, size, series):
         "replay": replay,
         "scrape": median(scrapes[1:]),
         "resident": resident,
-        "checkpoint": median(state.checkpoints(programs, programs.journal(series, series), runs)),
+        "checkpoint": median(state.checkpoints(programs, programs.each_series(series), runs)),
         "restart": median(state.restarts(programs, journal, runs)),
     }
     print(f"growth: {point}", flush=True)
@@ -57,7 +57,7 @@ def of_series(programs, size, series):
 def of_bytes(programs, size, gigabytes):
     """What depends on the size of the journal, with the many series of the table."""
     lines = int(size.gigabyte * gigabytes)
-    journal = programs.directory / f"canonical-{size.many}-{lines}.jsonl"
+    journal = programs.path_of(lines, size.many)
     if not journal.exists() and shutil.disk_usage(programs.directory).free < 2.5e9 * gigabytes:
         print(f"left out: growth with {gigabytes} GB, the disk is too full for it")
         return None

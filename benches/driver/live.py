@@ -67,7 +67,7 @@ def tailing(programs, table, size):
             server.wait_until_ready()
         # mtail needs a moment to find the file.
         time.sleep(2)
-        for rate, factor in ((20_000, 25), (1_000, 10)):
+        for rate, factor in ((20_000, 40), (1_000, 12)):
             times = {"exporter": [], "mtail": []}
             # The first of all rounds makes the series.
             for round_ in range(size.runs + 1):

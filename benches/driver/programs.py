@@ -49,14 +49,24 @@ class Programs:
             subprocess.run(["go", "build", "-o", built, source], env=environment, check=True)
         return built
 
-    def journal(self, lines, series, shape="canonical"):
+    def journal(self, lines, series, shape="mixed"):
         """A journal that is the same each time; made once."""
-        path = self.directory / f"{shape}-{series}-{lines}.jsonl"
+        path = self.path_of(lines, series, shape)
         if not path.exists():
             half = path.with_suffix(".half")
-            subprocess.run([self.workload, "journal", half, str(lines), str(series), shape], check=True)
+            self.generate(half, lines, series, shape)
             half.rename(path)
         return path
+
+    def path_of(self, lines, series, shape="mixed"):
+        return self.directory / f"{shape}-{series}-{lines}.jsonl"
+
+    def generate(self, path, lines, series, shape="mixed", part=0):
+        subprocess.run([self.workload, "journal", path, str(lines), str(series), shape, str(part)], check=True)
+
+    def each_series(self, series):
+        """A journal in which each series is there, and hardly more."""
+        return self.journal(2 * series, series)
 
     def parse(self, journal):
         return [self.workload, "parse", journal]
@@ -69,20 +79,21 @@ class Programs:
         port = ["-address", "127.0.0.1", "-port", free_port()]
         return [self.mtail, "-one_shot", "-progs", self.mtail_program, "-logs", journal, *port]
 
-    def fresh_exporter(self, journal, name, *flags):
+    def fresh_exporter(self, journal, name, *flags, before=()):
         """An exporter that remembers nothing."""
         state = self.scratch / name
         shutil.rmtree(state, ignore_errors=True)
-        return self.exporter_on(journal, state, *flags)
+        return self.exporter_on(journal, state, *flags, before=before)
 
-    def exporter_on(self, journal, state, *flags):
-        """An exporter that goes on from what is in `state`. Limits are lifted, not switched off."""
+    def exporter_on(self, journal, state, *flags, before=()):
+        """An exporter that goes on from what is in `state`. Limits are lifted, not switched off. `before` stands before
+        its command line."""
         state.mkdir(exist_ok=True)
         key = state / "key"
         key.write_text(KEY)
         key.chmod(0o600)
         port = free_port()
-        argv = [self.exporter, "--journal", journal, "--state-dir", state / "state", "--metrics-key-file", key]
+        argv = [*before, self.exporter, "--journal", journal, "--state-dir", state / "state", "--metrics-key-file", key]
         argv += ["--listen-address", f"127.0.0.1:{port}", "--log-level", "warn", "--max-series", "10000000", *flags]
         return Server(argv, port, tls=True, path=METRICS, ready="/-/ready")
 
@@ -115,13 +126,20 @@ class Server:
         self.stop()
 
     def wait_until_ready(self):
-        """Waits until it answers, and says how long that took since it was started, in seconds."""
+        """Waits until it is ready, and says how long that took since it was started, in seconds."""
+        return self.wait_for_status(lambda status: status == 200)
+
+    def wait_until_answering(self):
+        """Waits until it answers at all, and says how long that took since it was started, in seconds."""
+        return self.wait_for_status(lambda _: True)
+
+    def wait_for_status(self, is_wanted):
         while time.perf_counter() - self.began < PATIENCE:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.argv[0]} ended with {self.process.returncode}")
             with contextlib.suppress(OSError, http.client.HTTPException):
                 self.connect()
-                if self.ask(self.ready)[0] == 200:
+                if is_wanted(self.ask(self.ready)[0]):
                     return time.perf_counter() - self.began
             time.sleep(0.001)
         raise RuntimeError(f"{self.argv[0]} does not answer")

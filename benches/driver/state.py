@@ -5,15 +5,19 @@ import shutil
 import time
 
 import measure
-from measure import megabytes, seconds
+from measure import digits, median, megabytes, seconds
 from scrape import append_line
+from table import Row
 
 # Scrapes before memory is looked at: enough that every buffer has reached its size.
 SCRAPES = 10
 
+# Of a mix, about.
+BYTES_A_LINE = 220
+
 
 def memory(programs, table, size):
-    for series, limit in ((size.few, 8e6), (size.many, 80e6)):
+    for series, limit in ((size.few, 8.5e6), (size.many, 80e6)):
         journal = programs.journal(size.lines, series)
         values = [resident_after_scrapes(programs, journal) for _ in range(size.runs)]
         what = f"resident memory, {series:,} series, after {2 * SCRAPES} scrapes"
@@ -48,8 +52,34 @@ def restarts(programs, journal, runs):
     return times
 
 
+def first(programs, table, size):
+    """A first start on much: four segments, the oldest first, on one processor and out of the page cache."""
+    lines, directory = int(size.gigabyte * size.first / 4), programs.scratch / "first-journal"
+    bytes_ = lines * 4 * BYTES_A_LINE
+    if shutil.disk_usage(programs.scratch).free < 1.2 * bytes_:
+        print(f"left out: a first start on {bytes_ / 1e9:.1f} GB, the disk is too full for it")
+        return
+    directory.mkdir()
+    journal = directory / "journal.jsonl"
+    for part in range(4):
+        segment = journal if part == 3 else directory / f"journal.jsonl.20260101T0{part}0000.000Z"
+        programs.generate(segment, lines, size.few, part=part)
+    bytes_ = sum(segment.stat().st_size for segment in directory.iterdir())
+    rates, answers = [], []
+    for _ in range(size.runs):
+        with programs.fresh_exporter(journal, "first", before=("taskset", "--cpu-list", "0")) as server:
+            answers.append(server.wait_until_answering())
+            rates.append(bytes_ / server.wait_until_ready())
+    what = f"first start on {megabytes(bytes_)} of journal in four files, on one processor, wall time"
+    rate, limit = median(rates), 1.2e9
+    table.put("first-rate", Row(what, f"≥ {megabytes(limit)}/s", f"{megabytes(rate)}/s", f"{digits(rate / limit)} of it",
+                                f"{megabytes(min(rates))} … {megabytes(max(rates))}", len(rates), rate >= limit))
+    table.below("first-answer", f"{what}, until it answers", answers, 1, seconds)
+    shutil.rmtree(directory)
+
+
 def checkpoint(programs, table, size):
-    journal = programs.journal(size.many, size.many)
+    journal = programs.each_series(size.many)
     times = checkpoints(programs, journal, size.runs)
     what = f"checkpoint of {size.many:,} series, all that the process does for it and one line"
     table.below("checkpoint-cpu", what, times, 0.03, seconds)

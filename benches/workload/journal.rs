@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use journal_schema::{Envelope, Options, Sync, Writer, encode};
+use journal_schema::glance::Kind;
+use journal_schema::{Envelope, Event, Options, Sync, Writer, encode};
 use serde_json::value::RawValue;
 
 use crate::labels::{Labels, Random};
@@ -19,6 +20,8 @@ use crate::mix::{Author, Mix};
 pub(crate) enum Shape {
     /// All events, as an agent and a script write them.
     Mixed,
+    /// The commands, or the runs of Sources, of a mix and nothing else.
+    Only(Kind),
     /// Commands alone, as the contract's writer writes them.
     Canonical,
     /// Members in alphabetical order.
@@ -33,11 +36,13 @@ impl FromStr for Shape {
     fn from_str(word: &str) -> Result<Shape, String> {
         match word {
             "mixed" => Ok(Shape::Mixed),
+            "commands" => Ok(Shape::Only(Kind::Command)),
+            "sources" => Ok(Shape::Only(Kind::Source)),
             "canonical" => Ok(Shape::Canonical),
             "reordered" => Ok(Shape::Reordered),
             "fresh" => Ok(Shape::Fresh),
             other => Err(format!(
-                "{other}: no shape of a journal; there are mixed, canonical, reordered and fresh"
+                "{other}: no shape of a journal; there are mixed, commands, sources, canonical, reordered and fresh"
             )),
         }
     }
@@ -61,10 +66,14 @@ pub(crate) fn generate(path: &Path, lines: u64, series: u64, shape: Shape, part:
         let millis = BEGIN + STEP * i64::try_from(part * lines + at).unwrap_or(i64::MAX / STEP / 2);
         let time = Timestamp::from_millisecond(millis).map_err(io::Error::other)?;
         line.clear();
-        if shape == Shape::Mixed {
-            let (author, event) = mix.next();
-            let (writer, seq) = authors.next(author);
-            encode(&Envelope { writer: writer.into(), seq, time }, &event, &mut line)
+        if let Shape::Mixed | Shape::Only(_) = shape {
+            loop {
+                let (author, event) = mix.next();
+                if is_wanted(shape, &event) {
+                    let (writer, seq) = authors.next(author);
+                    break encode(&Envelope { writer: writer.into(), seq, time }, &event, &mut line);
+                }
+            }
         } else {
             let any = random.next();
             let of = if shape == Shape::Fresh || at < series { at } else { any % series };
@@ -74,10 +83,18 @@ pub(crate) fn generate(path: &Path, lines: u64, series: u64, shape: Shape, part:
         .map_err(|error| io::Error::other(format!("{error:?}")))?;
         match shape {
             Shape::Reordered => out.write_all(&reordered(&line)?)?,
-            Shape::Mixed | Shape::Canonical | Shape::Fresh => out.write_all(&line)?,
+            _ => out.write_all(&line)?,
         }
     }
     out.flush()
+}
+
+fn is_wanted(shape: Shape, event: &Event<'_>) -> bool {
+    match shape {
+        Shape::Only(Kind::Command) => matches!(event, Event::Command(_)),
+        Shape::Only(Kind::Source) => matches!(event, Event::Source(_)),
+        _ => true,
+    }
 }
 
 /// The names of those who write a mix, and their numbers so far.

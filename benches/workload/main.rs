@@ -1,8 +1,8 @@
 //! What the comparisons of `make bench` need beside the programs they compare: journals, the parser alone, and a
 //! writer that keeps a pace. It measures nothing but what only a process can know of itself; the driver does the rest.
 //!
-//! * `journal PATH LINES SERIES mixed|canonical|reordered|fresh [PART]`: a journal that is the same each time, or its
-//!   part of this number, in a file of its own.
+//! * `journal PATH LINES SERIES SHAPE [PART]`: a journal that is the same each time, or its part of this number, in a
+//!   file of its own. Shapes are mixed, commands and sources (the mix with nothing else), canonical, reordered and fresh.
 //! * `parse PATH`: each line by `serde_json` into borrowed fields, and nothing else.
 //! * `append PATH LINES SERIES RATE`: lines by the contract's writer, so many a second.
 //! * `cost PATH LINES`: what an append costs beside `write(2)`, as JSON.
