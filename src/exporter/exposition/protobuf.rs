@@ -8,7 +8,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 use super::lines::unit;
 use crate::exposition::own::whole;
 use crate::metrics::catalogue::{FamilyId, Kind};
-use crate::metrics::labels::read_labels;
+use crate::metrics::labels::labels;
 use crate::metrics::{ABSENT, Histogram, Tables, Values, seconds};
 
 /// Field numbers of the messages, by message.
@@ -145,7 +145,7 @@ fn counted(tables: &Tables, family: FamilyId, out: &mut Vec<u8>) {
     let mut metric = Message::default();
     let mut each = |text: &str, fill: &mut dyn FnMut(&mut Message)| {
         metric.bytes.clear();
-        for (name, value) in read_labels(text) {
+        for (name, value) in labels(text) {
             metric.label(name, &value);
         }
         fill(&mut metric);

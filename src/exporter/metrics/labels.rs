@@ -92,11 +92,12 @@ pub(crate) fn push_label(out: &mut String, name: &str, value: &str) {
     out.push('"');
 }
 
-/// The value of one label in label text, copied only where it is escaped; empty if there is no such label.
-pub(crate) fn label<'t>(text: &'t str, name: &str) -> Cow<'t, str> {
+/// The labels in label text, copied only where a value is escaped: what [`push_label`] made.
+pub(crate) fn labels(text: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     let mut rest = text;
-    while let Some((found, quoted)) = rest.split_once("=\"") {
-        let mut end = 0;
+    std::iter::from_fn(move || {
+        let (name, quoted) = rest.split_once("=\"")?;
+        let (mut end, mut is_escaped) = (0, false);
         while let Some(at) = memchr2(b'\\', b'"', &quoted.as_bytes()[end..]) {
             end += at;
             if quoted.as_bytes()[end] == b'"' {
@@ -104,14 +105,12 @@ pub(crate) fn label<'t>(text: &'t str, name: &str) -> Cow<'t, str> {
             }
             // What is escaped is never an end.
             end = (end + 2).min(quoted.len());
+            is_escaped = true;
         }
         let value = &quoted[..end];
-        if found == name {
-            return if value.contains('\\') { Cow::Owned(unescaped(value)) } else { Cow::Borrowed(value) };
-        }
         rest = quoted.get(end + 1..).map_or("", |rest| rest.trim_start_matches(','));
-    }
-    Cow::Borrowed("")
+        Some((name, if is_escaped { Cow::Owned(unescaped(value)) } else { Cow::Borrowed(value) }))
+    })
 }
 
 fn unescaped(value: &str) -> String {
@@ -127,32 +126,6 @@ fn unescaped(value: &str) -> String {
         });
     }
     out
-}
-
-/// Label text back into names and values: what [`push_label`] made.
-pub(crate) fn read_labels(text: &str) -> Vec<(&str, String)> {
-    let (mut labels, mut rest) = (Vec::new(), text);
-    while let Some((name, quoted)) = rest.split_once("=\"") {
-        let (mut value, mut chars) = (String::new(), quoted.char_indices());
-        let mut end = quoted.len();
-        while let Some((at, char)) = chars.next() {
-            match char {
-                '"' => {
-                    end = at + 1;
-                    break;
-                }
-                '\\' => match chars.next() {
-                    Some((_, 'n')) => value.push('\n'),
-                    Some((_, other)) => value.push(other),
-                    None => {}
-                },
-                other => value.push(other),
-            }
-        }
-        labels.push((name, value));
-        rest = quoted[end..].strip_prefix(',').unwrap_or("");
-    }
-    labels
 }
 
 #[cfg(test)]
@@ -198,10 +171,8 @@ mod tests {
             let mut text = String::new();
             push_label(&mut text, "a", &a);
             push_label(&mut text, "b", &b);
-            prop_assert_eq!(label(&text, "a"), a.as_str());
-            prop_assert_eq!(label(&text, "b"), b.as_str());
-            prop_assert_eq!(label(&text, "c"), "");
-            prop_assert_eq!(read_labels(&text), [("a", a), ("b", b)]);
+            let read: Vec<_> = labels(&text).collect();
+            prop_assert_eq!(read, [("a", Cow::from(a)), ("b", Cow::from(b))]);
         }
 
         #[test]

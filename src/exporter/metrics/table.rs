@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::FamilyId;
 use super::column::{Column, Texts};
-use super::labels::{label, push_label};
+use super::labels::{labels, push_label};
 
 /// The value of every label of the one series that takes what no longer fits in a family.
 pub const OVERFLOW: &str = "__overflow__";
@@ -57,9 +57,14 @@ impl<V: Clone + Default> Table<V> {
         self.texts.get(series as usize)
     }
 
+    /// The names and values of the labels of a series.
+    pub(crate) fn labels(&self, series: u32) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        labels(self.text(series))
+    }
+
     /// The value of a label of a series; empty if its family has no such label.
     pub(crate) fn label(&self, series: u32, name: &str) -> Cow<'_, str> {
-        label(self.text(series), name)
+        self.labels(series).find(|(label, _)| *label == name).map(|(_, value)| value).unwrap_or_default()
     }
 
     pub(crate) fn value(&self, series: u32) -> &V {

@@ -5,7 +5,7 @@ use journal_schema::event::{Engine, EngineState, Shell, ShellState};
 
 use super::super::Metrics;
 use super::super::catalogue::{FamilyId, SHELL_BOUNDS};
-use super::super::labels::{push_label, read_labels};
+use super::super::labels::push_label;
 use super::super::order::Moment;
 use super::super::sessions::{OpenSession, Opened, SessionId};
 use super::super::tables::seconds;
@@ -128,20 +128,17 @@ impl Metrics {
             *self.tables.sources_shells.value_mut(open.series) = 0;
         }
         // These values passed the limit when the session was opened; a second time would shorten them anew.
-        let text = self.tables.sources_shells.text(open.series).to_owned();
-        let labels = read_labels(&text);
-        let value = |name: &str| {
-            labels.iter().find(|(label, _)| *label == name).map_or("", |(_, value)| value.as_str())
-        };
-        let (reason, _) = self.limits.label.apply(reason);
-        self.text.clear();
-        push_label(&mut self.text, "name", value("name"));
-        push_label(&mut self.text, "public_key", value("public_key"));
-        push_label(&mut self.text, "reason", &reason);
-        push_label(&mut self.text, "remote_addr", value("remote_addr"));
+        let Metrics { tables, text, limits, .. } = self;
+        let value = |name| tables.sources_shells.label(open.series, name);
+        let (reason, _) = limits.label.apply(reason);
+        text.clear();
+        push_label(text, "name", &value("name"));
+        push_label(text, "public_key", &value("public_key"));
+        push_label(text, "reason", &reason);
+        push_label(text, "remote_addr", &value("remote_addr"));
         self.count_closed(at);
         self.text.clear();
-        push_label(&mut self.text, "name", value("name"));
+        push_label(&mut self.text, "name", &self.tables.sources_shells.label(open.series, "name"));
         self.observe_shell(open.opened, at);
     }
 
