@@ -7,6 +7,7 @@
 //! * [`source`]: what each Source has to run, and what it sets off in others; [`state`]: what outlives a restart.
 //! * [`listen`]: what others may ask for over HTTPS; [`shell`]: terminals that they may type into.
 //! * `lock`: one engine for each state directory and journal.
+//! * `pulse`: that the engine is alive, and which runs take long, for the journal.
 //! * `pull`: signed Patterns that are fetched. [`budget`]: memory for what is not verified yet.
 //! * [`guard`]: whether a token that was verified is meant for this engine.
 //! * [`record`]: what was done, as events in the journal, the only file that names them.
@@ -16,6 +17,7 @@ pub(crate) mod guard;
 pub(crate) mod listen;
 mod lock;
 mod pull;
+mod pulse;
 pub(crate) mod record;
 pub(crate) mod shell;
 pub(crate) mod source;
@@ -130,6 +132,7 @@ pub(crate) async fn run(config: Config, load: Arc<Load>, once: bool) -> Result<b
     // Not after the first runs: they may take as long as an installation does, and others may wait for this.
     tell(&[NotifyState::Ready]);
     let signals = tokio::spawn(signals.follow(Arc::clone(&sources), stopper.clone(), load));
+    tokio::spawn(pulse::record(Arc::clone(&sources), !once));
     let well = if once { run_once(&sources).await } else { run_on(&sources).await };
     tell(&[NotifyState::Stopping]);
     end(&sources, serving, &stopper).await;

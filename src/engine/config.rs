@@ -14,6 +14,7 @@ pub(crate) mod trusted;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +64,12 @@ const DEFAULT_MAX_TOKEN_BYTES: usize = 4 * 1024 * 1024;
 
 /// The shortest such limit: what is shorter lets nothing in.
 const LEAST_MAX_TOKEN_BYTES: usize = 4096;
+
+/// Time between two heartbeats, unless told otherwise.
+const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// What that time may be. The contract promises one every two minutes, and alerts rely on it.
+const HEARTBEATS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(120);
 
 /// Paths that are the engine's own.
 const OWN_PATHS: &str = "/etcha";
@@ -171,6 +178,8 @@ pub(crate) struct Build {
 pub(crate) struct JournalConfig {
     /// The active file.
     pub path: PathBuf,
+    /// Time between two heartbeats; none are written if absent.
+    pub heartbeat: Option<Duration>,
     /// Rotation and durability.
     pub options: Options,
 }
@@ -503,8 +512,14 @@ fn journal(mut fields: Fields) -> Result<JournalConfig, Wrong> {
             }
         }
     };
+    let heartbeat = match fields.duration("heartbeat")? {
+        None => Some(DEFAULT_HEARTBEAT),
+        Some(Duration::ZERO) => None,
+        Some(every) if HEARTBEATS.contains(&every) => Some(every),
+        Some(_) => return Err(fields.wrong("heartbeat", "has to be 0s, or from 1s to 2m")),
+    };
     fields.end()?;
-    Ok(JournalConfig { path: PathBuf::from(path), options })
+    Ok(JournalConfig { path: PathBuf::from(path), heartbeat, options })
 }
 
 #[cfg(test)]

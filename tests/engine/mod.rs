@@ -6,6 +6,7 @@ mod bound;
 mod edge;
 mod hostile;
 mod listen;
+mod live;
 mod peer;
 mod pushing;
 mod rights;

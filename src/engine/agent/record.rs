@@ -41,6 +41,19 @@ pub(crate) struct Origin {
     pub remote_addr: String,
 }
 
+/// A run that is under way for a while, or was.
+#[derive(Clone, Debug)]
+pub(crate) struct RunUnderWay {
+    /// Names it within this process.
+    pub number: u64,
+    /// Names it alone and for ever.
+    pub id: String,
+    /// Where it comes from, as far as that was known when it began.
+    pub origin: Origin,
+    /// How long it has been under way, or was.
+    pub time: Duration,
+}
+
 /// A shell session, and who opened it.
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
@@ -133,6 +146,21 @@ impl Journal {
         self.append(&Event::Source(source(origin, false)));
     }
 
+    /// A run of a Source is under way. Whether that is in the journal.
+    pub(crate) fn run_started(&self, run: &RunUnderWay) -> bool {
+        self.append(&under_way(run, journal::RunState::Started))
+    }
+
+    /// A run of a Source that was recorded as under way is over. Whether that is in the journal.
+    pub(crate) fn run_ended(&self, run: &RunUnderWay) -> bool {
+        self.append(&under_way(run, journal::RunState::Ended))
+    }
+
+    /// The engine is alive.
+    pub(crate) fn heartbeat(&self) {
+        self.append(&Event::Heartbeat(journal::Heartbeat {}));
+    }
+
     /// A shell session was opened.
     pub(crate) fn shell_opened(&self, visit: &Visit) {
         self.append(&shell(visit, journal::ShellState::Opened, ""));
@@ -143,13 +171,15 @@ impl Journal {
         self.append(&shell(visit, journal::ShellState::Closed, reason));
     }
 
-    fn append(&self, event: &Event<'_>) {
-        let Some(recording) = &self.recording else { return };
+    /// Whether the event is in the journal, or there is none.
+    fn append(&self, event: &Event<'_>) -> bool {
+        let Some(recording) = &self.recording else { return true };
         let mut recording = lock(recording);
         if recording.start() {
-            recording.append(event);
+            recording.append(event)
         } else {
             recording.lost += 1;
+            false
         }
     }
 }
@@ -217,13 +247,7 @@ fn lock(writer: &Mutex<Recording>) -> MutexGuard<'_, Recording> {
 fn source(origin: &Origin, error: bool) -> journal::Source<'_> {
     journal::Source {
         name: borrowed(&origin.source),
-        trigger: match origin.trigger {
-            Trigger::Event => journal::Trigger::Event,
-            Trigger::Pull => journal::Trigger::Pull,
-            Trigger::Push => journal::Trigger::Push,
-            Trigger::Webhook => journal::Trigger::Webhook,
-            Trigger::Init => journal::Trigger::Init,
-        },
+        trigger: origin.trigger.into(),
         error,
         outcome: None,
         public_key: borrowed(&origin.public_key),
@@ -234,6 +258,30 @@ fn source(origin: &Origin, error: bool) -> journal::Source<'_> {
         changed: None,
         removed: None,
         duration_seconds: None,
+    }
+}
+
+fn under_way(run: &RunUnderWay, state: journal::RunState) -> Event<'_> {
+    Event::Run(journal::Run {
+        name: borrowed(&run.origin.source),
+        trigger: run.origin.trigger.into(),
+        run: borrowed(&run.id),
+        state,
+        public_key: borrowed(&run.origin.public_key),
+        remote_addr: borrowed(&run.origin.remote_addr),
+        duration_seconds: Some(seconds(run.time)),
+    })
+}
+
+impl From<Trigger> for journal::Trigger {
+    fn from(trigger: Trigger) -> journal::Trigger {
+        match trigger {
+            Trigger::Event => journal::Trigger::Event,
+            Trigger::Pull => journal::Trigger::Pull,
+            Trigger::Push => journal::Trigger::Push,
+            Trigger::Webhook => journal::Trigger::Webhook,
+            Trigger::Init => journal::Trigger::Init,
+        }
     }
 }
 

@@ -206,6 +206,42 @@ impl Sources {
         self.work.longer_than(least)
     }
 
+    /// Whether [`Sources::record_runs`] has anything to do.
+    pub(super) fn has_runs_to_record(&self, least: Duration) -> bool {
+        self.work.has_news(least)
+    }
+
+    /// Records runs that are under way for longer than `least`, and those that were recorded and are over. Whether all of
+    /// it is in the journal.
+    pub(super) fn record_runs(&self, least: Duration) -> bool {
+        let mut well = true;
+        for run in self.work.unrecorded(least) {
+            if self.journal.run_started(&run) {
+                self.work.recorded(&run);
+            } else {
+                well = false;
+            }
+        }
+        for run in self.work.take_over() {
+            if !self.journal.run_ended(&run) {
+                self.work.give_back(run);
+                well = false;
+            }
+        }
+        well
+    }
+
+    /// Records that the engine is alive, after a look behind each lock that a run takes: where one of them is never given
+    /// back, this does not return.
+    pub(super) fn heartbeat(&self) {
+        let states: Vec<_> = lock(&self.states).values().cloned().collect();
+        for state in states {
+            drop(lock(&state.current));
+            drop(lock(&state.fetched));
+        }
+        self.journal.heartbeat();
+    }
+
     /// Runs the Source `name` on the engine's own account, at its start or on its schedule, and then sets off its events. A
     /// pull that fails is a failed run; at the start, what is there already runs anyway.
     pub(crate) async fn run(self: &Arc<Self>, name: &str, trigger: Trigger) -> Outcome {
@@ -213,7 +249,9 @@ impl Sources {
         let Ok(turn) = bound.state.turns.take(bound.source().run_multi, None, &self.stop).await else {
             return Outcome::Nothing;
         };
-        let working = self.work.begin(name);
+        // Which key signed what runs is only known once it was fetched.
+        let (public_key, remote_addr) = Default::default();
+        let working = self.work.begin(Origin { source: name.to_owned(), trigger, public_key, remote_addr });
         let pulled = tokio::select! {
             biased;
             () = self.stop.asked() => return Outcome::Nothing,
@@ -301,7 +339,7 @@ impl Sources {
     }
 
     /// Does `work` in a thread that may wait. Nothing if it panicked.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Sources) -> T + Send + 'static,
     ) -> Option<T> {

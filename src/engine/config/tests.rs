@@ -166,6 +166,10 @@ fn what_cannot_be_is_told_with_its_place() {
             json!({"journal": {"path": "x", "sync": 5}}),
             "configuration, journal: `sync` has to be never, always or a duration such as 1s",
         ),
+        (
+            json!({"journal": {"path": "x", "heartbeat": "5m"}}),
+            "configuration, journal: `heartbeat` has to be 0s, or from 1s to 2m",
+        ),
         (json!({"journal": {"path": "x", "keep": 0}}), "configuration, journal: `keep` has to be at least 1"),
     ];
     for (value, expected) in cases {
@@ -224,4 +228,12 @@ fn what_is_laid_over_is_told_with_its_name() {
 fn a_named_file_has_to_be_there() {
     let layers = Layers { file: Some("/no/such.jsonnet".into()), ..Layers::default() };
     assert!(layers.read().unwrap_err().to_string().contains("/no/such.jsonnet: cannot be read"));
+}
+
+#[test]
+fn heartbeats_come_every_minute_unless_the_journal_says_otherwise() {
+    let every = |journal| Config::read(json!({ "journal": journal })).unwrap().journal.unwrap().heartbeat;
+    assert_eq!(every(json!({"path": "x"})), Some(Duration::from_secs(60)));
+    assert_eq!(every(json!({"path": "x", "heartbeat": "90s"})), Some(Duration::from_secs(90)));
+    assert_eq!(every(json!({"path": "x", "heartbeat": "0s"})), None);
 }

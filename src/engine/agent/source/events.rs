@@ -123,7 +123,7 @@ impl Sources {
         }
         let mut under_way = JoinSet::new();
         for (name, deliveries) in by_source {
-            let (sources, working) = (Arc::clone(self), self.work.begin(&name));
+            let (sources, working) = (Arc::clone(self), self.work.wait(&name));
             under_way.spawn(async move {
                 for (delivery, place) in deliveries {
                     sources.receive(&name, delivery).await;

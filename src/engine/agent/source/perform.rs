@@ -158,7 +158,7 @@ impl Sources {
     ) -> Result<Option<Summary>, NoTurn> {
         let Some(bound) = self.bound(name) else { return Ok(None) };
         let turn = bound.state.turns.take(bound.source().run_multi, patience, &self.stop).await?;
-        let _working = self.work.begin(name);
+        let _working = self.work.begin(origin.clone());
         let ran = self.blocking(move |sources| {
             let limit = bound.source().run_timeout;
             let time = patience.map_or(limit, |patience| patience.min(limit));

@@ -94,7 +94,7 @@ impl Sources {
         let origin = Origin { source: name, trigger: Trigger::Push, public_key, remote_addr };
         let patience = bound.config.timeout_push;
         let turn = bound.state.turns.take(bound.source().run_multi, Some(patience), &self.stop).await?;
-        let working = self.work.begin(&bound.name);
+        let working = self.work.begin(origin.clone());
         let ran = self.blocking(move |sources| {
             sources.restore(&bound);
             let time = patience.min(bound.source().run_timeout);

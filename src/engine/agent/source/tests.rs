@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -588,4 +588,52 @@ fn a_token_that_could_not_be_kept_in_the_end_is_a_failure_and_kept_by_the_next_r
     assert_eq!(sources.run("web", Trigger::Pull), Outcome::Done);
     assert!(host.path("state/web.jwt").exists());
     assert_eq!(host.runs(), ["web init true 1 0 k1", "web pull false 1 0 k1"]);
+}
+
+#[test]
+fn a_run_that_takes_long_is_recorded_while_it_lasts_and_when_it_ends() {
+    let host = Host::new();
+    let waits = json!({"web": {"commands": [
+        {"id": "a", "always": true, "change": "until test -e go; do sleep 0.02; done"}
+    ]}});
+    let (engine, _stopper) = host.start(&waits);
+    let sources = Arc::clone(&engine.sources);
+    let run = engine.runtime.spawn(async move { sources.run("web", Trigger::Pull).await });
+    let deadline = Instant::now() + SOON;
+    while engine.under_way(Duration::ZERO).is_empty() {
+        assert!(Instant::now() < deadline, "the run does not begin");
+        std::thread::yield_now();
+    }
+    assert!(engine.record_runs(SOON) && host.lines().iter().all(|line| line["event"] != "run"));
+    assert!(engine.record_runs(Duration::ZERO) && engine.record_runs(Duration::ZERO));
+    fs::write(host.path("go"), "").unwrap();
+    assert_eq!(engine.runtime.block_on(run).unwrap(), Outcome::Done);
+    assert!(engine.record_runs(Duration::ZERO));
+    let lines: Vec<_> = host.lines().into_iter().filter(|line| line["event"] == "run").collect();
+    let said = |line: &Value| {
+        ["name", "trigger", "state"].map(|member| line[member].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(
+        lines.iter().map(said).collect::<Vec<_>>(),
+        [["web", "pull", "started"], ["web", "pull", "ended"]]
+    );
+    assert_eq!(lines[0]["run"], lines[1]["run"]);
+    assert!(lines[1]["duration_seconds"].as_f64() > lines[0]["duration_seconds"].as_f64());
+}
+
+#[test]
+fn an_engine_whose_runs_hang_at_a_lock_has_no_heartbeat() {
+    let host = Host::new();
+    let (engine, _stopper) = host.start(&json!({"web": {"commands": [{"id": "a", "check": "true"}]}}));
+    engine.run("web", Trigger::Init);
+    let state = engine.bound("web").unwrap().state;
+    let held = lock(&state.current);
+    let beat = engine.blocking(Sources::heartbeat);
+    let mut beat = std::pin::pin!(beat);
+    let waited = engine.runtime.block_on(async { timeout(Duration::from_millis(200), &mut beat).await });
+    assert!(waited.is_err());
+    assert!(host.lines().iter().all(|line| line["event"] != "heartbeat"));
+    drop(held);
+    engine.runtime.block_on(beat).unwrap();
+    assert_eq!(host.lines().last().unwrap()["event"], "heartbeat");
 }
