@@ -1,10 +1,10 @@
 //! A glance at a line: the short way for the lines that make up nearly all of a journal.
 //!
-//! Commands and runs of Sources written as the contract writes them, members in its order and no white space between,
+//! Commands, runs of Sources and shells written as the contract writes them, members in its order and no white space between,
 //! begin alike and end alike. A [`Glancer`] takes such a line apart without parsing it: writer, number and time from
 //! its front, the measurements from its end, and between them the labels, as raw bytes. A reader that has seen the same
 //! label bytes before knows what they say. Anything else about a line, however slight, makes the glance fail, and
-//! [`crate::decode`] judges. Shells, whose labels never come again, and the few other events are left to it, too.
+//! [`crate::decode`] judges. The few other events are left to it, too.
 //!
 //! The promise, held by a property test on arbitrary bytes: if a glance succeeds and [`Glance::event`] takes its labels,
 //! then `decode` of the line gives this writer, number, time and event, but for the texts that `event` leaves out.
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use self::digits::{Decimal, integer, last_number, leading_digits, number};
-use crate::event::{Command, Event, Mode, Outcome, Source, Trigger};
+use crate::event::{Command, Event, Mode, Outcome, Shell, ShellState, Source, Trigger};
 use crate::limits::{MAX_COUNT, MAX_WRITER_BYTES};
 
 /// A line, taken apart.
@@ -45,6 +45,9 @@ pub struct Glance<'a> {
 pub enum Kind {
     Command,
     Source,
+    /// Its labels never come again, because its session is among them. What a glance spares is the second look at the
+    /// line that decoding takes.
+    Shell,
 }
 
 /// What an event measured: the members that are no labels, as [`Source`] has them. A command has a duration only.
@@ -74,6 +77,7 @@ const TIME: &[u8] = b",\"time\":\"";
 const EVENT: &[u8] = b"\",\"event\":\"";
 const COMMAND: &[u8] = b"command\",";
 const SOURCE: &[u8] = b"source\",";
+const SHELL: &[u8] = b"shell\",";
 const TOKEN_ID: &[u8] = b",\"token_id\":\"";
 const SUBJECT: &[u8] = b",\"subject\":\"";
 const DIGEST: &[u8] = b",\"digest\":\"";
@@ -95,15 +99,17 @@ impl Glancer {
         }
         let (millisecond, finer, rest) = self.time(rest.strip_prefix(TIME)?)?;
         let members = rest.strip_prefix(EVENT)?.strip_suffix(b"}")?;
-        let (kind, members) = match members.strip_prefix(COMMAND) {
-            Some(members) => (Kind::Command, members),
-            None => (Kind::Source, members.strip_prefix(SOURCE)?),
+        let (kind, members) = if let Some(members) = members.strip_prefix(COMMAND) {
+            (Kind::Command, members)
+        } else if let Some(members) = members.strip_prefix(SOURCE) {
+            (Kind::Source, members)
+        } else {
+            (Kind::Shell, members.strip_prefix(SHELL)?)
         };
         let (members, measurements) = members.split_at(start_of_measurements(members, kind)?);
         let labels = match kind {
-            Kind::Command => members,
-            // These are another text for each run.
-            Kind::Source => without_text(without_text(without_text(members, DIGEST)?, SUBJECT)?, TOKEN_ID)?,
+            Kind::Command | Kind::Shell => members,
+            Kind::Source => without_texts(members)?,
         };
         Some(Glance { writer, seq, millisecond, finer, kind, labels, measurements })
     }
@@ -220,6 +226,11 @@ impl<'a> Glance<'a> {
                     duration_seconds,
                 }))
             }
+            Kind::Shell => {
+                let ShellLabels { name, session, state, public_key, remote_addr, reason } =
+                    serde_json::from_slice(scratch).ok()?;
+                Some(Event::Shell(Shell { name, session, state, public_key, remote_addr, reason }))
+            }
         }
     }
 }
@@ -259,8 +270,27 @@ struct SourceLabels<'a> {
     remote_addr: Cow<'a, str>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShellLabels<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    session: Cow<'a, str>,
+    state: ShellState,
+    #[serde(default, borrow)]
+    public_key: Cow<'a, str>,
+    #[serde(default, borrow, deserialize_with = "crate::event::address")]
+    remote_addr: Cow<'a, str>,
+    #[serde(default, borrow)]
+    reason: Cow<'a, str>,
+}
+
 /// Where the measurements begin that follow the other members; `None` if there is one that only a parser can judge.
 fn start_of_measurements(members: &[u8], kind: Kind) -> Option<usize> {
+    if kind == Kind::Shell {
+        return Some(members.len());
+    }
     let (mut labels, _) = without(members, DURATION)?;
     if kind == Kind::Source {
         for name in [REMOVED, CHANGED] {
@@ -287,19 +317,21 @@ fn without<'t, const N: usize>(text: &'t [u8], name: &[u8; N]) -> Option<(&'t [u
     }
 }
 
-/// What comes before the text of this name at the end of `members`, or all of them where there is none; `None` if there is
-/// one that only a parser can judge.
-fn without_text<'t>(members: &'t [u8], name: &[u8]) -> Option<&'t [u8]> {
-    let Some(inside) = members.strip_suffix(b"\"") else { return Some(members) };
-    let start = memchr::memrchr(b'"', inside).map_or(0, |quote| quote + 1);
-    match inside[..start].strip_suffix(name) {
+/// What comes before the texts that another run of the same Source has others of, in their order; `None` if there is one that
+/// only a parser can judge.
+fn without_texts(mut members: &[u8]) -> Option<&[u8]> {
+    let mut names = [DIGEST, SUBJECT, TOKEN_ID].into_iter();
+    // Mostly there are none, and one look at the end says so.
+    while let Some(inside) = members.strip_suffix(b"\"") {
+        let start = memchr::memrchr(b'"', inside)? + 1;
+        let Some(before) = names.find_map(|name| inside[..start].strip_suffix(name)) else { break };
         // A quote within would be escaped.
-        Some(before) if inside[start..].iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') => {
-            Some(before)
+        if !inside[start..].iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') {
+            return None;
         }
-        Some(_) => None,
-        None => Some(members),
+        members = before;
     }
+    Some(members)
 }
 
 /// The measurement of this name at the front of `text`, if there is one, and what follows it.

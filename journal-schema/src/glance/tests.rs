@@ -11,6 +11,8 @@ const LINE: &str = r#"{"v":1,"writer":"6091372b99281add","seq":15,"time":"2026-1
 
 const SOURCE_LINE: &str = r#"{"v":1,"writer":"6091372b99281add","seq":16,"time":"2026-11-22T11:49:18.7051Z","event":"source","name":"s \"1\"","trigger":"push","error":false,"public_key":"k","remote_addr":"::1","changed":12,"removed":0,"duration_seconds":10.75}"#;
 
+const SHELL_LINE: &str = r#"{"v":1,"writer":"6091372b99281add","seq":17,"time":"2026-11-22T11:49:19.700Z","event":"shell","name":"s","session":"59157f9e","state":"closed","public_key":"k","remote_addr":"::1","reason":"exit"}"#;
+
 /// What a glance that succeeds promises.
 fn check(line: &[u8]) -> bool {
     let (mut scratch, mut seasoned) = (Vec::new(), Glancer::default());
@@ -46,6 +48,8 @@ fn a_command_as_the_contract_writes_it_is_taken_apart() {
     assert!(glance.labels.ends_with(br#""remote_addr":"::1""#));
     assert!(check(LINE.as_bytes()));
     assert!(check(LINE.replace(r#","duration_seconds":0.25"#, "").as_bytes()));
+    assert!(check(SHELL_LINE.as_bytes()));
+    assert!(!check(SHELL_LINE.replace("closed", "ajar").as_bytes()));
 }
 
 #[test]
@@ -129,7 +133,7 @@ proptest! {
 
     #[test]
     fn a_glance_that_succeeds_says_what_decoding_says(
-        of in prop::sample::select(vec![LINE, SOURCE_LINE]),
+        of in prop::sample::select(vec![LINE, SOURCE_LINE, SHELL_LINE]),
         edits in prop::collection::vec((0..LINE.len(), prop_oneof![
             any::<u8>().prop_map(|byte| vec![byte]),
             Just(Vec::new()),

@@ -32,6 +32,7 @@ const LOGGED_MAX: usize = 4096;
 /// Places in [`Tally::events`].
 const COMMAND: usize = 0;
 const SOURCE: usize = 1;
+const SHELL: usize = 2;
 const HEARTBEAT: usize = 5;
 
 /// Counts lines.
@@ -281,7 +282,7 @@ impl Counter {
                 let event = match line.event {
                     Event::Command(_) => COMMAND,
                     Event::Source(_) => SOURCE,
-                    Event::Shell(_) => 2,
+                    Event::Shell(_) => SHELL,
                     Event::Engine(_) => 3,
                     Event::Run(_) => 4,
                     Event::Heartbeat(_) => HEARTBEAT,
@@ -347,6 +348,7 @@ fn place(kind: Kind) -> usize {
     match kind {
         Kind::Command => COMMAND,
         Kind::Source => SOURCE,
+        Kind::Shell => SHELL,
     }
 }
 

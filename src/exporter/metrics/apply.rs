@@ -118,6 +118,7 @@ impl Metrics {
                 let measured = glance.measurements();
                 series.cover(&measured).then_some(Known::Source(series, measured))
             }
+            Kind::Shell => None,
         }
     }
 
@@ -149,6 +150,10 @@ impl Metrics {
                         .sources
                         .learn(glance.labels, earlier.map_or(series, |earlier| series.and(earlier)));
                 }
+            }
+            Event::Shell(shell) => {
+                let moment = self.order.moment_of(glance);
+                self.shell(shell, moment);
             }
             // A glance takes no others apart.
             _ => {}
@@ -255,6 +260,8 @@ impl Metrics {
         for (series, count) in [(series.changed, measured.changed), (series.removed, measured.removed)] {
             if let (Some(series), Some(count)) = (series, count)
                 && order.sets(FamilyId::SourcesCommands, series, moment)
+                // Mostly it is what it was, and a table that is shared need not be copied for that.
+                && *tables.sources_commands.value(series) != count
             {
                 *tables.sources_commands.value_mut(series) = count;
             }
