@@ -167,23 +167,25 @@ impl Text {
 
     fn command(&mut self, source: u64, series: u64, any: u64) -> Event<'_> {
         let key = self.name(source);
-        let in_source = series / SOURCES;
-        if in_source % 36 == 7 {
+        // What a series is like is decided once, in parts of a thousand.
+        let chance = Random(series).next();
+        let is_one_of = |place: u32, parts: u64| (chance >> place) % 1000 < parts;
+        if is_one_of(0, 28) {
             push(&mut self.id, format_args!("write \"/etc/service/{series:07}.conf\""));
         } else {
             push(&mut self.id, format_args!("service {series:07}"));
         }
-        if in_source % 26 == 3 {
-            push(&mut self.parent_id, format_args!("{} > role-{:02}", self.source, in_source % 25));
+        if is_one_of(12, 38) {
+            push(&mut self.parent_id, format_args!("{} > role-{:02}", self.source, series / SOURCES % 25));
         }
         Event::Command(Command {
             id: self.id.as_str().into(),
-            mode: match in_source % 100 {
-                0..91 => Mode::Check,
-                99 => Mode::Remove,
-                _ => Mode::Changed,
+            mode: match (chance >> 24) % 1000 {
+                0..4 => Mode::Remove,
+                4..92 => Mode::Changed,
+                _ => Mode::Check,
             },
-            error: in_source % 9 == 4,
+            error: is_one_of(36, 115),
             parent_id: self.parent_id.as_str().into(),
             source: self.source.as_str().into(),
             public_key: key.into(),
