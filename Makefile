@@ -22,7 +22,7 @@ soak: ## a few minutes of scrapes under wrk with hostile clients beside them (ne
 # Small runs measure nothing: what the tests have built does.
 bench_profile = $(if $(BENCH_SMALL),,--release)
 
-bench: bench-peers ## speed side by side with mtail and Go, into benches/RESULTS.md (an hour; with BENCH_SMALL=1 a minute)
+bench: bench-peers ## speed side by side with mtail and Go, into benches/RESULTS.md (half an hour; with BENCH_SMALL=1 a minute)
 	cargo build $(bench_profile) --locked --bin etcha-exporter
 	cargo build $(bench_profile) --locked -p journal-schema --example bench-workload
 	@python3 -B benches/driver
