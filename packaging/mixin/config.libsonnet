@@ -27,6 +27,9 @@
     newHost: '10m',
     // How long an audit alert fires.
     auditHold: '5m',
+    // Refused pushes and shells of one kind, within the time that follows, beyond which they are reported.
+    refusals: 10,
+    refusalHold: '15m',
     // How long a failed Command is reported.
     commandHold: '15m',
 
@@ -35,10 +38,15 @@
     // A scheduled Source that has not run for so long has stopped. Above the longest schedule that the number above allows.
     sourceNotRunSeconds: 24 * 3600,
 
+    // A run that is under way for so long may hang.
+    runTooLongSeconds: 900,
+
     // An agent counts as busy if one of its Sources was pulled at least this often on average in the week before.
     busyRunsPerDay: 24,
     // A busy agent that has written nothing for so long hangs.
     agentSilentSeconds: 6 * 3600,
+    // An agent that writes heartbeats, at least every two minutes, and has written none for so long hangs.
+    agentHungSeconds: 300,
     agentDownFor: '2m',
     // Starts in 15 minutes beyond which an agent is seen as restarting.
     agentRestarts: 3,

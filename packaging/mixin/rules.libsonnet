@@ -11,6 +11,8 @@ local lib = import 'alert.libsonnet';
   local metric(name, matchers='') = lib.metric(config, name, matchers),
   local words = {
     targets: metric('up', 'job=~"%s"' % config.job),
+    lastLook: metric('etcha_exporter_last_look_timestamp_seconds'),
+    stuck: config.exporterStuckSeconds,
     build: metric('etcha_exporter_build_info'),
     engines: metric('etcha_engine_up'),
     engineInfo: metric('etcha_engine_info'),
@@ -37,10 +39,11 @@ local lib = import 'alert.libsonnet';
             or on (%(host)s) %(build)s
           )
         |||),
+        // Behind a textfile, an exporter is up if it has looked at the journal lately: the file outlives it.
         record('job:etcha_exporters_up:sum', |||
           sum by (%(group)s) (
             %(targets)s
-            or on (%(host)s) %(build)s
+            or on (%(host)s) time() - %(lastLook)s <= bool %(stuck)d
           )
         |||),
         record('job:etcha_engines:count', 'count by (%(group)s) (%(engines)s)'),

@@ -1,4 +1,4 @@
-// The agent as a process: down, silent, restarting.
+// The agent as a process: down, hung, silent, restarting.
 local lib = import '../alert.libsonnet';
 
 {
@@ -9,6 +9,10 @@ local lib = import '../alert.libsonnet';
     starts: metric('etcha_engine_starts_total'),
     lastEvent: metric('etcha_exporter_last_event_timestamp_seconds'),
     caughtUp: metric('etcha_exporter_caught_up'),
+    heartbeat: metric('etcha_engine_heartbeat_timestamp_seconds'),
+    lastLook: metric('etcha_exporter_last_look_timestamp_seconds'),
+    readable: metric('etcha_exporter_journal_readable'),
+    hung: config.agentHungSeconds,
     pulls: metric('etcha_sources_total', 'trigger="pull"'),
     host: config.hostLabels,
     silent: config.agentSilentSeconds,
@@ -40,7 +44,26 @@ local lib = import '../alert.libsonnet';
           'The agent was stopped or killed, so nothing is applied on this host. See its unit: systemctl status etcha-engine, journalctl -u etcha-engine.',
           wait=config.agentDownFor
         ),
-        // Also the only alert that sees an agent die whose process the exporter cannot see, as in another container.
+        // Also sees an agent die whose process the exporter cannot see, as in another container. An exporter that does not
+        // look, or cannot read, has alerts of its own.
+        lib.alert(
+          config,
+          'EtchaAgentHung',
+          'critical',
+          |||
+            (
+              time() - %(heartbeat)s > %(hung)d
+              unless on (%(host)s) %(up)s == 0
+            )
+            and on (%(host)s) %(caughtUp)s == 1
+            and on (%(host)s) %(readable)s == 1
+            and on (%(host)s) time() - %(lastLook)s < 120
+          ||| % words,
+          '{{ $labels.instance }}: the agent has not given a sign of life for {{ $value | humanizeDuration }}',
+          "The agent writes a heartbeat every minute, and has stopped although it seems to run. It may hang on a dead disk or mount, or it was killed where the exporter cannot see it. See its log, then restart it: systemctl restart etcha-engine.",
+          wait='1m'
+        ),
+        // For agents that write no heartbeat, and for those that live and run nothing.
         lib.alert(
           config,
           'EtchaAgentSilent',

@@ -13,6 +13,9 @@ local lib = import '../alert.libsonnet';
   local words = {
     pushes: metric('etcha_sources_total', 'trigger="push"'),
     shells: metric('etcha_shells_opened_total'),
+    refusals: metric('etcha_refusals_total', 'action!="other"'),
+    refusalLimit: config.refusals,
+    refusalHold: config.refusalHold,
     caughtUp: metric('etcha_exporter_caught_up'),
     host: config.hostLabels,
     history: config.auditHistory,
@@ -74,6 +77,24 @@ local lib = import '../alert.libsonnet';
           ||| % words,
           '{{ $labels.instance }}: key {{ $labels.public_key }} opened a shell of {{ $labels.name }}',
           'The shell came from {{ $labels.remote_addr }} and may already be closed. Ask the owner of the key. The shell events in the journal say when it was opened and closed.'
+        ),
+        // What asks for paths that nothing has looks for some other program, as scanners do: that is not reported.
+        lib.alert(
+          config,
+          'EtchaRequestsRefused',
+          'warning',
+          |||
+            (
+              %(refusals)s
+                - (last_over_time(%(refusals)s[%(history)s] offset %(refusalHold)s) or %(refusals)s * 0)
+                > %(refusalLimit)d
+              and on (%(host)s)
+                max_over_time(%(caughtUp)s[%(history)s] offset %(refusalHold)s) == 1
+            )
+            or increase(%(refusals)s[%(refusalHold)s]) > %(refusalLimit)d
+          ||| % words,
+          '{{ $labels.instance }}: requests refused ({{ $labels.action }}): {{ $labels.reason }}',
+          'The agent refused about {{ $value | humanize }} of them in 15 minutes. The journal says where they came from: etcha-journal tail --kind refused. With a signature that held, a clock or a configuration is wrong; without one, somebody tries.'
         ),
       ],
     }],

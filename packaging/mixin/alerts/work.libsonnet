@@ -10,11 +10,14 @@ local lib = import '../alert.libsonnet';
     caughtUp: metric('etcha_exporter_caught_up'),
     lastRun: metric('etcha_source_last_run_timestamp_seconds'),
     lastSuccess: metric('etcha_source_last_success_timestamp_seconds'),
+    runStart: metric('etcha_source_run_start_timestamp_seconds'),
+    up: metric('etcha_engine_up'),
     pulls: metric('etcha_sources_total', 'trigger="pull"'),
     host: config.hostLabels,
     history: config.auditHistory,
     hold: config.commandHold,
     notRun: config.sourceNotRunSeconds,
+    tooLong: config.runTooLongSeconds,
     // A week of runs, of which the last day may be missing.
     weekOfRuns: config.scheduledRunsPerDay * 6,
   },
@@ -53,6 +56,19 @@ local lib = import '../alert.libsonnet';
           ||| % words,
           '{{ $labels.instance }}: the latest run of {{ $labels.name }} failed',
           "The alert fires until a run ends without error. EtchaCommandFailing names the Command. If it does not fire, the Source could not be fetched, verified or rendered: see the agent's log.",
+          wait='1m'
+        ),
+        // An agent that died leaves its runs as they were; that it is down says more.
+        lib.alert(
+          config,
+          'EtchaRunTooLong',
+          'warning',
+          |||
+            time() - %(runStart)s > %(tooLong)d
+            unless on (%(host)s) %(up)s == 0
+          ||| % words,
+          '{{ $labels.instance }}: {{ $labels.name }} has been running for {{ $value | humanizeDuration }}',
+          "A run of the Source has not ended, and the next ones wait for it. A script may hang: see the processes below the agent (systemctl status etcha-engine). The run is ended after its runTimeout, an hour by default.",
           wait='1m'
         ),
         // Sources that wait for pushes, webhooks or events have no schedule to miss, and neither has a Source that is
