@@ -127,7 +127,7 @@ impl Message {
 
 /// Everything.
 pub(super) fn all<'f>(tables: &Tables, rest: impl IntoIterator<Item = &'f MetricFamily>, out: &mut Vec<u8>) {
-    for family in FamilyId::GUIDE.into_iter().chain(FamilyId::FURTHER) {
+    for family in FamilyId::all() {
         counted(tables, family, out);
     }
     for family in rest {

@@ -82,6 +82,11 @@ impl FamilyId {
         FamilyId::SourceRunStart,
     ];
 
+    /// All of them.
+    pub(crate) fn all() -> impl Iterator<Item = FamilyId> {
+        FamilyId::GUIDE.into_iter().chain(FamilyId::FURTHER)
+    }
+
     /// What the family is.
     pub(crate) fn desc(self) -> &'static Desc {
         match self {

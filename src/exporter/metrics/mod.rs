@@ -8,7 +8,7 @@
 //! * `order`: which of two events is the later one, for last values.
 //! * `sessions`: which shells are open and which runs under way; `histogram`: a histogram's value.
 //! * `shortcut`: from label bytes that were seen before to their series.
-//! * `tables`: all families as of one moment; `v2`: as an earlier checkpoint kept them.
+//! * `tables`: all families as of one moment; `kept`: as a checkpoint keeps them; `v2`: as an earlier one did.
 //! * `apply`: what each event does.
 //! * this file: the one who counts, its limits, and what a checkpoint keeps of it.
 
@@ -17,6 +17,7 @@ mod breaks;
 pub(crate) mod catalogue;
 mod column;
 mod histogram;
+mod kept;
 pub(crate) mod labels;
 mod order;
 mod sessions;

@@ -201,17 +201,10 @@ impl Order {
         let OrderRecord { series, state, start, version, mut engines, heartbeat } = record;
         engines.truncate(ENGINES_REMEMBERED);
         let mut order = Order { state, start, version, heartbeat, engines, ..Order::default() };
-        let lengths = FamilyId::GUIDE
-            .into_iter()
-            .chain(FamilyId::FURTHER)
-            .map(|family| (family, tables.family(family).1.len()));
-        let lengths: Vec<_> = lengths.collect();
         for ((number, series), moment) in series {
-            let known = lengths
-                .iter()
-                .find(|(family, length)| *family as u8 == number && (series as usize) < *length);
-            if let Some((family, _)) = known {
-                order.sets(*family, series, moment);
+            let family = FamilyId::all().find(|family| *family as u8 == number);
+            if let Some(family) = family.filter(|family| (series as usize) < tables.family(*family).1.len()) {
+                order.sets(family, series, moment);
             }
         }
         order

@@ -6,8 +6,8 @@ use super::catalogue::{Desc, FamilyId, RUN_BOUNDS, SHELL_BOUNDS};
 use super::histogram::Histogram;
 use super::table::{Index, Table};
 
-/// Everything that events add up to, as of one moment. Clones share their storage.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Everything that events add up to, as of one moment. Clones share their storage. `kept` says how a checkpoint keeps it.
+#[derive(Clone, Debug, Default)]
 pub struct Tables {
     pub(crate) commands: Table<u64>,
     pub(crate) sources_commands: Table<u64>,
@@ -70,6 +70,14 @@ pub(crate) enum Values<'t> {
     Histograms(&'t Table<Histogram>, &'static [f64]),
 }
 
+/// [`Values`], for whoever fills them.
+#[derive(Debug)]
+pub(super) enum ValuesMut<'t> {
+    Whole(&'t mut Table<u64>),
+    Milliseconds(&'t mut Table<i64>),
+    Histograms(&'t mut Table<Histogram>),
+}
+
 impl Tables {
     /// The table of a family.
     pub(crate) fn family(&self, family: FamilyId) -> (&'static Desc, Values<'_>) {
@@ -91,15 +99,34 @@ impl Tables {
         (family.desc(), values)
     }
 
+    /// The same, to be filled.
+    pub(super) fn family_mut(&mut self, family: FamilyId) -> ValuesMut<'_> {
+        match family {
+            FamilyId::Commands => ValuesMut::Whole(&mut self.commands),
+            FamilyId::SourcesCommands => ValuesMut::Whole(&mut self.sources_commands),
+            FamilyId::SourcesShells => ValuesMut::Whole(&mut self.sources_shells),
+            FamilyId::Sources => ValuesMut::Whole(&mut self.sources),
+            FamilyId::ShellsClosed => ValuesMut::Whole(&mut self.shells_closed),
+            FamilyId::ShellsOpened => ValuesMut::Whole(&mut self.shells_opened),
+            FamilyId::SourceLastChange => ValuesMut::Milliseconds(&mut self.source_last_change),
+            FamilyId::SourceLastRun => ValuesMut::Milliseconds(&mut self.source_last_run),
+            FamilyId::SourceLastSuccess => ValuesMut::Milliseconds(&mut self.source_last_success),
+            FamilyId::Refusals => ValuesMut::Whole(&mut self.refusals),
+            FamilyId::SourceRunStart => ValuesMut::Milliseconds(&mut self.source_run_start),
+            FamilyId::ShellDuration => ValuesMut::Histograms(&mut self.shell_duration),
+            FamilyId::SourceRunDuration => ValuesMut::Histograms(&mut self.source_run_duration),
+        }
+    }
+
     /// Events of which something was counted by the way: they went to an overflow series, or a label was shortened.
     pub(super) fn asides(&self) -> u64 {
-        let families = FamilyId::GUIDE.iter().chain(&FamilyId::FURTHER);
-        let overflowed: u64 = families.map(|&family| self.family(family).1.overflowed()).sum();
+        let families = FamilyId::all();
+        let overflowed: u64 = families.map(|family| self.family(family).1.overflowed()).sum();
         overflowed + self.oddities.labels_shortened
     }
 
     pub(super) fn is_sound(&self) -> bool {
-        FamilyId::GUIDE.iter().chain(&FamilyId::FURTHER).all(|&family| match self.family(family).1 {
+        FamilyId::all().all(|family| match self.family(family).1 {
             Values::Whole(table) => table.is_sound(),
             Values::Milliseconds(table) => table.is_sound(),
             Values::Histograms(table, bounds) => {
@@ -109,7 +136,7 @@ impl Tables {
     }
 
     pub(super) fn adopt_all(&self, index: &mut Index) {
-        for &family in FamilyId::GUIDE.iter().chain(&FamilyId::FURTHER) {
+        for family in FamilyId::all() {
             match self.family(family).1 {
                 Values::Whole(table) => index.adopt(family, table),
                 Values::Milliseconds(table) => index.adopt(family, table),

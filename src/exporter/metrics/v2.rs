@@ -48,10 +48,9 @@ impl From<TablesV2> for Tables {
             source_last_run: tables.source_last_run,
             source_last_success: tables.source_last_success,
             source_run_duration: tables.source_run_duration,
-            refusals: Table::default(),
-            source_run_start: Table::default(),
             engine: EngineRecord { started, start, pid, version, starts, heartbeat: None },
             oddities: tables.oddities,
+            ..Tables::default()
         }
     }
 }
