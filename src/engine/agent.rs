@@ -10,6 +10,7 @@
 //! * `pulse`: that the engine is alive, and which runs take long, for the journal.
 //! * `pull`: signed Patterns that are fetched. [`budget`]: memory for what is not verified yet.
 //! * [`guard`]: whether a token that was verified is meant for this engine.
+//! * `refusals`: requests that were refused, and how many lines about them there may be.
 //! * [`record`]: what was done, as events in the journal, the only file that names them.
 
 pub(crate) mod budget;
@@ -19,6 +20,7 @@ mod lock;
 mod pull;
 mod pulse;
 pub(crate) mod record;
+pub(crate) mod refusals;
 pub(crate) mod shell;
 pub(crate) mod source;
 pub(crate) mod state;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Home;
+use super::{Home, peer::Keys};
 use crate::harness::{
     exporter,
     process::Process,
@@ -67,5 +67,37 @@ fn an_engine_that_runs_once_or_is_told_so_has_no_heartbeat() {
     home.write("etcha.jsonnet", &config("0s"));
     let _engine = Process::start(&mut home.command(&["run"]));
     wait_until(SOON, "two seconds of runs", || events(&home.lines(), "source").len() > 20);
-    assert!(events(&home.lines(), "heartbeat").is_empty());
+    assert!(events(&home.all_lines(), "heartbeat").is_empty());
+}
+
+#[test]
+fn refused_requests_are_counted_and_no_client_fills_the_journal() {
+    let (home, watched) = (Home::new(), exporter::Home::new());
+    let exporter = watched.start(&[]);
+    let (keys, others) = (Keys::new("deploy"), Keys::new("stranger"));
+    let engine = home.listen(&json!({
+        "journal": {"path": watched.journal(), "heartbeat": "1s"},
+        "run": {"verifyKeys": keys.public},
+        "sources": {"web": {"allowPush": true}, "closed": {}}
+    }));
+    let program = "{run: [{id: 'a', check: 'true'}]}";
+    engine.push("closed", &keys.sign(program));
+    engine.push("made-up-name", &keys.sign(program));
+    for _ in 0..40 {
+        engine.push("web", &others.sign(program));
+    }
+    let refused =
+        |reason| exporter.scrape().value("etcha_refusals_total", &[("action", "push"), ("reason", reason)]);
+    wait_until(SOON, "refusals to be counted", || {
+        [refused("not_allowed"), refused("unknown"), refused("signature")]
+            == [Some(1.0), Some(1.0), Some(3.0)]
+    });
+    let journal = std::fs::read_to_string(watched.journal()).unwrap();
+    assert!(!journal.contains("made-up-name"));
+    let lines: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = events(&lines, "refused");
+    assert_eq!(lines.len(), 5, "a client has five lines");
+    assert!(lines.iter().all(|line| line["remote_addr"] == "127.0.0.1" && line.get("public_key").is_none()));
+    assert_eq!((&lines[0]["name"], lines[1].get("name")), (&json!("closed"), None));
+    assert_eq!(engine.push("web", &keys.sign(program)).status, 200);
 }

@@ -71,7 +71,14 @@ impl Home {
         text(&output.stdout)
     }
 
+    /// The journal without heartbeats, which come when they come.
     fn lines(&self) -> Vec<Value> {
+        let mut lines = self.all_lines();
+        lines.retain(|line| line["event"] != "heartbeat");
+        lines
+    }
+
+    fn all_lines(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("journal.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

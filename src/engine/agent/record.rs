@@ -11,7 +11,26 @@ use std::time::Duration;
 use journal_schema as journal;
 use journal_schema::{Event, Options, WriteError, Writer};
 
+pub(crate) use journal::{Action, Refusal};
+
 use crate::run::{Mode, Step, Summary};
+
+/// A request that was refused, or several of one kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    /// What was asked for.
+    pub action: Action,
+    /// Why it was refused.
+    pub reason: Refusal,
+    /// Name of the Source, if there is one of this name.
+    pub source: String,
+    /// Id of the key, if its signature held.
+    pub public_key: String,
+    /// IP address, without port, of the client; empty if there are several.
+    pub remote_addr: String,
+    /// How many there were.
+    pub count: u64,
+}
 
 /// What set a run off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +178,18 @@ impl Journal {
     /// The engine is alive.
     pub(crate) fn heartbeat(&self) {
         self.append(&Event::Heartbeat(journal::Heartbeat {}));
+    }
+
+    /// Requests were refused.
+    pub(crate) fn refused(&self, refused: &Refused) {
+        self.append(&Event::Refused(journal::Refused {
+            action: refused.action,
+            reason: refused.reason,
+            name: borrowed(&refused.source),
+            public_key: borrowed(&refused.public_key),
+            remote_addr: borrowed(&refused.remote_addr),
+            count: Some(refused.count).filter(|count| *count != 1),
+        }));
     }
 
     /// A shell session was opened.

@@ -27,14 +27,15 @@ use tokio::task::spawn_blocking;
 
 use self::session::{Input, Reason, Session};
 use crate::agent::guard::{Asks, Guard};
-use crate::agent::record::Visit;
+use crate::agent::record::{Refusal, Visit};
+use crate::agent::refusals::{self, Denied};
 use crate::agent::source::Sources;
 use crate::agent::source::events::{Cause, System};
 use crate::config::Config;
 use crate::exec::Exec;
 use crate::program;
 use crate::wire::key::VerifyKey;
-use crate::wire::shell::Request;
+use crate::wire::shell::{Request, RequestError};
 
 /// Sessions at once. Each holds a terminal, a thread, a task and the memory of its processes.
 pub(crate) const MAX_SESSIONS: usize = 64;
@@ -82,14 +83,28 @@ impl Asked {
     /// # Errors
     ///
     /// There is no such shell, or the token is not to be trusted. Says which.
-    pub(crate) fn verify(config: &Config, name: &str, token: &str) -> Result<Asked, String> {
-        let source = config.sources.get(name).ok_or("there is no such source")?;
-        let shell = source.shell.as_ref().ok_or("the source has no shell")?;
+    pub(crate) fn verify(config: &Config, name: &str, token: &str) -> Result<Asked, Denied> {
+        let none = || Denied::new(Refusal::Unknown, "there is no such source");
+        let source = config.sources.get(name).ok_or_else(none)?;
+        let no_shell = || Denied::new(Refusal::NotAllowed, "the source has no shell");
+        let shell = source.shell.as_ref().ok_or_else(no_shell)?;
         let keys = config.shell_keys_of(source);
         let verified = Request::verify(token, &keys, program::now());
-        let (request, key) = verified.map_err(|why| format!("the token {why}"))?;
+        let (request, key) = verified.map_err(|why| {
+            let reason = match &why {
+                RequestError::Token(error) => refusals::of_token(error),
+                RequestError::Pattern | RequestError::Lasting => Refusal::NotMeant,
+                RequestError::Input => Refusal::Malformed,
+            };
+            Denied::new(reason, format!("the token {why}"))
+        })?;
         let exec = config.exec.with(&source.exec).with(shell);
         Ok(Asked { source: name.to_owned(), key: key.clone(), exec, request })
+    }
+
+    /// Id of the key that verified it; empty if it has none.
+    pub(crate) fn key_id(&self) -> &str {
+        self.key.id()
     }
 
     /// The same if it is meant for the engine of `guard`.
@@ -97,11 +112,15 @@ impl Asked {
     /// # Errors
     ///
     /// It is not. Says why.
-    pub(crate) fn admitted(self, config: &Config, guard: &Guard) -> Result<Asked, String> {
+    pub(crate) fn admitted(self, config: &Config, guard: &Guard) -> Result<Asked, Denied> {
         let asks = if self.request.session.is_some() { Asks::Input } else { Asks::Shell };
         let token = (self.source.as_str(), self.request.bound.as_ref(), &self.key);
         let admitted = guard.admit(config, asks, token, program::now());
-        admitted.map(|()| self).map_err(|why| format!("the token {why}"))
+        admitted.map_err(|why| Denied {
+            public_key: self.key.id().to_owned(),
+            ..Denied::new(refusals::of_unmeant(&why), format!("the token {why}"))
+        })?;
+        Ok(self)
     }
 }
 

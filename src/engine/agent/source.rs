@@ -20,14 +20,16 @@ pub(crate) mod webhook;
 mod work;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
 use crate::agent::pull::{Fetched, Room};
-use crate::agent::record::{Journal, Origin, Trigger};
+use crate::agent::record::{Action, Journal, Origin, Refused, Trigger};
+use crate::agent::refusals::{Denied, Refusals};
 use crate::agent::state::{Kept, StateDir};
 use crate::config::{Config, Source};
 use crate::pattern::Pattern;
@@ -56,6 +58,7 @@ pub(crate) struct Sources {
     pulls: Room,
     states: Mutex<BTreeMap<String, Arc<State>>>,
     work: Work,
+    refusals: Refusals,
 }
 
 /// What a reload replaces.
@@ -161,8 +164,8 @@ impl Sources {
         let client = Arc::new(Client::new(config.trust.clone()));
         let pulls = Room::new(config.max_token_bytes);
         let settings = watch::Sender::new(Settings { config: Arc::new(config), client, generation: 1 });
-        let (states, work) = (Mutex::default(), Work::default());
-        Arc::new(Sources { settings, journal, state, stop, stopper, pulls, states, work })
+        let (states, work, refusals) = (Mutex::default(), Work::default(), Refusals::default());
+        Arc::new(Sources { settings, journal, state, stop, stopper, pulls, states, work, refusals })
     }
 
     /// The configuration, as it is now.
@@ -229,6 +232,45 @@ impl Sources {
             }
         }
         well
+    }
+
+    /// A request was refused: records it now, if that is within the limits, or later with others. Does not wait.
+    pub(super) fn refused(
+        self: &Arc<Self>,
+        action: Action,
+        client: Option<IpAddr>,
+        source: &str,
+        denied: &Denied,
+    ) {
+        let Some(count) = self.refusals.note(client, (action, denied.reason), Instant::now()) else { return };
+        let refused = Refused {
+            action,
+            reason: denied.reason,
+            // Names that nobody configured are a client's own words, and may be anything.
+            source: if self.config().sources.contains_key(source) {
+                source.to_owned()
+            } else {
+                String::new()
+            },
+            public_key: denied.public_key.clone(),
+            remote_addr: client.map(|client| client.to_string()).unwrap_or_default(),
+            count,
+        };
+        let sources = Arc::clone(self);
+        drop(spawn_blocking(move || sources.journal.refused(&refused)));
+    }
+
+    /// Whether [`Sources::record_refusals`] has anything to do.
+    pub(super) fn has_refusals_to_record(&self) -> bool {
+        self.refusals.has_left_out()
+    }
+
+    /// Records refusals that got no line when they happened, all of a kind in one.
+    pub(super) fn record_refusals(&self) {
+        for ((action, reason), count) in self.refusals.take_left_out() {
+            let (source, public_key, remote_addr) = Default::default();
+            self.journal.refused(&Refused { action, reason, source, public_key, remote_addr, count });
+        }
     }
 
     /// Records that the engine is alive, after a look behind each lock that a run takes: where one of them is never given

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::bound::Bound;
 use crate::wire::key::{SigningKey, VerifyKey};
-use crate::wire::token::{self, LEEWAY};
+use crate::wire::token::{self, LEEWAY, TokenError};
 
 /// Longest request in bytes. What is pasted comes in several.
 pub const MAX_BYTES: usize = 128 * 1024;
@@ -23,6 +23,23 @@ pub(crate) const VALIDITY: i64 = 5;
 
 /// A request that would be good for longer than this many seconds is refused: it may be a token for something else.
 const LONGEST_VALIDITY: i64 = 300;
+
+/// Why a token is no request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// It cannot be trusted.
+    #[error(transparent)]
+    Token(TokenError),
+    /// It is for something else.
+    #[error("is a signed Pattern")]
+    Pattern,
+    /// It would be good for too long.
+    #[error("does not expire within {LONGEST_VALIDITY} s")]
+    Lasting,
+    /// It is damaged.
+    #[error("holds input that is no base64")]
+    Input,
+}
 
 /// A request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,16 +116,15 @@ impl Request {
         token: &str,
         keys: &'k [VerifyKey],
         now: i64,
-    ) -> Result<(Request, &'k VerifyKey), String> {
-        let (claims, key): (Claims, _) =
-            token::verify_as(token, keys, now).map_err(|error| error.to_string())?;
+    ) -> Result<(Request, &'k VerifyKey), RequestError> {
+        let (claims, key): (Claims, _) = token::verify_as(token, keys, now).map_err(RequestError::Token)?;
         if claims.pattern.is_some() {
-            return Err("is a signed Pattern".to_owned());
+            return Err(RequestError::Pattern);
         }
         if claims.expires <= 0 || claims.expires > now.saturating_add(LONGEST_VALIDITY + LEEWAY) {
-            return Err(format!("does not expire within {LONGEST_VALIDITY} s"));
+            return Err(RequestError::Lasting);
         }
-        let input = STANDARD.decode(&claims.input).map_err(|_| "holds input that is no base64")?;
+        let input = STANDARD.decode(&claims.input).map_err(|_| RequestError::Input)?;
         let size = Size { columns: claims.columns, rows: claims.rows };
         let request = Request {
             size: Some(size).filter(|size| size.columns > 0 && size.rows > 0),
@@ -165,7 +181,7 @@ mod tests {
         ];
         for (claims, expected) in cases {
             let token = token::sign(&claims, &key).unwrap();
-            assert_eq!(Request::verify(&token, &keys, 1000).unwrap_err(), expected);
+            assert_eq!(Request::verify(&token, &keys, 1000).unwrap_err().to_string(), expected);
         }
     }
 

@@ -9,6 +9,8 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
 use crate::agent::budget::{Budget, Loan, Recalled};
+use crate::agent::record::Refusal;
+use crate::agent::refusals::Denied;
 
 /// How long a body may take from its first byte to its last. The longest, over a line of 2 Mbit/s, comes within it.
 const TIME: Duration = Duration::from_secs(30);
@@ -58,8 +60,16 @@ pub(super) enum Unread {
 }
 
 impl Unread {
-    /// For the log.
-    pub(super) fn why(self) -> &'static str {
+    /// For the log and the journal.
+    pub(super) fn denied(self) -> Denied {
+        let reason = match self {
+            Unread::TooLong | Unread::Broken => Refusal::Malformed,
+            Unread::NoRoom => Refusal::Limit,
+        };
+        Denied::new(reason, self.why())
+    }
+
+    fn why(self) -> &'static str {
         match self {
             Unread::TooLong => "the body is too long",
             Unread::Broken => "the body did not come whole, or not in time",

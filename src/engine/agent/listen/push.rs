@@ -12,6 +12,8 @@ use super::Site;
 use super::answer::{self, Answer};
 use super::bodies::{self, Held, Unread};
 use super::site::broken;
+use crate::agent::record::{Action, Refusal};
+use crate::agent::refusals::Denied;
 use crate::agent::source::NoTurn;
 use crate::agent::source::push::Push;
 use crate::wire::push::PushResult;
@@ -25,27 +27,29 @@ pub(super) async fn answer(
     query: &str,
     body: Incoming,
 ) -> Answer {
+    let asked = (Action::Push, name);
     let (client, limit) = (peer.map(|peer| peer.address().ip()), site.sources.config().max_token_bytes);
     let Held { bytes, room } = match bodies::read(&site.bodies.pushes, client, body, limit, 0).await {
         Ok(held) => held,
         Err(Unread::NoRoom) => return answer::busy(),
         Err(Unread::TooLong) => {
             let answer = || answer::empty(StatusCode::PAYLOAD_TOO_LARGE);
-            return site.refuse_with(peer, name, "the token is longer than `run_maxTokenBytes`", answer);
+            let denied = Denied::new(Refusal::Malformed, "the token is longer than `run_maxTokenBytes`");
+            return site.refuse_with(peer, asked, &denied, answer);
         }
-        Err(Unread::Broken) => return site.refuse(peer, name, Unread::Broken.why()),
+        Err(Unread::Broken) => return site.refuse(peer, asked, &Unread::Broken.denied()),
     };
     let (source, length, guard) = (name.to_owned(), bytes.len(), Arc::clone(&site.guard));
     let verified = site.verify(move |sources| {
         let _held = room;
         match String::from_utf8(bytes) {
-            Ok(text) => sources.verify_push(&source, &text, &guard).map_err(|why| why.to_string()),
-            Err(_) => Err("the token is no text".to_owned()),
+            Ok(text) => sources.verify_push(&source, &text, &guard).map_err(|why| why.denied()),
+            Err(_) => Err(Denied::new(Refusal::Malformed, "the token is no text")),
         }
     });
     let token = match verified.await {
         Ok(Ok(token)) => token,
-        Ok(Err(why)) => return site.refuse(peer, name, &why),
+        Ok(Err(denied)) => return site.refuse(peer, asked, &denied),
         Err(answer) => return answer,
     };
     if let Some(peer) = peer {

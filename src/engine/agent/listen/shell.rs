@@ -11,38 +11,52 @@ use hyper::{Response, StatusCode};
 use super::Site;
 use super::answer::{self, Answer};
 use super::bodies::{self, Held, Unread};
+use crate::agent::record::{Action, Refusal};
+use crate::agent::refusals::Denied;
 use crate::agent::shell::{self, Asked, Lines, Refused};
 use crate::wire::shell::MAX_BYTES;
 use https::Peer;
 
 /// Answers a request for a shell of the Source `name`.
 pub(super) async fn answer(site: &Arc<Site>, peer: Option<&Peer>, name: &str, body: Incoming) -> Answer {
+    let wanted = (Action::Shell, name);
     let client = peer.map(|peer| peer.address().ip());
     let Held { bytes, room } = match bodies::read(&site.bodies.shells, client, body, MAX_BYTES, 0).await {
         Ok(held) => held,
         Err(Unread::NoRoom) => return answer::busy(),
-        Err(unread) => return site.refuse(peer, name, unread.why()),
+        Err(unread) => return site.refuse(peer, wanted, &unread.denied()),
     };
     let (source, guard) = (name.to_owned(), Arc::clone(&site.guard));
     let verified = site.verify(move |sources| {
         let _held = room;
-        let text = String::from_utf8(bytes).map_err(|_| "the token is no text".to_owned())?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| Denied::new(Refusal::Malformed, "the token is no text"))?;
         let config = sources.config();
         Asked::verify(&config, &source, &text)?.admitted(&config, &guard)
     });
     let asked = match verified.await {
         Ok(Ok(asked)) => asked,
-        Ok(Err(why)) => return site.refuse(peer, name, &why),
+        Ok(Err(denied)) => return site.refuse(peer, wanted, &denied),
         Err(answer) => return answer,
     };
-    let Some(peer) = peer else { return site.refuse(None, name, "the client has no address") };
+    let Some(peer) = peer else {
+        return site.refuse(None, wanted, &Denied::new(Refusal::Other, "the client has no address"));
+    };
     // Whoever has a key is the last to make room for others.
     peer.vouch();
+    let public_key = asked.key_id().to_owned();
     match site.shells.answer(asked, peer.address().ip()).await {
         Ok(shell::Answer::Opened(lines)) => stream(lines),
         Ok(shell::Answer::Taken) => answer::empty(StatusCode::OK),
-        Err(Refused::NotFound(why)) => site.refuse(Some(peer), name, &why),
-        Err(refused @ Refused::TooMany) => in_words(StatusCode::TOO_MANY_REQUESTS, &refused),
+        Err(Refused::NotFound(why)) => {
+            let denied = Denied { public_key, ..Denied::new(Refusal::Unknown, why) };
+            site.refuse(Some(peer), wanted, &denied)
+        }
+        Err(refused @ Refused::TooMany) => {
+            let denied = Denied { public_key, ..Denied::new(Refusal::Limit, refused.to_string()) };
+            site.sources.refused(Action::Shell, client, name, &denied);
+            in_words(StatusCode::TOO_MANY_REQUESTS, &refused)
+        }
         Err(refused @ Refused::Busy) => in_words(StatusCode::SERVICE_UNAVAILABLE, &refused),
         Err(refused @ Refused::NotStarted(_)) => in_words(StatusCode::INTERNAL_SERVER_ERROR, &refused),
     }

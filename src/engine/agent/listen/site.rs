@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 use super::answer::{self, Answer};
 use super::bodies::Bodies;
 use crate::agent::guard::Guard;
+use crate::agent::record::Action;
+use crate::agent::refusals::Denied;
 use crate::agent::shell::Shells;
 use crate::agent::source::Sources;
 use https::attempts::{Attempts, Standing};
@@ -64,21 +66,23 @@ impl Site {
         tokio::task::spawn_blocking(move || verify(&sources)).await.map_err(|_| broken())
     }
 
-    /// Refuses a request: 404 at first, 429 for a client that is refused again and again. `why` goes into the log, as
-    /// long as the client is not beyond its limit.
-    pub(crate) fn refuse(&self, peer: Option<&Peer>, source: &str, why: &str) -> Answer {
-        self.refuse_with(peer, source, why, || answer::empty(StatusCode::NOT_FOUND))
+    /// Refuses a request: 404 at first, 429 for a client that is refused again and again. Why goes into the log, as
+    /// long as the client is not beyond its limit, and into the journal.
+    pub(super) fn refuse(&self, peer: Option<&Peer>, asked: (Action, &str), denied: &Denied) -> Answer {
+        self.refuse_with(peer, asked, denied, || answer::empty(StatusCode::NOT_FOUND))
     }
 
     /// The same with another answer for the first ones.
     pub(super) fn refuse_with(
         &self,
         peer: Option<&Peer>,
-        source: &str,
-        why: &str,
+        (action, source): (Action, &str),
+        denied: &Denied,
         first: impl FnOnce() -> Answer,
     ) -> Answer {
         let client = peer.map(|peer| peer.address().ip());
+        let why = &denied.why;
+        self.sources.refused(action, client, source, denied);
         // Names that nobody configured are a client's own words, and may be anything.
         let source = if self.sources.config().sources.contains_key(source) { source } else { "" };
         match self.attempts.wrong(client, Instant::now()) {

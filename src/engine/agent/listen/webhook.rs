@@ -13,6 +13,8 @@ use super::Site;
 use super::answer::{self, Answer};
 use super::bodies::{self, Held, Unread};
 use super::site::broken;
+use crate::agent::record::{Action, Refusal};
+use crate::agent::refusals::Denied;
 use crate::agent::source::NoTurn;
 use crate::agent::source::webhook::{Hook, HookAnswer};
 use https::Peer;
@@ -64,7 +66,8 @@ pub(super) async fn answer(
 
 /// Answers for a path that nobody has. Who tries many of them looks for one.
 pub(super) fn unknown(site: &Site, peer: Option<&Peer>) -> Answer {
-    site.refuse_with(peer, "", "there is no such path", answer::nothing)
+    let denied = Denied::new(Refusal::Unknown, "there is no such path");
+    site.refuse_with(peer, (Action::Other, ""), &denied, answer::nothing)
 }
 
 fn said(answer: HookAnswer) -> Answer {

@@ -68,8 +68,8 @@ impl Host {
         request: &Request,
     ) -> Result<Answer, Refused> {
         let token = request.sign(key, program::now()).unwrap();
-        let asked =
-            Asked::verify(&self.shells.sources.config(), source, &token).map_err(Refused::NotFound)?;
+        let asked = Asked::verify(&self.shells.sources.config(), source, &token)
+            .map_err(|denied| Refused::NotFound(denied.why))?;
         self.shells.answer(asked, address).await
     }
 

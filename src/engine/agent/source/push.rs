@@ -9,7 +9,8 @@ use super::events::System;
 use super::perform::{RunOptions, RunResult};
 use super::{Bound, NoTurn, Outcome, Sources, Token, lock};
 use crate::agent::guard::{Asks, Guard, Unmeant};
-use crate::agent::record::{Origin, Trigger};
+use crate::agent::record::{self, Action, Origin, Refusal, Trigger};
+use crate::agent::refusals::{self, Denied};
 use crate::program;
 use crate::run::{Output, Phase};
 use crate::wire::push::PushResult;
@@ -42,8 +43,21 @@ pub(crate) enum Refused {
     NotAllowed,
     /// The token cannot be trusted.
     Token(TokenError),
-    /// It is not meant for this engine.
-    Unmeant(Unmeant),
+    /// It is not meant for this engine. With the id of the key that signed it.
+    Unmeant(Unmeant, String),
+}
+
+impl Refused {
+    /// The same for the journal and the log.
+    pub(crate) fn denied(&self) -> Denied {
+        let (reason, public_key) = match self {
+            Refused::Unknown => (Refusal::Unknown, ""),
+            Refused::NotAllowed => (Refusal::NotAllowed, ""),
+            Refused::Token(error) => (refusals::of_token(error), ""),
+            Refused::Unmeant(why, key) => (refusals::of_unmeant(why), key.as_str()),
+        };
+        Denied { public_key: public_key.to_owned(), ..Denied::new(reason, self.to_string()) }
+    }
 }
 
 impl fmt::Display for Refused {
@@ -52,7 +66,7 @@ impl fmt::Display for Refused {
             Refused::Unknown => write!(out, "there is no such source"),
             Refused::NotAllowed => write!(out, "the source has no `allowPush`"),
             Refused::Token(error) => write!(out, "the token {error}"),
-            Refused::Unmeant(why) => write!(out, "the token {why}"),
+            Refused::Unmeant(why, _) => write!(out, "the token {why}"),
         }
     }
 }
@@ -74,10 +88,11 @@ impl Sources {
         let keys = config.keys_of(source);
         let now = program::now();
         let (claims, key): (Claims, _) = token::verify_as(text, &keys, now).map_err(Refused::Token)?;
-        guard.check_audience(&config, &claims.audience).map_err(Refused::Unmeant)?;
+        let unmeant = |why| Refused::Unmeant(why, key.id().to_owned());
+        guard.check_audience(&config, &claims.audience).map_err(unmeant)?;
         // The last: what is admitted is not admitted again.
         let bound = (name, claims.bound.as_ref(), key);
-        guard.admit(&config, Asks::Push, bound, now).map_err(Refused::Unmeant)?;
+        guard.admit(&config, Asks::Push, bound, now).map_err(unmeant)?;
         Ok(Token { text: text.trim().to_owned(), claims, key_id: key.id().to_owned() })
     }
 
@@ -102,6 +117,7 @@ impl Sources {
             // Only now: another one may have come into force while this one waited.
             if is_older(&bound, &token.claims) {
                 tracing::warn!(source = origin.source, key = origin.public_key, "push refused: {OLDER}");
+                sources.older(&origin);
                 return Err(OLDER);
             }
             let ran = sources.run_pattern(&bound, &origin, Some(Arc::new(token)), &options);
@@ -118,6 +134,20 @@ impl Sources {
         }
         drop(working);
         Ok(result)
+    }
+}
+
+impl Sources {
+    /// Records a push that was refused because it would undo a later one. Its turn bounds how many there are.
+    fn older(&self, origin: &Origin) {
+        self.journal.refused(&record::Refused {
+            action: Action::Push,
+            reason: Refusal::Repeated,
+            source: origin.source.clone(),
+            public_key: origin.public_key.clone(),
+            remote_addr: origin.remote_addr.clone(),
+            count: 1,
+        });
     }
 }
 
