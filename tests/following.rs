@@ -366,3 +366,25 @@ fn the_time_at_which_a_series_was_born_outlives_a_restart() {
     wait_for_count(&exporter, 1.0);
     assert!(created(&exporter));
 }
+
+#[test]
+fn how_far_back_the_journal_reaches_is_shown_and_follows_rotation() {
+    let at = |seq: u64, day: u64| line(seq).replace("2026-01-01", &format!("2026-01-{day:02}"));
+    let home = Home::new();
+    let exporter = home.start(&[]);
+    exporter.wait_until_ready();
+    let oldest = || exporter.scrape().value("etcha_exporter_journal_oldest_event_timestamp_seconds", &[]);
+    assert_eq!(oldest(), None, "there is no event yet");
+    // 2026-01-01 and the days after it.
+    let day = |day: u64| Some((1_767_225_600 + (day - 1) * 86_400) as f64);
+    home.append(at(1, 3));
+    wait_until(SOON, "the first event", || oldest() == day(3));
+    home.append(at(2, 4));
+    let rotated = home.journal().with_file_name("journal.jsonl.20260104T000000.000000001Z");
+    fs::rename(home.journal(), &rotated).unwrap();
+    fs::write(home.journal(), at(3, 5)).unwrap();
+    wait_for_count(&exporter, 3.0);
+    assert_eq!(oldest(), day(3));
+    fs::remove_file(&rotated).unwrap();
+    wait_until(SOON, "the oldest segment to be gone", || oldest() == day(5));
+}

@@ -72,7 +72,14 @@ fn lines(snapshot: &Snapshot) -> Vec<MetricFamily> {
 
 fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let journal = &snapshot.journal;
-    vec![
+    let oldest = journal.oldest_event.map(|oldest| {
+        gauge(
+            "etcha_exporter_journal_oldest_event_timestamp_seconds",
+            "Time of the oldest event that is still in the journal, by the first line of each file.",
+            seconds(oldest),
+        )
+    });
+    let mut families = vec![
         gauge(
             "etcha_exporter_journal_readable",
             "Whether the journal could be read at the last attempt.",
@@ -115,7 +122,9 @@ fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
             "Whether the journal has been read to the end that it had at start.",
             flag(snapshot.caught_up),
         ),
-    ]
+    ];
+    families.extend(oldest);
+    families
 }
 
 fn journal_totals(snapshot: &Snapshot) -> Vec<MetricFamily> {

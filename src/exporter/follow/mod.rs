@@ -29,6 +29,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use journal_schema::compressed::Compression;
 use journal_schema::limits::MAX_LINE_BYTES;
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,9 @@ pub struct Follower {
     lookout: Lookout,
     /// What each file was like when it was last read, or left out.
     seen: HashMap<PathBuf, Seen>,
+    /// Time of the earliest first line of these.
+    oldest: Option<Timestamp>,
+    is_oldest_stale: bool,
     /// Files that were read as far as their turn went.
     paused: HashMap<PathBuf, Reading>,
     /// Compressed files that stood beside the plain ones they are made from, at the last look.
@@ -168,6 +172,8 @@ impl Follower {
             active: record.active,
             lookout: Lookout::default(),
             seen: HashMap::new(),
+            oldest: None,
+            is_oldest_stale: false,
             paused: HashMap::new(),
             growing: HashMap::new(),
             skipped: HashMap::new(),
@@ -218,6 +224,7 @@ impl Follower {
             max_writers: self.bounds.writers,
             writers_forgotten: writers.forgotten(),
             missing: writers.missing(),
+            oldest_event: self.oldest.map(Timestamp::as_millisecond),
             unreadable: skipped.iter().sum::<usize>() - others,
             skipped,
             ..self.state.clone()
@@ -304,6 +311,10 @@ impl Follower {
             if round.stopped {
                 return round;
             }
+        }
+        if std::mem::take(&mut self.is_oldest_stale) {
+            let firsts = self.seen.values().filter_map(|seen| seen.front.first.as_ref());
+            self.oldest = firsts.map(|(_, _, time)| *time).min();
         }
         self.state.behind = left_behind + self.paused.values().filter_map(Reading::size).sum::<u64>();
         if !round.again {
@@ -465,6 +476,7 @@ impl Follower {
     fn appear(&mut self, found: &Found, front: &Front) {
         let before = self.seen.get(&found.path).map(|seen| seen.front.key);
         if before != Some(front.key) {
+            self.is_oldest_stale = true;
             self.segments.appear(front.key);
             before.into_iter().for_each(|key| self.segments.vanish(key));
         }
@@ -486,6 +498,7 @@ impl Follower {
     /// What the front of a file says is to be looked at again.
     fn forget_front(&mut self, path: &Path) {
         if let Some(seen) = self.seen.remove(path) {
+            self.is_oldest_stale = true;
             self.segments.vanish(seen.front.key);
         }
     }

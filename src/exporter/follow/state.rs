@@ -66,6 +66,8 @@ pub struct JournalState {
     pub behind: u64,
     /// Files that belong to it.
     pub files: usize,
+    /// When the oldest event happened that is there, in milliseconds since 1970, by the first line of each file.
+    pub oldest_event: Option<i64>,
     /// Segments known, those that are gone included.
     pub segments: usize,
     /// Segments that can be known.
