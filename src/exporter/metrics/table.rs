@@ -76,7 +76,11 @@ impl<V: Clone + Default> Table<V> {
     }
 
     /// Changes the values of many series, a series as often as it is named.
-    pub(crate) fn change_all(&mut self, series: impl IntoIterator<Item = u32>, change: impl FnMut(&mut V)) {
+    pub(crate) fn change_all(
+        &mut self,
+        series: impl ExactSizeIterator<Item = u32>,
+        change: impl FnMut(&mut V),
+    ) {
         self.values.change_all(series, change);
     }
 
