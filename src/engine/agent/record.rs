@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use journal_schema as journal;
@@ -58,6 +58,19 @@ pub(crate) struct Origin {
     pub public_key: String,
     /// IP address, without port, from which it was pushed; empty if it was not.
     pub remote_addr: String,
+    /// What was pushed, for people who read the journal.
+    pub token: Option<Arc<TokenNames>>,
+}
+
+/// What names a signed token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TokenNames {
+    /// Its claim `jti`, or the beginning of it.
+    pub id: String,
+    /// Its claim `sub`, or the beginning of it.
+    pub subject: String,
+    /// SHA-256 of its Pattern, in hexadecimal digits.
+    pub digest: String,
 }
 
 /// A run that is under way for a while, or was.
@@ -276,6 +289,7 @@ fn lock(writer: &Mutex<Recording>) -> MutexGuard<'_, Recording> {
 }
 
 fn source(origin: &Origin, error: bool) -> journal::Source<'_> {
+    let names = origin.token.as_deref();
     journal::Source {
         name: borrowed(&origin.source),
         trigger: origin.trigger.into(),
@@ -283,9 +297,9 @@ fn source(origin: &Origin, error: bool) -> journal::Source<'_> {
         outcome: None,
         public_key: borrowed(&origin.public_key),
         remote_addr: borrowed(&origin.remote_addr),
-        token_id: borrowed(""),
-        subject: borrowed(""),
-        digest: borrowed(""),
+        token_id: borrowed(names.map_or("", |names| &names.id)),
+        subject: borrowed(names.map_or("", |names| &names.subject)),
+        digest: borrowed(names.map_or("", |names| &names.digest)),
         changed: None,
         removed: None,
         duration_seconds: None,

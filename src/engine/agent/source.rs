@@ -293,7 +293,13 @@ impl Sources {
         };
         // Which key signed what runs is only known once it was fetched.
         let (public_key, remote_addr) = Default::default();
-        let working = self.work.begin(Origin { source: name.to_owned(), trigger, public_key, remote_addr });
+        let working = self.work.begin(Origin {
+            source: name.to_owned(),
+            trigger,
+            public_key,
+            remote_addr,
+            token: None,
+        });
         let pulled = tokio::select! {
             biased;
             () = self.stop.asked() => return Outcome::Nothing,
@@ -324,6 +330,7 @@ impl Sources {
             trigger,
             public_key: key_id.to_owned(),
             remote_addr: String::new(),
+            token: None,
         };
         let pulled = match pulled {
             Ok(pulled) => pulled,

@@ -21,6 +21,7 @@ fn origin() -> Origin {
         trigger: Trigger::Push,
         public_key: "key1".to_owned(),
         remote_addr: "192.0.2.7".to_owned(),
+        token: None,
     }
 }
 

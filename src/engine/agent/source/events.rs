@@ -172,6 +172,7 @@ impl Delivery {
             trigger: Trigger::Event,
             public_key: cause.public_key.to_owned(),
             remote_addr: cause.remote_addr.to_owned(),
+            token: None,
         };
         Delivery { origin, event: event.to_owned(), id: id.to_owned(), output: output.to_owned() }
     }

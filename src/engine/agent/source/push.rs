@@ -1,6 +1,6 @@
 //! A Pattern that somebody pushes: who may, and what is said of it afterwards.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use regex::Regex;
@@ -9,12 +9,15 @@ use super::events::System;
 use super::perform::{RunOptions, RunResult};
 use super::{Bound, NoTurn, Outcome, Sources, Token, lock};
 use crate::agent::guard::{Asks, Guard, Unmeant};
-use crate::agent::record::{self, Action, Origin, Refusal, Trigger};
+use crate::agent::record::{self, Action, Origin, Refusal, TokenNames, Trigger};
 use crate::agent::refusals::{self, Denied};
 use crate::program;
 use crate::run::{Output, Phase};
 use crate::wire::push::PushResult;
 use crate::wire::token::{self, Claims, TokenError};
+
+/// Characters that are recorded of a claim.
+const MAX_NAME_CHARS: usize = 200;
 
 /// What is said of a push that would undo a later one.
 const OLDER: &str = "the pattern was issued before the one in force; build it anew, or see `pushAllowOlder`";
@@ -106,7 +109,8 @@ impl Sources {
         let Push { source: name, token, check, filter, remote_addr } = push;
         let Some(bound) = self.bound(&name) else { return Err(NoTurn) };
         let public_key = token.key_id.clone();
-        let origin = Origin { source: name, trigger: Trigger::Push, public_key, remote_addr };
+        let names = Some(Arc::new(token.names()));
+        let origin = Origin { source: name, trigger: Trigger::Push, public_key, remote_addr, token: names };
         let patience = bound.config.timeout_push;
         let turn = bound.state.turns.take(bound.source().run_multi, Some(patience), &self.stop).await?;
         let working = self.work.begin(origin.clone());
@@ -163,10 +167,27 @@ fn is_older(bound: &Bound, claims: &Claims) -> bool {
 }
 
 impl Token {
+    /// What names it in the journal.
+    fn names(&self) -> TokenNames {
+        let pattern = serde_json::to_vec(&self.claims.pattern).unwrap_or_default();
+        let digest = ring::digest::digest(&ring::digest::SHA256, &pattern);
+        let mut hex = String::with_capacity(64);
+        for byte in digest.as_ref() {
+            // Writing to memory cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        TokenNames { id: beginning(&self.claims.id), subject: beginning(&self.claims.subject), digest: hex }
+    }
+
     /// Id of the configured key that verified it; empty if that key has none.
     pub(crate) fn key_id(&self) -> &str {
         &self.key_id
     }
+}
+
+/// A claim as far as it goes into the journal, whose lines have a limit.
+fn beginning(claim: &str) -> String {
+    claim.chars().take(MAX_NAME_CHARS).collect()
 }
 
 /// What whoever pushed is told.

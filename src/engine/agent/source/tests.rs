@@ -637,3 +637,32 @@ fn an_engine_whose_runs_hang_at_a_lock_has_no_heartbeat() {
     engine.runtime.block_on(beat).unwrap();
     assert_eq!(host.lines().last().unwrap()["event"], "heartbeat");
 }
+
+#[test]
+fn what_was_pushed_is_named_in_the_journal() {
+    let host = Host::new();
+    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
+    let push = |id: &str| {
+        let pattern = Some(Imports::of_text("{run: [{id: 'a'}]}"));
+        let claims =
+            Claims { pattern, id: id.to_owned(), subject: "ticket 7".to_owned(), ..Claims::default() };
+        let text = token::sign(&claims, &SigningKey::read(&host.private).unwrap()).unwrap();
+        let token = sources.verify_push("web", &text, &Guard::new(None)).unwrap();
+        let (source, remote_addr) = ("web".to_owned(), "192.0.2.7".to_owned());
+        let push = push::Push { source, token, check: false, filter: None, remote_addr };
+        sources.runtime.block_on(sources.push(push)).unwrap();
+        host.lines().pop().unwrap()
+    };
+    let (first, second) = (push("deploy-42"), push(&"x".repeat(300)));
+    assert_eq!((&first["token_id"], &first["subject"]), (&json!("deploy-42"), &json!("ticket 7")));
+    assert_eq!(second["token_id"].as_str().unwrap().len(), 200);
+    // sha256sum of {"entrypoint":"/main.jsonnet","files":{"/main.jsonnet":"{run: [{id: 'a'}]}"}}
+    let digest = "55000d9c11be3fa553a45e3571054afbba7ca434e65095e5ad6270830ca61ecf";
+    assert_eq!((&first["digest"], &second["digest"]), (&json!(digest), &json!(digest)));
+    assert!(
+        host.lines()
+            .iter()
+            .filter(|line| line["event"] == "command")
+            .all(|line| line.get("digest").is_none())
+    );
+}

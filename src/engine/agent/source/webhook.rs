@@ -50,6 +50,7 @@ impl Sources {
             trigger: Trigger::Webhook,
             public_key: String::new(),
             remote_addr: String::new(),
+            token: None,
         };
         let variables = vec![
             ("ETCHA_SOURCE_NAME", name.to_owned()),

@@ -141,7 +141,7 @@ mod tests {
 
     fn origin(source: &str) -> Origin {
         let (public_key, remote_addr) = Default::default();
-        Origin { source: source.to_owned(), trigger: Trigger::Pull, public_key, remote_addr }
+        Origin { source: source.to_owned(), trigger: Trigger::Pull, public_key, remote_addr, token: None }
     }
 
     #[tokio::test]
