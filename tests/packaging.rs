@@ -155,6 +155,7 @@ fn the_exporter_takes_the_arguments_of_the_sidecar_and_finds_all_it_names_on_its
     let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
     fs::write(volumes[3].join("tls.crt"), certificate.pem()).unwrap();
     fs::write(volumes[3].join("tls.key"), key.serialize_pem()).unwrap();
+    fs::set_permissions(volumes[3].join("tls.key"), fs::Permissions::from_mode(0o440)).unwrap();
 
     // Longest first: one directory is the beginning of another one's name.
     let arguments = sidecar["args"].as_array().unwrap().iter().map(|argument| {

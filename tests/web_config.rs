@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -201,6 +202,8 @@ fn a_check_reads_certificates_as_a_start_does_and_says_what_a_file_is() {
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let (good, good_key) = (home.path("server.crt"), home.path("server.key"));
     let (good, good_key) = (good.to_str().unwrap(), good_key.to_str().unwrap());
+    let exposed = place("exposed.key", &key);
+    fs::set_permissions(&exposed, fs::Permissions::from_mode(0o644)).unwrap();
     let cases = [
         (place("bom.crt", &bom(&certificate)), place("bom.key", &bom(&key)), ""),
         (place("empty", b""), good_key.to_owned(), "it is empty"),
@@ -212,27 +215,66 @@ fn a_check_reads_certificates_as_a_start_does_and_says_what_a_file_is() {
         (fifo.to_str().unwrap().to_owned(), good_key.to_owned(), "not a regular file"),
         (good.to_owned(), "/dev/zero".to_owned(), "not a regular file"),
         (good.to_owned(), "/".to_owned(), "not a regular file"),
+        (good.to_owned(), exposed, "everybody on this host can read this private key"),
     ];
     let output = check(fifo.to_str().unwrap(), true);
     assert!(
         !output.status.success()
             && String::from_utf8_lossy(&output.stderr).contains("a pipe that nothing wrote to")
     );
-    let config = home.path("etcha.json");
     for (certificate, key, what) in cases {
-        let mut exporter = command();
-        exporter.args(["--check-config", "--tls-certificate", &certificate, "--tls-key", &key]);
-        exporter.env("ETCHA_EXPORTER_METRICS_KEY", KEY);
-        let server = serde_json::json!({"tlsCertificatePath": &certificate, "tlsKeyPath": &key});
-        let whole = serde_json::json!({"httpServer": server, "sources": {"a": {"commands": [{"id": "x", "check": "true"}]}}});
-        fs::write(&config, whole.to_string()).unwrap();
-        let mut engine = Command::new(env!("CARGO_BIN_EXE_etcha-engine"));
-        engine.arg("--config").arg(&config).args(["run", "--check-config"]);
-        for mut program in [exporter, engine] {
+        for mut program in checks(&home, &certificate, &key) {
             let output = program.output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.success(), what.is_empty(), "{certificate}, {key}: {said}");
             assert!(said.contains(what), "{certificate}, {key}: {said}");
         }
     }
+}
+
+#[test]
+fn a_private_key_in_a_web_configuration_that_everybody_can_read_is_refused() {
+    let home = home();
+    let web = place(&home, &example("inline"));
+    assert!(fs::read_to_string(&web).unwrap().contains("PRIVATE KEY"));
+    for (mode, succeeds) in [(0o640, true), (0o644, false)] {
+        fs::set_permissions(&web, fs::Permissions::from_mode(mode)).unwrap();
+        let output = check(&web, true);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.success(), succeeds, "{mode:o}: {said}");
+        assert_eq!(said.contains("tls_server_config.key: everybody on this host"), !succeeds, "{said}");
+    }
+}
+
+#[test]
+fn both_programs_warn_of_a_certificate_outside_its_time_at_a_check() {
+    let home = Home::new();
+    for (from, until, what) in
+        [(2001, 2002, "the certificate has expired"), (2090, 2091, "the certificate is not valid yet")]
+    {
+        let pair = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let certificate = home.place("c.pem", params.self_signed(&pair).unwrap().pem());
+        let key = home.place("k.pem", pair.serialize_pem());
+        for mut program in checks(&home, &certificate, &key) {
+            let output = program.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success() && said.contains(what), "{what}: {said}");
+        }
+    }
+}
+
+/// A check of the configuration by both programs with this certificate and key.
+fn checks(home: &Home, certificate: &str, key: &str) -> [Command; 2] {
+    let mut exporter = command();
+    exporter.args(["--check-config", "--tls-certificate", certificate, "--tls-key", key]);
+    exporter.env("ETCHA_EXPORTER_METRICS_KEY", KEY);
+    let server = serde_json::json!({"tlsCertificatePath": certificate, "tlsKeyPath": key});
+    let sources = serde_json::json!({"a": {"commands": [{"id": "x", "check": "true"}]}});
+    let whole = serde_json::json!({"httpServer": server, "sources": sources}).to_string();
+    let mut engine = Command::new(env!("CARGO_BIN_EXE_etcha-engine"));
+    engine.arg("--config").arg(home.place("etcha.json", whole)).args(["run", "--check-config"]);
+    [exporter, engine]
 }

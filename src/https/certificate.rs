@@ -17,8 +17,9 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{InconsistentKeys, RootCertStore};
 
 use super::clients::{AllowedNames, AnyCertificate};
-use super::file;
+use super::file::{self, Content};
 use super::policy::Policy;
+use super::warning::{self, Warning};
 
 /// A PEM file in bytes: room for a bundle of all public authorities, and a bound for a path that names a device.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -39,10 +40,13 @@ pub enum Pem {
 
 impl Pem {
     /// The text.
-    fn read(&self, what: What) -> Result<Vec<u8>, Error> {
+    fn read(&self, what: What) -> Result<Content, Error> {
         match self {
-            Self::File(path) => read(path, what),
-            Self::Inline { text, .. } => Ok(text.as_bytes().to_vec()),
+            Self::File(path) => content(path, what),
+            // Its file was read before, by those who know what else is in it.
+            Self::Inline { text, .. } => {
+                Ok(Content { bytes: text.as_bytes().to_vec(), open_to_all: false, readers: None })
+            }
         }
     }
 
@@ -102,7 +106,10 @@ pub struct Clients {
 #[derive(Clone)]
 pub(crate) struct Pair {
     pub(super) certified: Arc<CertifiedKey>,
-    not_after: i64,
+    /// From when, and until when, the certificate is valid, in seconds since 1970.
+    validity: (i64, i64),
+    /// What is wrong with the key's file.
+    exposed: Option<Warning>,
     /// Over certificates and key: tells whether a reload brought anything new, without keeping the key's text.
     pub(super) digest: [u8; 32],
 }
@@ -110,7 +117,7 @@ pub(crate) struct Pair {
 // By hand: a key must never appear, whatever the fields' own Debug prints.
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pair").field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("Pair").field("validity", &self.validity).finish_non_exhaustive()
     }
 }
 
@@ -130,20 +137,26 @@ impl Pair {
     /// As for [`Pair::load`].
     pub(crate) fn read(certificate: &Pem, key: &Pem) -> Result<Self, Error> {
         let chain = chain(certificate)?;
-        let key_text = key.read(What::Key)?;
+        let content = key.read(What::Key)?;
         let (certificate, key) = (certificate.place(), key.place());
+        if content.open_to_all {
+            return Err(Error::Exposed { path: key });
+        }
+        let exposed = warning::of_group(&key, &content);
+        let key_text = content.bytes;
         let parsed = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| Error::NoKey {
             path: key.clone(),
             instead: instead(&key_text),
             encrypted: key_text.windows(9).any(|part| part == b"ENCRYPTED"),
         })?;
-        Self::new(chain, parsed).map_err(|error| match error {
+        let pair = Self::new(chain, parsed).map_err(|error| match error {
             PairError::Mismatch => Error::Mismatch { certificate, key },
             PairError::Key(source) => Error::Unusable { path: key, what: What::Key, source },
             PairError::Certificate(source) => {
                 Error::Unusable { path: certificate, what: What::Certificate, source }
             }
-        })
+        })?;
+        Ok(Self { exposed, ..pair })
     }
 
     /// Puts a chain and a key together; the first certificate is the one of the key.
@@ -155,7 +168,7 @@ impl Pair {
         chain.iter().for_each(|certificate| digest.update(certificate));
         digest.update(key.secret_der());
         let leaf = chain.first().ok_or(PairError::Certificate(rustls::Error::NoCertificatesPresented))?;
-        let not_after = validity(leaf).ok_or(PairError::Certificate(rustls::Error::InvalidCertificate(
+        let validity = validity(leaf).ok_or(PairError::Certificate(rustls::Error::InvalidCertificate(
             rustls::CertificateError::BadEncoding,
         )))?;
         let signer = provider().key_provider.load_private_key(key).map_err(PairError::Key)?;
@@ -167,12 +180,19 @@ impl Pair {
             }
             Err(error) => return Err(PairError::Certificate(error)),
         }
-        Ok(Self { certified: Arc::new(certified), not_after, digest: digest.finalize().into() })
+        let (certified, digest) = (Arc::new(certified), digest.finalize().into());
+        Ok(Self { certified, validity, exposed: None, digest })
     }
 
     /// When the certificate expires, in seconds since 1970. Of the first certificate, not of its authorities.
     pub(crate) fn not_after(&self) -> i64 {
-        self.not_after
+        self.validity.1
+    }
+
+    /// What is wrong with it at `now`, in seconds since 1970, although it is served; `certificate` is its place.
+    pub(super) fn warnings(&self, certificate: &Path, now: i64) -> Vec<Warning> {
+        let expired = warning::of_validity(certificate, self.validity, now);
+        self.exposed.clone().into_iter().chain(expired).collect()
     }
 }
 
@@ -244,7 +264,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 
 /// All certificates of a PEM text; at least one.
 fn chain(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let text = pem.read(What::Certificate)?;
+    let text = pem.read(What::Certificate)?.bytes;
     match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
         Ok(chain) if !chain.is_empty() => Ok(chain),
         _ => Err(Error::NoCertificate { path: pem.place(), instead: instead(&text) }),
@@ -253,13 +273,20 @@ fn chain(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
 
 /// A whole file, of at most 1 MiB, without the byte order mark that some editors begin a file with.
 pub(super) fn read(path: &Path, what: What) -> Result<Vec<u8>, Error> {
-    let content = file::regular(path, MAX_FILE_BYTES).map_err(|source| Error::Read {
+    content(path, what).map(|content| content.bytes)
+}
+
+/// The same with who else can read it.
+fn content(path: &Path, what: What) -> Result<Content, Error> {
+    let mut content = file::regular(path, MAX_FILE_BYTES).map_err(|source| Error::Read {
         path: path.to_owned(),
         what,
         source,
     })?;
-    let bytes = content.bytes;
-    Ok(bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
+    if content.bytes.starts_with("\u{feff}".as_bytes()) {
+        content.bytes.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(content)
 }
 
 /// What a file holds that is not what was looked for, and how to make that of it.
@@ -276,8 +303,8 @@ fn instead(text: &[u8]) -> &'static str {
     }
 }
 
-/// The end of a certificate's validity (RFC 5280, 4.1.2.5), in seconds since 1970.
-fn validity(certificate: &[u8]) -> Option<i64> {
+/// From when and until when a certificate is valid (RFC 5280, 4.1.2.5), in seconds since 1970.
+fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     use yasna::{BERReader, Tag};
     let time = |reader: BERReader<'_, '_>| {
         let utc = reader.lookahead_tag()? == yasna::tags::TAG_UTCTIME;
@@ -289,24 +316,23 @@ fn validity(certificate: &[u8]) -> Option<i64> {
     };
     yasna::parse_der(certificate, |reader| {
         reader.read_sequence(|outer| {
-            let not_after = outer.next().read_sequence(|fields| {
+            let times = outer.next().read_sequence(|fields| {
                 fields.read_optional(|version| {
                     version.read_tagged(Tag::context(0), |inner| inner.read_i64())
                 })?;
                 for _serial_algorithm_issuer in 0..3 {
                     fields.next().read_der()?;
                 }
-                let not_after = fields.next().read_sequence(|validity| {
-                    time(validity.next())?;
-                    time(validity.next())
-                })?;
+                let times = fields
+                    .next()
+                    .read_sequence(|validity| Ok((time(validity.next())?, time(validity.next())?)))?;
                 while fields.read_optional(|rest| rest.read_der())?.is_some() {}
-                Ok(not_after)
+                Ok(times)
             })?;
             for _algorithm_signature in 0..2 {
                 outer.next().read_der()?;
             }
-            Ok(not_after)
+            Ok(times)
         })
     })
     .ok()
@@ -361,6 +387,11 @@ pub enum Error {
         /// It is there, but encrypted.
         encrypted: bool,
     },
+    /// Everybody on this host can read the key.
+    Exposed {
+        /// File of the key.
+        path: PathBuf,
+    },
     /// Certificate and key are each good, but of different pairs.
     Mismatch {
         /// File of the certificate.
@@ -407,6 +438,12 @@ impl fmt::Display for Error {
                 "TLS key {}: the key is encrypted; give it without passphrase (`openssl pkey -in OLD -out NEW`)",
                 path.display()
             ),
+            Self::Exposed { path } => write!(
+                f,
+                "TLS key {}: everybody on this host can read this private key; `chmod 640` it (a Kubernetes Secret: \
+                 `defaultMode: 0440`), and make a new one if others may have it",
+                path.display()
+            ),
             Self::Mismatch { certificate, key } => write!(
                 f,
                 "TLS certificate {} and TLS key {} do not belong together; replace both with one pair",
@@ -432,7 +469,10 @@ impl std::error::Error for Error {
         match self {
             Self::Read { source, .. } => Some(source),
             Self::Unusable { source, .. } | Self::Setup(source) => Some(source),
-            Self::NoCertificate { .. } | Self::NoKey { .. } | Self::Mismatch { .. } => None,
+            Self::NoCertificate { .. }
+            | Self::NoKey { .. }
+            | Self::Exposed { .. }
+            | Self::Mismatch { .. } => None,
         }
     }
 }
@@ -442,6 +482,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, chown};
 
     fn make(not_after_year: i32) -> (String, String) {
         let key = rcgen::KeyPair::generate().unwrap();
@@ -453,7 +494,56 @@ mod tests {
     fn load(directory: &Path, certificate: &str, key: &str) -> Result<Pair, Error> {
         fs::write(directory.join("c.pem"), certificate).unwrap();
         fs::write(directory.join("k.pem"), key).unwrap();
+        mode(directory, 0o600);
         Pair::load(&directory.join("c.pem"), &directory.join("k.pem"))
+    }
+
+    fn mode(directory: &Path, mode: u32) {
+        fs::set_permissions(directory.join("k.pem"), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_everybody_can_read_is_refused_and_a_foreign_group_gets_a_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = make(2050);
+        load(directory.path(), &certificate, &key).unwrap();
+        let (certificate, key) = (directory.path().join("c.pem"), directory.path().join("k.pem"));
+        let warnings = || {
+            let pair = Pair::load(&certificate, &key)?;
+            Ok::<_, Error>(pair.warnings(&certificate, 2_000_000_000))
+        };
+        for exposed in [0o644, 0o604, 0o444] {
+            mode(directory.path(), exposed);
+            let error = warnings().unwrap_err();
+            assert!(matches!(error, Error::Exposed { .. }), "{error}");
+            assert!(error.to_string().contains("`chmod 640` it"), "{error}");
+        }
+        for kept in [0o600, 0o640, 0o440] {
+            mode(directory.path(), kept);
+            assert_eq!(warnings().unwrap(), []);
+        }
+        // Only root may give files away; for others every group here is one of theirs.
+        if chown(&key, None, Some(54_321)).is_ok() {
+            assert_eq!(warnings().unwrap(), [Warning::ForeignGroup(key.clone(), 54_321)]);
+            mode(directory.path(), 0o600);
+            assert_eq!(warnings().unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn a_certificate_outside_its_time_is_taken_with_a_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2040, 1, 1), rcgen::date_time_ymd(2050, 1, 1));
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let pair = load(directory.path(), &certificate, &key.serialize_pem()).unwrap();
+        let (from, until, place) = (2_208_988_800, 2_524_608_000, Path::new("c.pem"));
+        assert_eq!(pair.warnings(place, from - 1), [Warning::NotYetValid(place.to_owned())]);
+        assert_eq!(pair.warnings(place, from), []);
+        assert_eq!(pair.warnings(place, until), []);
+        assert_eq!(pair.warnings(place, until + 1), [Warning::Expired(place.to_owned())]);
     }
 
     #[test]
@@ -519,6 +609,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (certificate, key) = make(2050);
         let text = format!("{:?}", load(directory.path(), &certificate, &key).unwrap());
-        assert_eq!(text, "Pair { not_after: 2524608000, .. }");
+        assert_eq!(text, "Pair { validity: (157766400, 2524608000), .. }");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ pub struct Content {
     pub bytes: Vec<u8>,
     /// Whether everybody on this host can read it, too. The mode of a pipe says nothing about that.
     pub open_to_all: bool,
+    /// The group whose members can read it, too.
+    pub readers: Option<u32>,
 }
 
 /// Reads a regular file of at most `max_bytes`.
@@ -36,7 +38,9 @@ pub fn regular(path: &Path, max_bytes: u64) -> io::Result<Content> {
     let mut bytes = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     within(&bytes, max_bytes)?;
-    Ok(Content { bytes, open_to_all: metadata.permissions().mode() & 0o004 != 0 })
+    let mode = metadata.permissions().mode();
+    let readers = (mode & 0o040 != 0).then(|| metadata.gid());
+    Ok(Content { bytes, open_to_all: mode & 0o004 != 0, readers })
 }
 
 /// The same, or what comes out of a pipe within two seconds.
@@ -50,7 +54,7 @@ pub fn regular_or_pipe(path: &Path, max_bytes: u64) -> io::Result<Content> {
         drop(file);
         return regular(path, max_bytes);
     }
-    Ok(Content { bytes: drain(file, max_bytes, Instant::now() + PIPE)?, open_to_all: false })
+    Ok(Content { bytes: drain(file, max_bytes, Instant::now() + PIPE)?, open_to_all: false, readers: None })
 }
 
 /// Never waits, and never makes a terminal the one of this process.

@@ -45,6 +45,7 @@ pub mod policy;
 pub mod self_signed;
 mod stream;
 pub mod tls;
+pub mod warning;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The TLS setup that new connections get: it can be replaced while the listener runs, and a bad replacement
 //! leaves the last good one in place. Decides nothing about when to look for a new one.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio_rustls::rustls::ServerConfig;
@@ -8,6 +9,7 @@ use tokio_rustls::rustls::sign::SingleCertAndKey;
 
 use super::certificate::{ClientAuthorities, Error, Files, Pair, key_digest};
 use super::policy::Policy;
+use super::warning::Warning;
 
 /// TLS 1.2 and 1.3 with one certificate, HTTP/2 and HTTP/1.1 offered in this order. Clones share one setup.
 #[derive(Clone, Debug)]
@@ -19,7 +21,7 @@ pub struct Tls {
 #[derive(Debug)]
 struct Current {
     config: Arc<ServerConfig>,
-    not_after: i64,
+    pair: Pair,
     key: [u8; 32],
     /// The key before this one, for those who saw it last.
     key_before: Option<[u8; 32]>,
@@ -76,7 +78,13 @@ impl Tls {
 
     /// When the certificate now served expires, in seconds since 1970.
     pub fn not_after(&self) -> i64 {
-        self.read().not_after
+        self.read().pair.not_after()
+    }
+
+    /// What is wrong, at `now` in seconds since 1970, with the pair that is served.
+    pub fn warnings(&self, now: i64) -> Vec<Warning> {
+        let place = self.files.lock().unwrap_or_else(PoisonError::into_inner).certificate.place();
+        self.read().pair.warnings(Path::new(&place), now)
     }
 
     /// Digests of the keys by which clients know this listener: the one now served, and the one before it, if it was
@@ -122,8 +130,8 @@ impl Current {
         }
         let digests = digests(pair, clients);
         let key = key_digest(&pair.certified.cert[0]).unwrap_or_default();
-        let (not_after, policy) = (pair.not_after(), policy.clone());
-        Ok(Self { config: Arc::new(config), not_after, key, key_before: None, digests, policy })
+        let (pair, policy) = (pair.clone(), policy.clone());
+        Ok(Self { config: Arc::new(config), pair, key, key_before: None, digests, policy })
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::Write as _,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -96,6 +97,8 @@ impl Home {
     pub(crate) fn place(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
         fs::write(&new, content).unwrap();
+        // It may be a private key, which is refused if others can read it.
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
         fs::rename(new, &path).unwrap();
         path.to_str().unwrap().to_owned()
     }

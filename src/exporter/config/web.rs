@@ -53,7 +53,7 @@ pub(super) struct Web {
 pub(super) fn read(setting: &str, path: &Path) -> Result<Web, Vec<Problem>> {
     let place = format!("{setting} {}", path.display());
     let problem = |what: String| vec![Problem::new(place.clone(), what)];
-    let text = text::read(path, MAX_FILE_BYTES).map_err(problem)?.text;
+    let text::Text { text, open_to_all } = text::read(path, MAX_FILE_BYTES).map_err(problem)?;
     let text = text.trim_start_matches('\u{feff}');
     if text.is_empty() && fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo()) {
         return Err(problem("a pipe that nothing wrote to".to_owned()));
@@ -76,6 +76,9 @@ pub(super) fn read(setting: &str, path: &Path) -> Result<Web, Vec<Problem>> {
     if let Some(mut root) = reader.object("", value) {
         let tls = reader.section(&mut root, "tls_server_config");
         reader.tls(tls, &mut web);
+        if open_to_all && matches!(web.tls, Some(TlsFiles { key: Pem::Inline { .. }, .. })) {
+            reader.wrong("tls_server_config", "key", EXPOSED);
+        }
         let http = reader.section(&mut root, "http_server_config");
         reader.http(http, &mut web);
         let users = reader.section(&mut root, "basic_auth_users");
@@ -86,6 +89,10 @@ pub(super) fn read(setting: &str, path: &Path) -> Result<Web, Vec<Problem>> {
     }
     if reader.problems.is_empty() { Ok(web) } else { Err(reader.problems) }
 }
+
+/// What is said of a private key in a file that everybody on this host can read.
+const EXPOSED: &str = "everybody on this host can read this private key; `chmod 640` the file, and make a new key if others \
+                       may have it";
 
 /// The members of an object that were not taken yet.
 struct Object {

@@ -124,10 +124,9 @@ pub(crate) fn check(config: &Config) -> Result<(), certificate::Error> {
 ///
 /// If a file cannot be used.
 pub(super) fn load(files: Files) -> Result<Tls, certificate::Error> {
-    let certificate = files.certificate.place();
     let tls = Tls::load(files)?;
-    if tls.not_after() < Timestamp::now().as_second() {
-        tracing::warn!(file = %certificate.display(), "the certificate has expired; clients refuse it until it is replaced");
+    for warning in tls.warnings(Timestamp::now().as_second()) {
+        tracing::warn!("{warning}");
     }
     Ok(tls)
 }

@@ -39,6 +39,7 @@ use tokio::net::TcpListener;
 
 use crate::agent::source::Sources;
 use crate::config::{Config, ServerConfig};
+use crate::program::now;
 use crate::wire::bound::key_text;
 use https::certificate::{self, Files};
 use https::names::Names;
@@ -164,7 +165,11 @@ fn certificate(config: &ServerConfig, own: Option<&SelfSigned>) -> Result<Tls, L
         }
         (None, None) => return Err(ListenError::System(io::ErrorKind::NotFound.into())),
     };
-    Tls::load(files).map_err(ListenError::Certificate)
+    let tls = Tls::load(files).map_err(ListenError::Certificate)?;
+    for warning in tls.warnings(now()) {
+        tracing::warn!("{warning}");
+    }
+    Ok(tls)
 }
 
 fn ensure(own: &SelfSigned) -> Result<Ensured, self_signed::Error> {
