@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use settings::Problem;
 
-use super::{Surroundings, text};
+use super::{Surroundings, text, weak};
 use crate::serve::Keys;
 
 /// Variable that holds a key.
@@ -55,6 +55,9 @@ impl Gathered {
             self.problems.push(Problem::new(source, EMPTY));
         }
         for key in keys {
+            if let Some(why) = weak::why(key) {
+                self.warn(format!("{source}: {why}"));
+            }
             if let Err(what) = check(key) {
                 self.problems.push(Problem::new(source, what));
             } else if !self.keys.add(key.as_bytes()) {
@@ -90,6 +93,13 @@ impl Gathered {
             if path.exists() {
                 self.file("systemd credential", &path);
             }
+        }
+    }
+
+    /// Notes what is wrong with a key that is taken; of many keys in one source only once.
+    fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
         }
     }
 
@@ -191,9 +201,19 @@ mod tests {
 
     #[test]
     fn a_file_that_everybody_can_read_is_taken_with_a_warning() {
-        let (count, warnings, _) = from_file(b"secret", 0o644);
+        let strong = b"9f86d081884c7d659a2feaa0c55ad015";
+        let (count, warnings, _) = from_file(strong, 0o644);
         assert_eq!((count, warnings.len()), (Ok(1), 1));
-        assert!(from_file(b"secret", 0o640).1.is_empty());
+        assert!(from_file(strong, 0o640).1.is_empty());
+    }
+
+    #[test]
+    fn a_weak_key_is_taken_with_a_warning_that_does_not_show_it() {
+        let (count, warnings, _) = from_file(b"hunter2\nhunter3\nsecret\n", 0o600);
+        assert_eq!((count, warnings.len()), (Ok(3), 2));
+        let said = warnings.concat();
+        assert!(said.contains("fewer than 16 characters") && said.contains("that examples show"), "{said}");
+        assert!(!said.contains("hunter") && !said.contains("secret"), "{said}");
     }
 
     #[test]

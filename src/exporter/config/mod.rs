@@ -24,6 +24,7 @@ mod reread;
 mod settings;
 mod summary;
 mod text;
+mod weak;
 mod web;
 
 use std::ffi::OsString;
