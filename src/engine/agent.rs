@@ -38,6 +38,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::{Config, ConfigError, JournalConfig};
 use crate::stop::{self, Stopper};
+use crate::wire::client::TrustError;
 use listen::{ListenError, Listener};
 use lock::{Lock, LockError};
 use record::{Journal, Trigger};
@@ -62,6 +63,8 @@ pub(crate) enum AgentError {
     Taken(&'static str, PathBuf, Option<u32>),
     /// It cannot listen.
     Listen(ListenError),
+    /// The certificates of servers that it speaks to cannot be verified.
+    Trust(TrustError),
     /// The system gives no pipe, no signal or no randomness.
     System(io::Error),
     /// There is nothing that it could ever do.
@@ -87,6 +90,7 @@ impl fmt::Display for AgentError {
                 )
             }
             AgentError::Listen(error) => error.fmt(out),
+            AgentError::Trust(error) => write!(out, "httpClient: {error}"),
             AgentError::System(error) => write!(out, "the operating system refuses: {error}"),
             AgentError::NoSources => {
                 write!(out, "there is nothing to run; add `sources` to the configuration")
@@ -99,6 +103,22 @@ impl std::error::Error for AgentError {}
 
 /// Reads the configuration anew.
 pub(crate) type Load = dyn Fn() -> Result<Config, ConfigError> + Send + Sync;
+
+/// Reads what a start and the first run read besides the configuration, and makes nothing.
+///
+/// # Errors
+///
+/// Some of it cannot be used.
+pub(crate) fn check(config: &Config) -> Result<(), AgentError> {
+    let blocked =
+        config.state_dir.ancestors().find_map(|path| path.metadata().ok().map(|about| !about.is_dir()));
+    if blocked == Some(true) {
+        let error = io::Error::from(io::ErrorKind::NotADirectory);
+        return Err(AgentError::State(config.state_dir.clone(), error));
+    }
+    config.trust.check().map_err(AgentError::Trust)?;
+    listen::check(config).map_err(AgentError::Listen)
+}
 
 /// Runs every Source once and, unless `once`, goes on until SIGTERM or SIGINT; SIGHUP reloads the configuration. Whether
 /// all first runs went well; without `once` the engine ends well whatever they did.

@@ -269,7 +269,7 @@ async fn perform(arguments: &Arguments) -> Result<bool, Said> {
         Task::Run { check_config: true, .. } => match config.sources.len() {
             0 => Err(said(agent::AgentError::NoSources)),
             sources => {
-                agent::listen::check(&config).map_err(said)?;
+                agent::check(&config).map_err(said)?;
                 print(&format!("the configuration is valid: {sources} sources\n"))
             }
         },

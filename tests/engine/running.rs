@@ -247,6 +247,33 @@ fn a_configuration_is_checked_without_running_anything() {
 }
 
 #[test]
+fn a_check_reads_what_a_start_and_the_first_pull_read() {
+    let home = Home::new();
+    home.write("empty.pem", "");
+    home.write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    home.write("file", "");
+    mkfifoat(CWD, home.path("fifo"), Mode::RUSR | Mode::WUSR).unwrap();
+    let check = |setting: &str| {
+        let output = home.run(&["-x", setting, "run", "--check-config"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    home.write("etcha.jsonnet", "{sources: {a: {commands: [{id: 'x', always: true, change: 'touch ran'}]}}}");
+    for (setting, what) in [
+        ("httpClient_tlsCAPath=empty.pem", "empty.pem: no certificate in it"),
+        ("httpClient_tlsCAPath=broken.pem", "broken.pem: "),
+        ("httpClient_tlsCAPath=fifo", "fifo: not a regular file"),
+        ("httpClient_tlsCAPath=gone.pem", "gone.pem: No such file"),
+        ("run_stateDir=file/below", "file/below: state directory: "),
+    ] {
+        let (code, said) = check(setting);
+        assert_eq!(code, Some(1), "{setting}: {said}");
+        assert!(said.contains(what), "{setting}: {said}");
+    }
+    assert_eq!(check("run_stateDir=not/yet/there").0, Some(0));
+    assert!(!home.path("not").exists() && !home.path("ran").exists(), "nothing is made");
+}
+
+#[test]
 fn a_second_engine_is_refused_with_the_name_of_the_first_and_leaves_it_alone() {
     let home = Home::new();
     let mut engine = home.listen(&json!({

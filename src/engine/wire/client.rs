@@ -1,9 +1,11 @@
 //! The client's side of HTTPS: which certificates are trusted, and a connection that requests go over. What is asked, and
 //! what an answer means, is the caller's matter.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use https::certificate::MAX_FILE_BYTES;
 use hyper::body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -12,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
@@ -45,7 +47,7 @@ pub(crate) struct Server<'a> {
 pub(crate) struct Client {
     trust: Trust,
     /// Certificates are read when they are first needed.
-    verifying: OnceLock<Result<Arc<ClientConfig>, String>>,
+    verifying: OnceLock<Result<Arc<ClientConfig>, Arc<TrustError>>>,
 }
 
 /// A connection, and who is at its other end.
@@ -121,12 +123,57 @@ impl Client {
             let config = builder().dangerous().with_custom_certificate_verifier(verifier);
             return Ok(Arc::new(config.with_no_client_auth()));
         }
-        self.verifying.get_or_init(|| self.trust.read()).clone()
+        let read = self.verifying.get_or_init(|| self.trust.read().map_err(Arc::new));
+        read.clone().map_err(|error| error.to_string())
     }
 }
 
+/// Why the file with certificates to trust cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TrustError {
+    /// It cannot be read.
+    #[error("tlsCAPath {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is no PEM.
+    #[error("tlsCAPath {}: {source}", path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: pem::Error,
+    },
+    /// A certificate in it cannot be trusted.
+    #[error("tlsCAPath {}: {source}", path.display())]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// It holds none.
+    #[error("tlsCAPath {}: no certificate in it; give a PEM file (BEGIN CERTIFICATE)", path.display())]
+    Empty {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
 impl Trust {
-    fn read(&self) -> Result<Arc<ClientConfig>, String> {
+    /// Reads the certificates as the first connection does.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be used.
+    pub(crate) fn check(&self) -> Result<(), TrustError> {
+        self.read().map(drop)
+    }
+
+    fn read(&self) -> Result<Arc<ClientConfig>, TrustError> {
         let mut roots = RootCertStore::empty();
         if !self.no_system {
             let found = rustls_native_certs::load_native_certs();
@@ -136,14 +183,27 @@ impl Trust {
             roots.add_parsable_certificates(found.certs);
         }
         if let Some(path) = &self.ca_path {
-            let wrong = |error: &dyn std::fmt::Display| format!("tlsCAPath {}: {error}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-                let certificate = certificate.map_err(|error| wrong(&error))?;
-                roots.add(certificate).map_err(|error| wrong(&error))?;
-            }
+            add(&mut roots, path)?;
         }
         Ok(Arc::new(builder().with_root_certificates(roots).with_no_client_auth()))
     }
+}
+
+/// Adds the certificates in the PEM file at `path`, at least one.
+fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
+    // What is no regular file could keep the reader waiting for ever.
+    let text = https::file::regular(path, MAX_FILE_BYTES)
+        .map_err(|source| TrustError::Read { path: path.to_owned(), source })?
+        .bytes;
+    let before = roots.len();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|source| TrustError::Pem { path: path.to_owned(), source })?;
+        roots.add(certificate).map_err(|source| TrustError::Unusable { path: path.to_owned(), source })?;
+    }
+    if roots.len() == before {
+        return Err(TrustError::Empty { path: path.to_owned() });
+    }
+    Ok(())
 }
 
 async fn handshake<B>(
