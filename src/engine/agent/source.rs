@@ -220,6 +220,8 @@ impl Sources {
         let mut well = true;
         for run in self.work.unrecorded(least) {
             if self.journal.run_started(&run) {
+                let seconds = run.time.as_secs_f64();
+                tracing::info!(source = run.origin.source, trigger = ?run.origin.trigger, seconds, "under way");
                 self.work.recorded(&run);
             } else {
                 well = false;
