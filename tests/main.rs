@@ -25,6 +25,7 @@ mod model;
 mod packaging;
 mod programs;
 mod prometheus;
+mod readers;
 mod recordings;
 mod releases;
 mod renewal;
