@@ -160,21 +160,27 @@ fn the_table_of_flags_and_the_help_name_the_same_flags() {
     assert_eq!(documented, helped);
 }
 
-#[test]
-fn the_documented_table_of_settings_is_made_out_of_their_definitions() {
-    const BEGIN: &str = "<!-- settings: made out of their definitions -->\n";
-    const END: &str = "<!-- settings: end -->";
-    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
-    let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (_, after) = rest.split_once(END).unwrap();
-    let fresh = format!("{before}{BEGIN}{}{END}{after}", exporter::config::table());
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("configuration.md");
+/// Asserts that the table between the two comments that begin with `what` on a page of `docs` is `table`.
+fn assert_fresh(page: &str, what: &str, table: &str) {
+    let (begin, end) =
+        (format!("<!-- {what}: made out of their definitions -->\n"), format!("<!-- {what}: end -->"));
+    let old = fs::read_to_string(root().join("docs").join(page)).unwrap();
+    let (before, rest) = old.split_once(&begin).unwrap();
+    let (_, after) = rest.split_once(&end).unwrap();
+    let fresh = format!("{before}{begin}{table}{end}{after}");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(page);
     fs::write(&path, &fresh).unwrap();
     assert!(
-        fresh == page,
-        "docs/configuration.md is stale; refresh it from the top of the repository with\n  cp {} docs/",
+        fresh == old,
+        "docs/{page} is stale; refresh it from the top of the repository with\n  cp {} docs/",
         path.display()
     );
+}
+
+#[test]
+fn the_documented_tables_of_settings_are_made_out_of_their_definitions() {
+    assert_fresh("configuration.md", "settings", &exporter::config::table());
+    assert_fresh("engine-reference.md", "keys", &engine::configuration_table());
 }
 
 #[test]

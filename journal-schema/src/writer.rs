@@ -30,8 +30,8 @@ use active::Active;
 pub use error::WriteError;
 use numbers::{Numbers, Turn};
 use rotation::Rotated;
-pub use sync::Sync;
 use sync::Syncer;
+pub use sync::{NoSync, Sync};
 
 /// How long another process may hold the lock for a rotation that is long due. A rotation takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ impl Default for Options {
         Options {
             max_bytes: DEFAULT_MAX_BYTES,
             keep: DEFAULT_KEEP,
-            sync: Sync::Interval(Duration::from_secs(1)),
+            sync: Sync::default(),
             clock: Timestamp::now,
         }
     }

@@ -5,74 +5,39 @@
 //! have is an error, because a setting that is silently not there may be the one that somebody relies on.
 
 pub(crate) mod found;
+mod keys;
 pub(crate) mod layers;
 pub(crate) mod place;
-pub(crate) mod server;
+mod section;
+mod server;
 pub(crate) mod signing;
+mod source;
 pub(crate) mod targets;
 pub(crate) mod trusted;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use journal_schema::{Options, Sync};
-use regex::Regex;
+use journal_schema::Options;
 use serde_json::{Map, Value};
+use settings::Problem;
 
-use crate::exec::{Exec, Overrides};
-use crate::fields::{Fields, Wrong};
+use crate::exec::Exec;
 use crate::jsonnet::JsonnetError;
-use crate::pattern::Pattern;
 use crate::wire::client::Trust;
 use crate::wire::key::VerifyKey;
-use crate::wire::token;
-use place::Place;
+pub use keys::table;
+use section::Section;
 pub(crate) use server::ServerConfig;
 use signing::Signing;
+pub(crate) use source::Source;
 pub(crate) use targets::Target;
 use trusted::Unbound;
 
-/// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
-const MIN_FREQUENCY: Duration = Duration::from_millis(100);
-
-/// Keys of sections that Etcha has beside these.
-const OTHER_SECTIONS: [&str; 3] = ["cli", "licenseKey", "lint"];
-const OTHER_RUN: [&str; 5] =
-    ["jwtRule", "systemMetricsKey", "systemMetricsSecret", "verifyCommands", "verifyExec"];
-const OTHER_BUILD: [&str; 2] = ["signingCommands", "signingExec"];
-const OTHER_SOURCE: [&str; 4] = ["jwtRule", "verifyCommands", "verifyExec", "eventsReceiveExit"];
-
-/// How long what was asked for over the network may run, unless told otherwise.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// How long any run may take, unless told otherwise: longer than an upgrade of a whole system.
-const DEFAULT_RUN_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-
-/// How long scripts may go on after the end was asked for, unless told otherwise. With what it takes to end them it stays
-/// below ten seconds.
-const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// The longest such time: a day of waiting is no request any more.
-const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Longest token that is pushed or pulled, in bytes, unless told otherwise: a program of about three megabytes. All of it has
-/// to be held before anything is known of who sent it.
-const DEFAULT_MAX_TOKEN_BYTES: usize = 4 * 1024 * 1024;
-
-/// The shortest such limit: what is shorter lets nothing in.
-const LEAST_MAX_TOKEN_BYTES: usize = 4096;
-
-/// Time between two heartbeats, unless told otherwise.
-const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(60);
-
-/// What that time may be. The contract promises one every two minutes, and alerts rely on it.
-const HEARTBEATS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(120);
-
-/// Paths that are the engine's own.
-const OWN_PATHS: &str = "/etcha";
+/// Shortest time between two heartbeats.
+const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What the engine is set up to do.
 #[derive(Debug)]
@@ -117,51 +82,6 @@ pub(crate) struct Config {
     pub journal: Option<JournalConfig>,
 }
 
-/// One Source.
-#[derive(Debug, Default)]
-pub(crate) struct Source {
-    /// Patterns may be pushed to it.
-    pub allow_push: bool,
-    /// Ask, but do not act.
-    pub check_only: bool,
-    /// What it runs until a Pattern comes, or always.
-    pub commands: Option<Pattern>,
-    /// Names of events that run it.
-    pub events_receive: Vec<String>,
-    /// Events of its Commands that others may receive; none if absent.
-    pub events_send: Option<Regex>,
-    /// How its scripts run.
-    pub exec: Overrides,
-    /// A new Pattern removes nothing of the old one.
-    pub no_remove: bool,
-    /// Nothing of it outlives a restart.
-    pub no_restore: bool,
-    /// A new version alone makes no new Pattern.
-    pub pull_ignore_version: bool,
-    /// Where signed Patterns are fetched, in order of preference.
-    pub pull_paths: Vec<Place>,
-    /// Time between two runs on its schedule; without it there are none.
-    pub run_frequency: Option<Duration>,
-    /// Runs need not wait for each other.
-    pub run_multi: bool,
-    /// How long one of its runs may take, whatever sets it off.
-    pub run_timeout: Duration,
-    /// How its shells are run, with a command; none may be opened if absent.
-    pub shell: Option<Overrides>,
-    /// It runs only when an event asks for it.
-    pub trigger_only: bool,
-    /// Variables for its Patterns, over those of the configuration.
-    pub vars: Map<String, Value>,
-    /// Keys for this Source, after those for all.
-    pub verify_keys: Vec<VerifyKey>,
-    /// Keys for its shells, after those for all shells.
-    pub shell_keys: Vec<VerifyKey>,
-    /// A Pattern that was issued before the one in force may be pushed.
-    pub push_allow_older: bool,
-    /// Requests to these paths run it.
-    pub webhook_paths: Vec<String>,
-}
-
 /// Building and pushing.
 #[derive(Debug, Default)]
 pub(crate) struct Build {
@@ -185,88 +105,80 @@ pub(crate) struct JournalConfig {
 }
 
 /// Why there is no configuration.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The file cannot be rendered.
+    #[error("configuration {0}")]
     Jsonnet(JsonnetError),
-    /// Something in it, or in what was laid over it, is wrong.
-    Wrong(Wrong),
+    /// What is wrong in it, or in what was laid over it.
+    #[error("{}", listed(.0))]
+    Wrong(Vec<Problem>),
     /// The file was found, and others decide what is in it.
-    Unsafe(PathBuf, found::Unsafe),
+    #[error("configuration {} {why}", .path.display())]
+    Unsafe {
+        /// The file.
+        path: PathBuf,
+        /// Why it is not used.
+        why: found::Unsafe,
+    },
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConfigError::Jsonnet(error) => write!(out, "configuration {error}"),
-            ConfigError::Unsafe(path, why) => write!(out, "configuration {} {why}", path.display()),
-            ConfigError::Wrong(wrong) if wrong.place.is_empty() => {
-                write!(out, "configuration: {}", wrong.what)
-            }
-            ConfigError::Wrong(wrong) => write!(out, "configuration, {wrong}"),
-        }
-    }
+/// A line for each problem.
+fn listed(problems: &[Problem]) -> String {
+    let line = |problem: &Problem| match problem.place.as_str() {
+        "" => format!("configuration: {}", problem.what),
+        _ => format!("configuration, {problem}"),
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("\n")
 }
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Reads the members of the outermost object.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
-    pub(crate) fn read(value: Value) -> Result<Config, Wrong> {
-        let mut fields = Fields::new("", value)?;
-        fields.not_covered(&OTHER_SECTIONS)?;
-        let exec = Exec::default().with(&Overrides::read(fields.section("exec")?)?);
-        let vars = fields.map("vars")?.unwrap_or_default();
-        let build = build(fields.section("build")?)?;
-        let server = ServerConfig::read(fields.section("httpServer")?)?;
-        let run = run(fields.section("run")?)?;
-        let trust = targets::trust(fields.section("httpClient")?)?;
-        let mut targets = BTreeMap::new();
-        for (name, value) in fields.map("targets")?.unwrap_or_default() {
-            let target = Target::read(&name, Fields::new(format!("targets, `{name}`"), value)?)?;
-            targets.insert(name, target);
+    /// Everything that is wrong.
+    pub(crate) fn read(value: Value) -> Result<Config, Vec<Problem>> {
+        let problems = RefCell::new(Vec::new());
+        let config = Config::of(Section::outermost(value, &problems));
+        // What does not fit together is judged only once each value is right.
+        if problems.borrow().is_empty() {
+            config.check(&problems);
         }
-        let mut sources = BTreeMap::new();
-        for (name, value) in fields.map("sources")?.unwrap_or_default() {
-            let place = format!("sources, `{name}`");
-            if !is_source_name(&name) {
-                return Err(Wrong::new(place, "names of sources have no `/` and are not empty, `.` or `..`"));
-            }
-            sources.insert(name, Source::read(Fields::new(place, value)?, run.timeout_run)?);
+        let problems = problems.into_inner();
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    fn of(mut section: Section<'_>) -> Config {
+        let mut run = section.section(&keys::RUN, "run.");
+        let timeout_run = run.get(&keys::TIMEOUT_RUN);
+        let targets = section.named(&keys::TARGETS, "targets.NAME.").into_iter();
+        let sources = section.named(&keys::SOURCES, "sources.NAME.").into_iter();
+        let has_journal = section.has(&keys::JOURNAL);
+        let journal = section.section(&keys::JOURNAL, "journal.");
+        Config {
+            exec: Exec::default().with(&source::overrides(&mut section, &keys::EXEC)),
+            vars: section.map(&keys::VARS),
+            state_dir: run.get(&keys::STATE_DIR),
+            randomized_start_delay: Duration::from_secs(run.get(&keys::RANDOMIZED_START_DELAY)),
+            max_token_bytes: run.get(&keys::MAX_TOKEN_BYTES),
+            timeout_push: run.get(&keys::TIMEOUT_PUSH),
+            timeout_shell: run.get(&keys::TIMEOUT_SHELL),
+            timeout_stop: run.get(&keys::TIMEOUT_STOP),
+            timeout_webhook: run.get(&keys::TIMEOUT_WEBHOOK),
+            verify_keys: run.list(&keys::VERIFY_KEYS),
+            shell_keys: run.list(&keys::SHELL_KEYS),
+            audiences: run.list(&keys::AUDIENCES),
+            accept_unbound: Unbound::read(&mut run),
+            build: Build::read(section.section(&keys::BUILD, "build.")),
+            server: ServerConfig::read(section.section(&keys::HTTP_SERVER, "httpServer.")),
+            trust: targets::trust(section.section(&keys::HTTP_CLIENT, "httpClient.")),
+            targets: targets.map(|(name, section)| (name.clone(), Target::read(&name, section))).collect(),
+            sources: sources
+                .map(|(name, section)| (name.clone(), Source::read(&name, section, timeout_run)))
+                .collect(),
+            journal: if has_journal { JournalConfig::read(journal) } else { None },
         }
-        let journal = match fields.map("journal")? {
-            None => None,
-            Some(members) => Some(journal(Fields::new("journal", Value::Object(members))?)?),
-        };
-        fields.end()?;
-        let config = Config {
-            exec,
-            vars,
-            state_dir: run.state_dir,
-            randomized_start_delay: run.randomized_start_delay,
-            max_token_bytes: run.max_token_bytes,
-            timeout_push: run.timeout_push,
-            timeout_shell: run.timeout_shell,
-            timeout_stop: run.timeout_stop,
-            timeout_webhook: run.timeout_webhook,
-            verify_keys: run.verify_keys,
-            shell_keys: run.shell_keys,
-            audiences: run.audiences,
-            accept_unbound: run.accept_unbound,
-            build,
-            server,
-            trust,
-            targets,
-            sources,
-            journal,
-        };
-        config.check_keys()?;
-        config.check_shells()?;
-        Ok(config)
     }
 
     /// Keys of settings in which `other` differs and that only a start of the engine takes up.
@@ -298,22 +210,11 @@ impl Config {
         self.verify_keys.iter().chain(&self.shell_keys).chain(of_sources)
     }
 
-    /// A shell is run as its Source says.
-    fn check_shells(&self) -> Result<(), Wrong> {
+    /// What is fetched, pushed or typed has to be verified, and a shell is run as its Source says.
+    fn check(&self, problems: &RefCell<Vec<Problem>>) {
         for (name, source) in &self.sources {
-            if source.shell.as_ref().is_some_and(|shell| self.exec.with(&source.exec).refuses(shell)) {
-                return Err(Wrong::new(
-                    format!("sources, `{name}`"),
-                    "`shell` has no effect, because `allowOverride` is off in `exec`",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// What is fetched, pushed or typed has to be verified.
-    fn check_keys(&self) -> Result<(), Wrong> {
-        for (name, source) in &self.sources {
+            let wrong =
+                |what: String| problems.borrow_mut().push(Problem::new(format!("sources, `{name}`"), what));
             let (has_key, has_shell_key) =
                 (!self.keys_of(source).is_empty(), !self.shell_keys_of(source).is_empty());
             let wanting = [
@@ -321,205 +222,46 @@ impl Config {
                 ("allowPush", source.allow_push && !has_key),
                 ("shell", source.shell.is_some() && !has_shell_key),
             ];
-            if let Some((key, _)) = wanting.iter().find(|(_, is_wanting)| *is_wanting) {
-                return Err(Wrong::new(
-                    format!("sources, `{name}`"),
-                    format!("`{key}` needs a key to verify with; give `verifyKeys` here or in `run`"),
-                ));
+            for (key, _) in wanting.iter().filter(|(_, is_wanting)| *is_wanting) {
+                wrong(format!("`{key}` needs a key to verify with; give `verifyKeys` here or in `run`"));
+            }
+            if source.shell.as_ref().is_some_and(|shell| self.exec.with(&source.exec).refuses(shell)) {
+                wrong("`shell` has no effect, because `allowOverride` is off in `exec`".to_owned());
             }
         }
-        Ok(())
     }
 }
 
-impl Source {
-    fn read(mut fields: Fields, timeout_run: Duration) -> Result<Source, Wrong> {
-        fields.not_covered(&OTHER_SOURCE)?;
-        let place = fields.place().to_owned();
-        let commands = fields.value("commands").map(Pattern::of_commands).transpose();
-        let source = Source {
-            allow_push: fields.flag("allowPush")?.unwrap_or(false),
-            check_only: fields.flag("checkOnly")?.unwrap_or(false),
-            commands: commands
-                .map_err(|wrong| Wrong::new(format!("{place}, {}", wrong.place), wrong.what))?,
-            events_receive: fields.strings("eventsReceive")?,
-            events_send: regex(&mut fields, "eventsSend")?,
-            exec: Overrides::read(fields.section("exec")?)?,
-            no_remove: fields.flag("noRemove")?.unwrap_or(false),
-            no_restore: fields.flag("noRestore")?.unwrap_or(false),
-            pull_ignore_version: fields.flag("pullIgnoreVersion")?.unwrap_or(false),
-            pull_paths: pull_paths(&mut fields)?,
-            run_frequency: fields.duration("runFrequency")?.filter(|frequency| !frequency.is_zero()),
-            run_multi: fields.flag("runMulti")?.unwrap_or(false),
-            run_timeout: timeout(&mut fields, "runTimeout")?.unwrap_or(timeout_run),
-            shell: shell(&mut fields)?,
-            trigger_only: fields.flag("triggerOnly")?.unwrap_or(false),
-            vars: fields.map("vars")?.unwrap_or_default(),
-            verify_keys: trusted::keys(&mut fields, "verifyKeys")?,
-            shell_keys: trusted::keys(&mut fields, "shellKeys")?,
-            push_allow_older: fields.flag("pushAllowOlder")?.unwrap_or(false),
-            webhook_paths: webhook_paths(&mut fields)?,
+impl Build {
+    fn read(mut section: Section<'_>) -> Build {
+        let workers = section.get(&keys::PUSH_MAX_WORKERS);
+        Build {
+            signing: Signing::read(&mut section),
+            push_domain_suffix: section.get(&keys::PUSH_DOMAIN_SUFFIX),
+            push_max_workers: Some(workers).filter(|workers| *workers > 0),
+        }
+    }
+}
+
+impl JournalConfig {
+    fn read(mut section: Section<'_>) -> Option<JournalConfig> {
+        let path = section.get(&keys::JOURNAL_PATH);
+        let options = Options {
+            max_bytes: section.get(&keys::JOURNAL_MAX_BYTES),
+            keep: section.get(&keys::JOURNAL_KEEP),
+            sync: section.get(&keys::JOURNAL_SYNC).0,
+            ..Options::default()
         };
-        if source.run_frequency.is_some_and(|frequency| frequency < MIN_FREQUENCY) {
-            return Err(fields.wrong("runFrequency", "is shorter than 100ms"));
+        let heartbeat = section.get(&keys::JOURNAL_HEARTBEAT);
+        if !heartbeat.is_zero() && heartbeat < MIN_HEARTBEAT {
+            section.wrong("heartbeat", "has to be 0s, or from 1s to 2m");
         }
-        fields.end()?;
-        Ok(source)
-    }
-}
-
-/// Names become names of files in the state directory.
-fn is_source_name(name: &str) -> bool {
-    !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
-}
-
-fn pull_paths(fields: &mut Fields) -> Result<Vec<Place>, Wrong> {
-    let paths = fields.strings("pullPaths")?;
-    paths.iter().map(|path| Place::read(path).map_err(|why| fields.wrong("pullPaths", why))).collect()
-}
-
-fn shell(fields: &mut Fields) -> Result<Option<Overrides>, Wrong> {
-    let Some(members) = fields.map("shell")? else { return Ok(None) };
-    let place = format!("{}, shell", fields.place());
-    let shell = Overrides::read(Fields::new(place.clone(), Value::Object(members))?)?;
-    if !shell.has_command() {
-        let what = "`command` is missing; name the program that a shell runs, such as /bin/bash -l";
-        return Err(Wrong::new(place, what));
-    }
-    Ok(Some(shell))
-}
-
-fn webhook_paths(fields: &mut Fields) -> Result<Vec<String>, Wrong> {
-    let paths = fields.strings("webhookPaths")?;
-    for path in &paths {
-        if path.starts_with(OWN_PATHS) {
-            return Err(fields
-                .wrong("webhookPaths", format_args!("holds `{path}`; {OWN_PATHS}… is the engine's own")));
+        if path.is_none() {
+            section.wrong("path", "is missing; name the file that the exporter follows");
         }
-        if !path.starts_with('/') || path.contains(['?', '#']) {
-            return Err(fields.wrong(
-                "webhookPaths",
-                format_args!("holds `{path}`, but a path begins with / and has no ?"),
-            ));
-        }
+        let heartbeat = Some(heartbeat).filter(|every| !every.is_zero());
+        path.map(|path| JournalConfig { path, heartbeat, options })
     }
-    Ok(paths)
-}
-
-fn build(mut fields: Fields) -> Result<Build, Wrong> {
-    fields.not_covered(&OTHER_BUILD)?;
-    let workers = fields.number("pushMaxWorkers")?.unwrap_or(0);
-    let build = Build {
-        signing: Signing::read(&mut fields)?,
-        push_domain_suffix: fields.string("pushDomainSuffix")?.unwrap_or_default(),
-        push_max_workers: usize::try_from(workers).ok().filter(|workers| *workers > 0),
-    };
-    fields.end()?;
-    Ok(build)
-}
-
-/// The members of `run`.
-struct Run {
-    state_dir: PathBuf,
-    randomized_start_delay: Duration,
-    max_token_bytes: usize,
-    timeout_push: Duration,
-    timeout_run: Duration,
-    timeout_shell: Duration,
-    timeout_stop: Duration,
-    timeout_webhook: Duration,
-    verify_keys: Vec<VerifyKey>,
-    shell_keys: Vec<VerifyKey>,
-    audiences: Vec<String>,
-    accept_unbound: Unbound,
-}
-
-fn run(mut fields: Fields) -> Result<Run, Wrong> {
-    fields.not_covered(&OTHER_RUN)?;
-    let state_dir = fields.string("stateDir")?.filter(|path| !path.is_empty()).unwrap_or(".".to_owned());
-    let run = Run {
-        state_dir: PathBuf::from(state_dir),
-        randomized_start_delay: fields.seconds("randomizedStartDelaySec")?.unwrap_or_default(),
-        max_token_bytes: max_token_bytes(&mut fields)?,
-        timeout_push: timeout(&mut fields, "timeoutPush")?.unwrap_or(DEFAULT_TIMEOUT),
-        timeout_run: timeout(&mut fields, "timeoutRun")?.unwrap_or(DEFAULT_RUN_TIMEOUT),
-        timeout_shell: timeout(&mut fields, "timeoutShell")?.unwrap_or(DEFAULT_TIMEOUT),
-        timeout_stop: timeout(&mut fields, "timeoutStop")?.unwrap_or(DEFAULT_STOP_TIMEOUT),
-        timeout_webhook: timeout(&mut fields, "timeoutWebhook")?.unwrap_or(DEFAULT_TIMEOUT),
-        verify_keys: trusted::keys(&mut fields, "verifyKeys")?,
-        shell_keys: trusted::keys(&mut fields, "shellKeys")?,
-        audiences: fields.strings("audiences")?,
-        accept_unbound: Unbound::read(&mut fields)?,
-    };
-    fields.end()?;
-    Ok(run)
-}
-
-fn max_token_bytes(fields: &mut Fields) -> Result<usize, Wrong> {
-    let Some(given) = fields.number("maxTokenBytes")? else { return Ok(DEFAULT_MAX_TOKEN_BYTES) };
-    match usize::try_from(given) {
-        Ok(bytes) if (LEAST_MAX_TOKEN_BYTES..=token::MAX_BYTES).contains(&bytes) => Ok(bytes),
-        _ => {
-            let most = token::MAX_BYTES;
-            Err(fields.wrong(
-                "maxTokenBytes",
-                format_args!("has to be a number of bytes from {LEAST_MAX_TOKEN_BYTES} to {most}"),
-            ))
-        }
-    }
-}
-
-/// A time limit; without end there would be no end of what hangs.
-fn timeout(fields: &mut Fields, key: &'static str) -> Result<Option<Duration>, Wrong> {
-    let timeout = fields.duration(key)?;
-    if timeout.is_some_and(|timeout| timeout.is_zero() || timeout > MAX_TIMEOUT) {
-        return Err(fields.wrong(key, "has to be longer than nothing and at most 24h"));
-    }
-    Ok(timeout)
-}
-
-fn regex(fields: &mut Fields, key: &'static str) -> Result<Option<Regex>, Wrong> {
-    match fields.string(key)?.filter(|text| !text.is_empty()) {
-        None => Ok(None),
-        Some(text) => match Regex::new(&text) {
-            Ok(regex) => Ok(Some(regex)),
-            Err(_) => Err(fields.wrong(key, format_args!("is `{text}`, which is no regular expression"))),
-        },
-    }
-}
-
-fn journal(mut fields: Fields) -> Result<JournalConfig, Wrong> {
-    let mut options = Options::default();
-    let Some(path) = fields.string("path")?.filter(|path| !path.is_empty()) else {
-        return Err(fields.wrong("path", "is missing; name the file that the exporter follows"));
-    };
-    options.max_bytes = fields.number("maxBytes")?.unwrap_or(options.max_bytes);
-    if let Some(keep) = fields.number("keep")? {
-        options.keep = match usize::try_from(keep) {
-            Ok(keep) if keep > 0 => keep,
-            _ => return Err(fields.wrong("keep", "has to be at least 1")),
-        };
-    }
-    options.sync = match fields.value("sync") {
-        None => options.sync,
-        Some(Value::String(text)) if text == "never" => Sync::Never,
-        Some(Value::String(text)) if text == "always" => Sync::Always,
-        Some(value) => {
-            let interval = Fields::new("", serde_json::json!({ "sync": value }))?.duration("sync");
-            match interval {
-                Ok(Some(interval)) if !interval.is_zero() => Sync::Interval(interval),
-                _ => return Err(fields.wrong("sync", "has to be never, always or a duration such as 1s")),
-            }
-        }
-    };
-    let heartbeat = match fields.duration("heartbeat")? {
-        None => Some(DEFAULT_HEARTBEAT),
-        Some(Duration::ZERO) => None,
-        Some(every) if HEARTBEATS.contains(&every) => Some(every),
-        Some(_) => return Err(fields.wrong("heartbeat", "has to be 0s, or from 1s to 2m")),
-    };
-    fields.end()?;
-    Ok(JournalConfig { path: PathBuf::from(path), heartbeat, options })
 }
 
 #[cfg(test)]

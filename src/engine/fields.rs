@@ -44,11 +44,6 @@ impl Fields {
         self.place = place.into();
     }
 
-    /// Where this object stands.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
-    }
-
     /// Something is wrong with `key`.
     pub(crate) fn wrong(&self, key: &str, what: impl fmt::Display) -> Wrong {
         Wrong::new(&self.place, format!("`{key}` {what}"))
@@ -137,16 +132,6 @@ impl Fields {
                 other => Err(self.wrong(key, format_args!("holds {}, but only strings fit", kind(&other)))),
             })
             .collect()
-    }
-
-    /// The same, and whether it is there at all.
-    ///
-    /// # Errors
-    ///
-    /// It is something else.
-    pub(crate) fn strings_if_given(&mut self, key: &'static str) -> Result<Option<Vec<String>>, Wrong> {
-        let is_given = self.members.get(key).is_some_and(|value| !value.is_null());
-        self.strings(key).map(|strings| Some(strings).filter(|_| is_given))
     }
 
     /// Takes an object whose values are strings; numbers and flags become text.

@@ -35,6 +35,8 @@ mod run;
 mod stop;
 pub mod wire;
 
+pub use config::table as configuration_table;
+
 #[cfg(test)]
 mod reference;
 

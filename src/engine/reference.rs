@@ -58,33 +58,6 @@ fn every_key_of_a_pattern_is_in_the_reference() {
 }
 
 #[test]
-fn every_key_of_the_configuration_is_in_the_reference() {
-    let asked = recorded(|| {
-        let config = json!({
-            "targets": {"NAME": {}}, "sources": {"NAME": {}}, "journal": {"path": "/j"}
-        });
-        crate::config::Config::read(config).unwrap();
-    });
-    let places = [
-        ("", ""),
-        ("build", "build_"),
-        ("httpServer", "httpServer_"),
-        ("httpClient", "httpClient_"),
-        ("run", "run_"),
-        ("journal", "journal_"),
-        ("targets, `NAME`", "targets_NAME_"),
-        ("sources, `NAME`", "sources_NAME_"),
-    ];
-    let there: BTreeSet<(String, bool)> = places
-        .iter()
-        .flat_map(|(place, prefix)| {
-            read(&asked, place).into_iter().map(move |(key, refused)| (format!("{prefix}{key}"), refused))
-        })
-        .collect();
-    assert_eq!(keys("Configuration"), there);
-}
-
-#[test]
 fn every_native_function_is_in_the_reference() {
     let documented: BTreeSet<(String, bool)> = keys("Native functions");
     let mut there: BTreeSet<(String, bool)> =

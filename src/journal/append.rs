@@ -8,9 +8,8 @@ mod lines;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use journal_schema::{Event, Options, Sync, Writer, decode_event};
 
 use crate::ToolError;
@@ -63,7 +62,7 @@ pub(crate) struct Arguments {
     time: Option<Timestamp>,
     /// When lines are synced to the disk: `never`, `always`, or an interval. `shell` and `engine` events wait for no
     /// interval
-    #[arg(long, global = true, help_heading = "Journal options", default_value = "1s", value_name = "WHEN", value_parser = sync)]
+    #[arg(long, global = true, help_heading = "Journal options", default_value = "1s", value_name = "WHEN")]
     sync: Sync,
     /// Size in bytes above which the journal is rotated; 0 leaves that to the agent or to logrotate
     #[arg(long, global = true, help_heading = "Journal options", default_value_t = 0, value_name = "BYTES")]
@@ -202,17 +201,4 @@ impl Appender {
 fn past(text: &str) -> Result<Timestamp, String> {
     let time = crate::time::when(text)?;
     if time > Timestamp::now() { Err("a time that has come already".to_owned()) } else { Ok(time) }
-}
-
-fn sync(text: &str) -> Result<Sync, String> {
-    match text {
-        "never" => Ok(Sync::Never),
-        "always" => Ok(Sync::Always),
-        interval => interval
-            .parse::<SignedDuration>()
-            .ok()
-            .and_then(|interval| Duration::try_from(interval).ok())
-            .map(Sync::Interval)
-            .ok_or_else(|| "`never`, `always` or an interval such as 500ms or 2s".to_owned()),
-    }
 }

@@ -123,6 +123,7 @@ impl File {
         let (expected, found) = match shape {
             Shape::Number => ("a number", (kind(json) == kind("0")).then(|| json.to_owned())),
             Shape::Switch => ("true or false", (kind(json) == kind("true")).then(|| json.to_owned())),
+            Shape::Json => ("anything", Some(json.to_owned())),
             Shape::Text if many == Many::No => ("a string", serde_json::from_str(json).ok()),
             Shape::Text => ("a string or a list of strings", serde_json::from_str(json).ok()),
         };

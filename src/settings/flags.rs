@@ -39,7 +39,7 @@ pub fn arg(setting: &dyn Defined, prefix: &str) -> Arg {
     };
     match setting.shape() {
         Shape::Switch => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        Shape::Text | Shape::Number => arg,
+        Shape::Text | Shape::Number | Shape::Json => arg,
     }
 }
 

@@ -157,3 +157,22 @@ impl<T: Value> Defined for Setting<T> {
         T::show_bounds(&self.bounds)
     }
 }
+
+/// A setting that is no text: an object, which what owns it reads.
+impl Defined for About {
+    fn about(&self) -> &About {
+        self
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::Json
+    }
+
+    fn default(&self) -> String {
+        self.default.to_owned()
+    }
+
+    fn bounds(&self) -> String {
+        String::new()
+    }
+}

@@ -20,6 +20,8 @@ pub enum Shape {
     Number,
     /// `true` or `false`.
     Switch,
+    /// Any JSON; what owns the setting reads it.
+    Json,
 }
 
 /// Something that can be read from text.
@@ -107,22 +109,45 @@ impl Value for Duration {
     }
 }
 
-impl Value for usize {
-    type Bounds = RangeInclusive<usize>;
+/// Whole numbers.
+macro_rules! count {
+    ($type:ty) => {
+        impl Value for $type {
+            type Bounds = RangeInclusive<$type>;
 
-    const SHAPE: Shape = Shape::Number;
+            const SHAPE: Shape = Shape::Number;
 
-    fn read(text: &OsStr, bounds: &Self::Bounds, _: &Path) -> Result<Self, Invalid> {
-        let value = utf8(text)?.parse().ok().filter(|value| bounds.contains(value));
-        value.ok_or_else(|| Invalid::NotACount(format!("{} and {}", bounds.start(), bounds.end())))
+            fn read(text: &OsStr, bounds: &Self::Bounds, _: &Path) -> Result<Self, Invalid> {
+                let value = utf8(text)?.parse().ok().filter(|value| bounds.contains(value));
+                value.ok_or_else(|| Invalid::NotACount(format!("{} and {}", bounds.start(), bounds.end())))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+
+            fn show_bounds(bounds: &Self::Bounds) -> String {
+                format!("{} to {}", bounds.start(), bounds.end())
+            }
+        }
+    };
+}
+
+count!(u16);
+count!(u64);
+count!(usize);
+
+impl Value for String {
+    type Bounds = ();
+
+    const SHAPE: Shape = Shape::Text;
+
+    fn read(text: &OsStr, (): &(), _: &Path) -> Result<Self, Invalid> {
+        utf8(text).map(str::to_owned)
     }
 
     fn show(&self) -> String {
-        self.to_string()
-    }
-
-    fn show_bounds(bounds: &Self::Bounds) -> String {
-        format!("{} to {}", bounds.start(), bounds.end())
+        self.clone()
     }
 }
 

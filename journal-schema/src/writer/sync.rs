@@ -2,13 +2,17 @@
 //!
 //! The thread holds nothing but descriptors; it knows no path and writes nothing. An idle journal never wakes it.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use super::active::{Active, follow_links};
 use super::rotation::directory_of;
@@ -26,6 +30,48 @@ pub enum Sync {
     Interval(Duration),
     /// Before `append` returns.
     Always,
+}
+
+impl Default for Sync {
+    fn default() -> Sync {
+        Sync::Interval(Duration::from_secs(1))
+    }
+}
+
+/// A text that is no [`Sync`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("has to be `never`, `always` or a duration such as 500ms or 2s")]
+pub struct NoSync;
+
+impl FromStr for Sync {
+    type Err = NoSync;
+
+    fn from_str(text: &str) -> Result<Sync, NoSync> {
+        match text {
+            "never" => Ok(Sync::Never),
+            "always" => Ok(Sync::Always),
+            interval => {
+                let interval = interval.parse::<SignedDuration>().map_err(|_| NoSync)?;
+                // No time between two syncs is what `always` is for.
+                let interval = Duration::try_from(interval).ok().filter(|interval| !interval.is_zero());
+                interval.map(Sync::Interval).ok_or(NoSync)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Sync {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Sync::Never => out.write_str("never"),
+            Sync::Always => out.write_str("always"),
+            Sync::Interval(interval) => match SignedDuration::try_from(*interval) {
+                Ok(interval) => write!(out, "{interval:#}"),
+                // Longer than a text can say.
+                Err(_) => write!(out, "{interval:?}"),
+            },
+        }
+    }
 }
 
 /// Carries a [`Sync`] setting out.

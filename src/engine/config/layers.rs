@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::found::{check, is_bare, upwards};
-use super::{Config, ConfigError, Wrong};
+use super::{Config, ConfigError, Problem as Wrong, keys};
 use crate::jsonnet::{self, Imports, Natives};
 
 /// The file that is looked for when none is named.
@@ -16,22 +16,6 @@ const PREFIXES: [&str; 2] = ["etcha_", "ETCHA_"];
 
 /// The variable that holds a whole configuration.
 const WHOLE: &str = "config";
-
-/// Outermost keys. Variables that begin with none of them are not about the configuration.
-const SECTIONS: [&str; 12] = [
-    "build",
-    "cli",
-    "exec",
-    "httpClient",
-    "httpServer",
-    "journal",
-    "licenseKey",
-    "lint",
-    "run",
-    "sources",
-    "targets",
-    "vars",
-];
 
 /// Where a configuration comes from.
 #[derive(Debug, Default)]
@@ -52,19 +36,20 @@ impl Layers {
     /// A file that was named and is not there, or cannot be rendered; anything that is wrong in it or laid over it.
     pub(crate) fn read(&self) -> Result<Config, ConfigError> {
         let mut value = self.file()?;
+        let mut problems = Vec::new();
         for (name, text) in &self.environment {
-            lay_variable(&mut value, name, text).map_err(ConfigError::Wrong)?;
+            problems.extend(lay_variable(&mut value, name, text).err());
         }
         for setting in &self.settings {
-            let Some((key, text)) = setting.split_once('=') else {
-                let place = format!("-x {setting}");
-                return Err(ConfigError::Wrong(Wrong::new(place, "is no key=value")));
+            let laid = match setting.split_once('=') {
+                None => Err(Wrong::new(format!("-x {setting}"), "is no key=value")),
+                // Without the value, which may be a secret.
+                Some((key, text)) => lay(&mut value, key, text, &format!("-x {key}")),
             };
-            // Without the value, which may be a secret.
-            let place = format!("-x {key}");
-            lay(&mut value, key, text, &place).map_err(ConfigError::Wrong)?;
+            problems.extend(laid.err());
         }
-        Config::read(value).map_err(ConfigError::Wrong)
+        let read = Config::read(value).map_err(|wrong| problems.extend(wrong));
+        read.ok().filter(|_| problems.is_empty()).ok_or(ConfigError::Wrong(problems))
     }
 
     fn file(&self) -> Result<Value, ConfigError> {
@@ -74,7 +59,7 @@ impl Layers {
                 // One that was named and is here is meant; all others were only found.
                 let is_meant = file.is_some() && (!is_bare(name) || name.is_file());
                 if !is_meant {
-                    check(&found).map_err(|why| ConfigError::Unsafe(found.clone(), why))?;
+                    check(&found).map_err(|why| ConfigError::Unsafe { path: found.clone(), why })?;
                 }
                 found
             }
@@ -99,10 +84,11 @@ fn lay_variable(value: &mut Value, name: &str, text: &str) -> Result<(), Wrong> 
         };
     }
     let first = key.split('_').next().unwrap_or_default();
-    if SECTIONS.contains(&first) {
+    // Variables that begin with none of them are not about the configuration.
+    if keys::outermost().any(|section| section == first) {
         return lay(value, key, text, name);
     }
-    match SECTIONS.iter().find(|section| section.eq_ignore_ascii_case(first)) {
+    match keys::outermost().find(|section| section.eq_ignore_ascii_case(first)) {
         // `ETCHA_JOURNAL` alone belongs to other programs.
         Some(section) if key.contains('_') => Err(Wrong::new(
             name,

@@ -10,6 +10,8 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::section::read_from_text;
+
 /// How long a fetch may take from the look-up of the name to the last byte, unless the path says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -31,13 +33,32 @@ pub(crate) struct Remote {
     pub(crate) timeout: Duration,
 }
 
+/// Why an address cannot be asked. Never holds the address: it may carry secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PlaceError {
+    #[error("is no address")]
+    NoAddress,
+    #[error("holds credentials in an address; give them as a header behind #")]
+    Credentials,
+    #[error("has a header behind # that is no name:value")]
+    NoHeader,
+    #[error("has a clientTimeout that is no number of seconds")]
+    Timeout,
+    #[error("has a header with an impossible name")]
+    HeaderName,
+    #[error("has a header with an impossible value")]
+    HeaderValue,
+}
+
+read_from_text!(Place, Place::read);
+
 impl Place {
     /// Reads a path as it stands in `pullPaths`. `file:` before a path and `~` for the home directory are understood.
     ///
     /// # Errors
     ///
-    /// It is an address that cannot be asked. Says why.
-    pub(crate) fn read(text: &str) -> Result<Place, String> {
+    /// It is an address that cannot be asked.
+    pub(crate) fn read(text: &str) -> Result<Place, PlaceError> {
         if text.starts_with("http://") || text.starts_with("https://") {
             return Remote::read(text).map(|remote| Place::Remote(Box::new(remote)));
         }
@@ -71,34 +92,33 @@ impl fmt::Debug for Remote {
 }
 
 impl Remote {
-    fn read(text: &str) -> Result<Remote, String> {
+    fn read(text: &str) -> Result<Remote, PlaceError> {
         let (address, lines) = text.split_once('#').unwrap_or((text, ""));
-        let uri: Uri = address.parse().map_err(|_| "is no address".to_owned())?;
+        let uri: Uri = address.parse().map_err(|_| PlaceError::NoAddress)?;
         if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
-            return Err("holds credentials in an address; give them as a header behind #".to_owned());
+            return Err(PlaceError::Credentials);
         }
         let mut remote =
             Remote { uri, headers: HeaderMap::new(), skip_verify: false, timeout: DEFAULT_TIMEOUT };
         for line in lines.split("\r\n").filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(':').ok_or("has a header behind # that is no name:value")?;
+            let (name, value) = line.split_once(':').ok_or(PlaceError::NoHeader)?;
             remote.take(name.trim(), value.trim())?;
         }
         Ok(remote)
     }
 
-    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+    fn take(&mut self, name: &str, value: &str) -> Result<(), PlaceError> {
         match name {
             "skipVerify" | "clientSkipVerify" => self.skip_verify = value != "false",
             "clientTimeout" => {
                 self.timeout = match value.parse() {
                     Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
-                    _ => return Err("has a clientTimeout that is no number of seconds".to_owned()),
+                    _ => return Err(PlaceError::Timeout),
                 };
             }
             _ => {
-                let name: HeaderName = name.parse().map_err(|_| "has a header with an impossible name")?;
-                let mut value: HeaderValue =
-                    value.parse().map_err(|_| "has a header with an impossible value")?;
+                let name: HeaderName = name.parse().map_err(|_| PlaceError::HeaderName)?;
+                let mut value: HeaderValue = value.parse().map_err(|_| PlaceError::HeaderValue)?;
                 value.set_sensitive(true);
                 self.headers.append(name, value);
             }

@@ -2,14 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::fields::{Fields, Wrong};
 use https::listener::ListenAddress;
 
-/// Where the engine listens unless told otherwise. Etcha's own port belongs to the metrics here.
-const DEFAULT_LISTEN: ListenAddress = ListenAddress::Every(4001);
-
-/// Keys of Etcha that carry in the configuration what belongs into files, or that are constants here.
-const OTHER: [&str; 3] = ["rateLimitRate", "tlsCertificateBase64", "tlsKeyBase64"];
+use super::keys;
+use super::section::Section;
 
 /// Where to listen and who to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,34 +16,22 @@ pub(crate) struct ServerConfig {
     pub tls: Option<(PathBuf, PathBuf)>,
 }
 
-impl Default for ServerConfig {
-    fn default() -> ServerConfig {
-        ServerConfig { listen: Some(DEFAULT_LISTEN), tls: None }
-    }
-}
-
 impl ServerConfig {
     /// Reads `httpServer`.
-    ///
-    /// # Errors
-    ///
-    /// The first thing that is wrong.
-    pub(crate) fn read(mut fields: Fields) -> Result<ServerConfig, Wrong> {
-        fields.not_covered(&OTHER)?;
-        let listen = match fields.string("listenAddress")? {
-            None => Some(DEFAULT_LISTEN),
-            Some(text) if text.is_empty() => None,
-            Some(text) => Some(text.parse().map_err(|error| fields.wrong("listenAddress", error))?),
-        };
-        let certificate = fields.string("tlsCertificatePath")?.filter(|path| !path.is_empty());
-        let key = fields.string("tlsKeyPath")?.filter(|path| !path.is_empty());
-        let tls = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
+    pub(super) fn read(mut section: Section<'_>) -> ServerConfig {
+        let nowhere = section.is_emptied(&keys::LISTEN_ADDRESS.about);
+        let listen = section.get(&keys::LISTEN_ADDRESS).0;
+        let tls = match (section.get(&keys::TLS_CERTIFICATE), section.get(&keys::TLS_KEY)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(_), None) => return Err(fields.wrong("tlsKeyPath", "is missing beside tlsCertificatePath")),
-            (None, Some(_)) => return Err(fields.wrong("tlsCertificatePath", "is missing beside tlsKeyPath")),
+            (certificate, _) => {
+                let keys = ["tlsCertificatePath", "tlsKeyPath"];
+                let (missing, given) =
+                    if certificate.is_some() { (keys[1], keys[0]) } else { (keys[0], keys[1]) };
+                section.wrong(missing, format_args!("is missing beside {given}"));
+                None
+            }
         };
-        fields.end()?;
-        Ok(ServerConfig { listen, tls })
+        ServerConfig { listen: (!nowhere).then_some(listen), tls }
     }
 }

@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::found::{self, Unsafe};
-use crate::fields::{Fields, Wrong};
+use super::keys;
+use super::section::{Section, read_from_text};
 use crate::wire::key::SigningKey;
 
 /// The path that stands for standard input.
@@ -66,22 +67,16 @@ pub(crate) enum KeyError {
     NoKey(String, String),
 }
 
+read_from_text!(SigningKey, SigningKey::read);
+
 impl Signing {
     /// Reads `signingKey` and `signingKeyPath`.
-    ///
-    /// # Errors
-    ///
-    /// Both are given, or the first is no key.
-    pub(crate) fn read(fields: &mut Fields) -> Result<Signing, Wrong> {
-        let given = match fields.string("signingKey")?.filter(|text| !text.is_empty()) {
-            None => None,
-            Some(text) => Some(SigningKey::read(&text).map_err(|why| fields.wrong("signingKey", why))?),
-        };
-        let path = fields.string("signingKeyPath")?.filter(|path| !path.is_empty()).map(PathBuf::from);
+    pub(super) fn read(section: &mut Section<'_>) -> Signing {
+        let (given, path) = (section.get(&keys::SIGNING_KEY), section.get(&keys::SIGNING_KEY_PATH));
         if given.is_some() && path.is_some() {
-            return Err(fields.wrong("signingKeyPath", "is beside `signingKey`; give one of them"));
+            section.wrong("signingKeyPath", "is beside `signingKey`; give one of them");
         }
-        Ok(Signing { given, path, read: Arc::default() })
+        Signing { given, path, read: Arc::default() }
     }
 
     /// The key. Standard input gives its first line, and keeps the rest.

@@ -1,19 +1,49 @@
 //! Other engines that patterns are pushed to and shells opened on, and how they are reached.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
+use std::str::FromStr;
 
 use serde_json::{Map, Value};
+use settings::value::Parsed;
 
-use crate::fields::{Fields, Wrong};
+use super::keys;
+use super::section::Section;
+use crate::fields::Fields;
 use crate::wire::client::Trust;
 
-/// Where an engine listens unless told otherwise.
-pub(crate) const DEFAULT_PORT: u16 = 4001;
+/// A path of requests, without the name of the Source that follows it and the `/` before that.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RequestPath(String);
 
-/// Paths unless told otherwise; a `/` and the name of a Source follow.
-const PATH_PUSH: &str = "/etcha/v1/push";
-const PATH_SHELL: &str = "/etcha/v1/shell";
+impl RequestPath {
+    /// A path that is known to be one.
+    pub(super) fn of(path: &str) -> Parsed<RequestPath> {
+        Parsed(RequestPath(path.to_owned()))
+    }
+}
+
+/// A text that is no such path.
+#[derive(Debug, thiserror::Error)]
+#[error("has to begin with / and have no ?, # or space")]
+pub(super) struct NoPath;
+
+impl FromStr for RequestPath {
+    type Err = NoPath;
+
+    fn from_str(path: &str) -> Result<RequestPath, NoPath> {
+        if !path.starts_with('/') || path.contains(['?', '#', ' ']) {
+            return Err(NoPath);
+        }
+        Ok(RequestPath(path.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl fmt::Display for RequestPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
 
 /// Another engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,33 +70,30 @@ impl Target {
         Target {
             hostname: hostname.to_owned(),
             insecure: false,
-            path_push: PATH_PUSH.to_owned(),
-            path_shell: PATH_SHELL.to_owned(),
-            port: DEFAULT_PORT,
+            path_push: (keys::TARGET_PATH_PUSH.default)().0.0,
+            path_shell: (keys::TARGET_PATH_SHELL.default)().0.0,
+            port: keys::DEFAULT_PORT,
             source_patterns: BTreeMap::new(),
             vars: Map::new(),
         }
     }
 
     /// Reads a member of `targets`.
-    ///
-    /// # Errors
-    ///
-    /// The first thing that is wrong.
-    pub(crate) fn read(name: &str, mut fields: Fields) -> Result<Target, Wrong> {
-        let default = Target::new(name);
-        let port = fields.number("port")?.map(u16::try_from).transpose();
-        let target = Target {
-            hostname: fields.string("hostname")?.filter(|host| !host.is_empty()).unwrap_or(default.hostname),
-            insecure: fields.flag("insecure")?.unwrap_or(false),
-            path_push: path(&mut fields, "pathPush")?.unwrap_or(default.path_push),
-            path_shell: path(&mut fields, "pathShell")?.unwrap_or(default.path_shell),
-            port: port.map_err(|_| fields.wrong("port", "is larger than any port"))?.unwrap_or(default.port),
-            source_patterns: fields.texts("sourcePatterns")?.unwrap_or_default(),
-            vars: fields.map("vars")?.unwrap_or_default(),
-        };
-        fields.end()?;
-        Ok(target)
+    pub(super) fn read(name: &str, mut section: Section<'_>) -> Target {
+        let hostname = section.get(&keys::TARGET_HOSTNAME);
+        let patterns = section.map(&keys::TARGET_SOURCE_PATTERNS);
+        let patterns = Map::from_iter([("sourcePatterns".to_owned(), Value::Object(patterns))]);
+        let patterns = Fields::new(section.place(), Value::Object(patterns));
+        let patterns = patterns.and_then(|mut fields| fields.texts("sourcePatterns"));
+        Target {
+            hostname: if hostname.is_empty() { name.to_owned() } else { hostname },
+            insecure: section.get(&keys::TARGET_INSECURE),
+            path_push: section.get(&keys::TARGET_PATH_PUSH).0.0,
+            path_shell: section.get(&keys::TARGET_PATH_SHELL).0.0,
+            port: section.get(&keys::TARGET_PORT),
+            source_patterns: section.noted(patterns).flatten().unwrap_or_default(),
+            vars: section.map(&keys::TARGET_VARS),
+        }
     }
 
     /// The target as a Pattern sees it with `getConfig`.
@@ -84,25 +111,10 @@ impl Target {
 }
 
 /// Reads `httpClient`.
-///
-/// # Errors
-///
-/// The first thing that is wrong.
-pub(crate) fn trust(mut fields: Fields) -> Result<Trust, Wrong> {
-    let ca_path = fields.string("tlsCAPath")?.filter(|path| !path.is_empty());
-    let trust = Trust {
-        ca_path: ca_path.map(PathBuf::from),
-        no_system: fields.flag("noSystemCA")?.unwrap_or(false),
-        skip_verify: fields.flag("tlsSkipVerify")?.unwrap_or(false),
-    };
-    fields.end()?;
-    Ok(trust)
-}
-
-fn path(fields: &mut Fields, key: &'static str) -> Result<Option<String>, Wrong> {
-    let Some(path) = fields.string(key)?.filter(|path| !path.is_empty()) else { return Ok(None) };
-    if !path.starts_with('/') || path.contains(['?', '#', ' ']) {
-        return Err(fields.wrong(key, "has to begin with / and have no ?, # or space"));
+pub(super) fn trust(mut section: Section<'_>) -> Trust {
+    Trust {
+        ca_path: section.get(&keys::CA_PATH),
+        no_system: section.get(&keys::NO_SYSTEM_CA),
+        skip_verify: section.get(&keys::SKIP_VERIFY),
     }
-    Ok(Some(path.trim_end_matches('/').to_owned()))
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use journal_schema::Sync;
 use serde_json::json;
 
 use super::layers::Layers;
@@ -73,7 +74,7 @@ fn a_target_is_reached_by_its_name_where_engines_listen_unless_told_otherwise() 
     let cases = [
         (
             json!({"targets": {"a": {"port": 70000}}}),
-            "configuration, targets, `a`: `port` is larger than any port",
+            "configuration, targets, `a`: `port` is not a whole number between 1 and 65535",
         ),
         (
             json!({"targets": {"a": {"pathPush": "push"}}}),
@@ -127,7 +128,7 @@ fn what_cannot_be_is_told_with_its_place() {
         ),
         (
             json!({"run": {"timeoutPush": "0s"}}),
-            "configuration, run: `timeoutPush` has to be longer than nothing and at most 24h",
+            "configuration, run: `timeoutPush` is out of bounds: 1ms to 24h",
         ),
         (
             json!({"httpServer": {"listenAddress": "4001"}}),
@@ -152,7 +153,7 @@ fn what_cannot_be_is_told_with_its_place() {
         ),
         (
             json!({"run": {"timeoutShell": "0s"}}),
-            "configuration, run: `timeoutShell` has to be longer than nothing and at most 24h",
+            "configuration, run: `timeoutShell` is out of bounds: 1ms to 24h",
         ),
         (
             json!({"sources": {"a": {"runFrequency": "1ms"}}}),
@@ -164,17 +165,48 @@ fn what_cannot_be_is_told_with_its_place() {
         ),
         (
             json!({"journal": {"path": "x", "sync": 5}}),
-            "configuration, journal: `sync` has to be never, always or a duration such as 1s",
+            "configuration, journal: `sync` is a number, but has to be a string",
+        ),
+        (
+            json!({"journal": {"path": "x", "keep": 0}}),
+            "configuration, journal: `keep` is not a whole number between 1 and 1000000",
         ),
         (
             json!({"journal": {"path": "x", "heartbeat": "5m"}}),
+            "configuration, journal: `heartbeat` is out of bounds: 0s to 2m",
+        ),
+        (
+            json!({"journal": {"path": "x", "heartbeat": "1ms"}}),
             "configuration, journal: `heartbeat` has to be 0s, or from 1s to 2m",
         ),
-        (json!({"journal": {"path": "x", "keep": 0}}), "configuration, journal: `keep` has to be at least 1"),
     ];
     for (value, expected) in cases {
         assert_eq!(wrong(value), expected);
     }
+}
+
+#[test]
+fn everything_that_is_wrong_is_named_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("c.jsonnet");
+    fs::write(
+        &file,
+        "{run: {stateDri: 'x', timeoutPush: 5}, sources: {a: {exec: {sudo: 1}, pullPaths: ['x', 7]}}}",
+    )
+    .unwrap();
+    let layers = Layers { file: Some(file), settings: vec!["vars".to_owned()], ..Layers::default() };
+    let expected = [
+        "configuration, -x vars: is no key=value",
+        "configuration, run: unknown key `stateDri`; did you mean `stateDir`?",
+        "configuration, sources, `a`, exec: `sudo` is a number, but has to be true or false",
+        "configuration, sources, `a`: `pullPaths` holds a number, but only strings fit",
+        "configuration, run: `timeoutPush` is a number, but has to be a string",
+    ];
+    let said = layers.read().unwrap_err().to_string();
+    for line in expected {
+        assert!(said.lines().any(|said| said == line), "{line}\nis not in\n{said}");
+    }
+    assert_eq!(said.lines().count(), expected.len(), "{said}");
 }
 
 #[test]

@@ -1,8 +1,21 @@
 //! Whose tokens are taken, and which: keys for Patterns and keys for shells, what this engine is called, and whether a token
 //! has to be bound to it.
 
-use crate::fields::{Fields, Wrong};
+use clap::ValueEnum;
+use settings::value::Word;
+
+use super::keys;
+use super::section::{Section, read_from_text};
 use crate::wire::key::VerifyKey;
+
+read_from_text!(VerifyKey, VerifyKey::read);
+
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Request {
+    Push,
+    Shell,
+}
 
 /// What is taken that is bound to no engine, as all is that Etcha's clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,36 +34,15 @@ impl Default for Unbound {
 }
 
 impl Unbound {
-    /// Reads `acceptUnbound`, a list.
-    ///
-    /// # Errors
-    ///
-    /// It holds something else.
-    pub(crate) fn read(fields: &mut Fields) -> Result<Unbound, Wrong> {
-        const KEY: &str = "acceptUnbound";
-        let Some(given) = fields.strings_if_given(KEY)? else { return Ok(Unbound::default()) };
-        let mut unbound = Unbound { push: false, shell: false };
-        for word in given {
-            match word.as_str() {
-                "push" => unbound.push = true,
-                "shell" => unbound.shell = true,
-                _ => {
-                    return Err(fields.wrong(KEY, format_args!("holds `{word}`; it may hold push and shell")));
-                }
-            }
+    /// Reads `acceptUnbound`, a list. An empty one takes nothing.
+    pub(super) fn read(section: &mut Section<'_>) -> Unbound {
+        if !section.has(&keys::ACCEPT_UNBOUND.about) {
+            return Unbound::default();
         }
-        Ok(unbound)
+        let given = section.list(&keys::ACCEPT_UNBOUND);
+        let has = |request| given.contains(&Word(request));
+        Unbound { push: has(Request::Push), shell: has(Request::Shell) }
     }
-}
-
-/// Reads a list of public keys.
-///
-/// # Errors
-///
-/// One of them is none.
-pub(crate) fn keys(fields: &mut Fields, key: &'static str) -> Result<Vec<VerifyKey>, Wrong> {
-    let texts = fields.strings(key)?;
-    texts.iter().map(|text| VerifyKey::read(text).map_err(|why| fields.wrong(key, why))).collect()
 }
 
 #[cfg(test)]
@@ -87,6 +79,9 @@ mod tests {
     #[test]
     fn what_is_taken_unbound_is_push_or_shell() {
         let wrong = Config::read(json!({"run": {"acceptUnbound": ["pull"]}})).unwrap_err();
-        assert_eq!(wrong.to_string(), "run: `acceptUnbound` holds `pull`; it may hold push and shell");
+        assert_eq!(
+            wrong[0].to_string(),
+            "run: `acceptUnbound` holds \"pull\"; it may hold one of `push`, `shell`"
+        );
     }
 }

@@ -89,7 +89,7 @@ fn room() -> Room {
 }
 
 fn message(text: &str) -> String {
-    Place::read(text).unwrap_err()
+    Place::read(text).unwrap_err().to_string()
 }
 
 #[test]
