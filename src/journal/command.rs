@@ -73,10 +73,11 @@ impl Ending {
     }
 }
 
-/// Runs `command`, a program and its arguments, to its end. `started` is called with its process id.
-pub(crate) fn run(command: &[OsString], started: impl FnOnce(u32)) -> Ending {
+/// Runs `command`, a program and its arguments, to its end, with one more variable if there is one. `started` is called
+/// with its process id.
+pub(crate) fn run(command: &[OsString], variable: Option<(&str, &str)>, started: impl FnOnce(u32)) -> Ending {
     let begun = Instant::now();
-    let result = start(command).and_then(|(mut child, relay)| {
+    let result = start(command, variable).and_then(|(mut child, relay)| {
         started(child.id());
         let status = child.wait();
         relay.close();
@@ -88,14 +89,17 @@ pub(crate) fn run(command: &[OsString], started: impl FnOnce(u32)) -> Ending {
     }
 }
 
-fn start(command: &[OsString]) -> io::Result<(Child, signal_hook::iterator::Handle)> {
+fn start(
+    command: &[OsString],
+    variable: Option<(&str, &str)>,
+) -> io::Result<(Child, signal_hook::iterator::Handle)> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command"));
     };
     // From here on none of them ends this program.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
     let relay = signals.handle();
-    let child = Command::new(program).args(arguments).spawn()?;
+    let child = Command::new(program).args(arguments).envs(variable).spawn()?;
     // The descriptor names this process even when its number is used again.
     let process = Pid::from_raw(child.id().cast_signed()).map(|pid| pidfd_open(pid, PidfdFlags::empty()));
     let process: Option<OwnedFd> = process.transpose().ok().flatten();

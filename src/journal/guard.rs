@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 
@@ -27,6 +28,10 @@ const WRAPPER_DIED: &str = "wrapper died";
 #[derive(clap::Args)]
 #[command(hide = true)]
 pub(crate) struct Arguments {}
+
+/// Variable that names its session to a shell. The guard finds the shell by it if the wrapper was killed after it had
+/// started the shell and before it could say so.
+const SESSION: &str = "ETCHA_SESSION";
 
 /// What is to be recorded, and where.
 #[derive(Clone, Serialize, Deserialize)]
@@ -78,6 +83,14 @@ impl Task {
                 Some(Event::Shell(Shell { state: ShellState::Opened, reason: "".into(), ..shell }))
             }
             _ => None,
+        }
+    }
+
+    /// The variable that the command gets.
+    fn variable(&self) -> Option<(&str, &str)> {
+        match &self.what {
+            What::Shell { session, .. } => Some((SESSION, session)),
+            What::Run { .. } => None,
         }
     }
 
@@ -167,7 +180,7 @@ pub(crate) fn wrap(task: &Task, command: &[OsString]) -> ExitCode {
     if let Some(opened) = task.opened() {
         task.record(&opened);
     }
-    let ending = command::run(command, |pid| {
+    let ending = command::run(command, task.variable(), |pid| {
         if let Some(guard) = &mut guard {
             guard.started(pid);
         }
@@ -223,13 +236,31 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode, ToolError> {
     let Some(task) = task else {
         return Err(ToolError::usage("guard: to be started by `shell` and `run` alone"));
     };
-    let is_shell = matches!(task.what, What::Shell { .. });
-    if let (None, true, Some(shell)) = (&end, is_shell, command) {
+    if let (None, Some(variable)) = (&end, task.variable()) {
         // Its terminal's other end is gone, or soon will be; a shell that goes on would be one that nobody sees.
-        let _ = pidfd_send_signal(&shell, Signal::HUP);
+        for shell in command.map_or_else(|| processes_with(variable), |shell| vec![shell]) {
+            let _ = pidfd_send_signal(&shell, Signal::HUP);
+        }
     }
     append(&task.journal, &task.end(end.as_ref()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The processes, as far as this user may look at them, that were started with a variable.
+fn processes_with((name, value): (&str, &str)) -> Vec<OwnedFd> {
+    let wanted = format!("{name}={value}");
+    let is_wanted = |process: &Path| {
+        std::fs::read(process.join("environ"))
+            .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let open = |process: PathBuf| {
+        let pid = Pid::from_raw(process.file_name()?.to_str()?.parse().ok()?)?;
+        // The descriptor first: the number may go to another process in between.
+        let process_itself = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        is_wanted(&process).then_some(process_itself)
+    };
+    processes.filter_map(|entry| open(entry.path())).collect()
 }
 
 fn append(journal: &Path, event: &Event<'_>) -> Result<(), ToolError> {
@@ -241,4 +272,20 @@ fn append(journal: &Path, event: &Event<'_>) -> Result<(), ToolError> {
     }
     appended.map_err(ToolError::new)?;
     writer.close().map_err(ToolError::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_by_the_variable_that_it_was_started_with() {
+        let value = format!("test of {}", std::process::id());
+        let mut child = Command::new("sleep").arg("1000").env(SESSION, &value).spawn().unwrap();
+        assert_eq!(processes_with((SESSION, &value[1..])).len(), 0);
+        let found = processes_with((SESSION, &value));
+        assert_eq!(found.len(), 1);
+        pidfd_send_signal(&found[0], Signal::HUP).unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(1));
+    }
 }

@@ -21,7 +21,8 @@ the shell is then hung up. The exit status is the command's.";
 
 /// Run a shell and record that it was opened and closed
 ///
-/// The command has this program's terminal, input and output, and notices nothing. A second process records the end, also
+/// The command has this program's terminal, input and output, and notices nothing but the variable `ETCHA_SESSION`, the
+/// name of its session in the journal. A second process records the end, also
 /// when this one is killed. A journal that cannot be written is reported and does not stop the shell.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

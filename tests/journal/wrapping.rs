@@ -3,12 +3,16 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Stdio};
+use std::time::Instant;
 
 use pty_process::blocking::{Command as PtyCommand, open};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::program::{self, JournalDir};
 use crate::harness::wait::{SOON, wait_until};
+
+/// A script that says its process id and waits for ever.
+const SLEEP: &str = "echo $$; exec sleep 1000";
 
 /// The events of the journal, without their envelopes.
 fn events(place: &JournalDir) -> Vec<serde_json::Value> {
@@ -21,9 +25,8 @@ fn reasons(place: &JournalDir) -> Vec<String> {
     closed.map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Starts a wrapper around a command that says its process id and waits for ever; gives both processes.
-fn wrapped(place: &JournalDir, kind: &str) -> (Child, Pid) {
-    let script = "echo $$; exec sleep 1000";
+/// Starts a wrapper around a script that says its process id and waits for ever; gives both processes.
+fn wrapped(place: &JournalDir, kind: &str, script: &str) -> (Child, Pid) {
     let mut command = place.command(&[kind, "--source", "web", "--", "sh", "-c", script]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut said = Vec::new();
@@ -106,24 +109,40 @@ fn a_shell_is_opened_before_and_closed_with_the_reason_after() {
     }
 }
 
+/// That a process has ended. The one that adopted it may not have looked at its end yet.
+fn is_gone(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.map_or(true, |stat| stat.rsplit(") ").next().unwrap().starts_with('Z'))
+}
+
 #[test]
 fn a_wrapper_that_is_killed_still_closes_its_shell_and_hangs_it_up() {
     let place = JournalDir::new();
-    let (mut wrapper, shell) = wrapped(&place, "shell");
+    let (mut wrapper, shell) = wrapped(&place, "shell", SLEEP);
     kill(&wrapper, Signal::KILL);
     wrapper.wait().unwrap();
     wait_until(SOON, "the shell is closed", || reasons(&place) == ["wrapper died"]);
-    // Whoever adopted it may not have looked at its end yet.
-    wait_until(SOON, "the shell is gone", || {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", shell.as_raw_nonzero()));
-        stat.map_or(true, |stat| stat.rsplit(") ").next().unwrap().starts_with('Z'))
-    });
+    wait_until(SOON, "the shell is gone", || is_gone(shell));
+}
+
+#[test]
+fn a_shell_that_kills_its_wrapper_before_anything_else_is_hung_up() {
+    for _ in 0..20 {
+        let place = JournalDir::new();
+        let script = "kill -9 $PPID; exec sleep 60";
+        let begun = Instant::now();
+        let mut command = place.command(&["shell", "--source", "web", "--", "sh", "-c", script]);
+        // Ends when nothing holds the output any more, the shell included.
+        let ended = command.stdin(Stdio::null()).output().unwrap();
+        assert!(begun.elapsed() < SOON, "the shell went on: {ended:?}");
+        wait_until(SOON, "the shell is closed", || reasons(&place) == ["wrapper died"]);
+    }
 }
 
 #[test]
 fn a_run_whose_wrapper_is_killed_has_an_unknown_outcome_and_goes_on() {
     let place = JournalDir::new();
-    let (mut wrapper, run) = wrapped(&place, "run");
+    let (mut wrapper, run) = wrapped(&place, "run", SLEEP);
     kill(&wrapper, Signal::KILL);
     wrapper.wait().unwrap();
     wait_until(SOON, "the run is recorded", || events(&place).len() == 1);
@@ -135,7 +154,7 @@ fn a_run_whose_wrapper_is_killed_has_an_unknown_outcome_and_goes_on() {
 fn signals_reach_the_command_and_its_end_is_recorded() {
     let place = JournalDir::new();
     for signal in [Signal::TERM, Signal::HUP] {
-        let (mut wrapper, _) = wrapped(&place, "shell");
+        let (mut wrapper, _) = wrapped(&place, "shell", SLEEP);
         kill(&wrapper, signal);
         let code = wrapper.wait().unwrap().code();
         assert_eq!(code, Some(128 + signal.as_raw()));
