@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok((traces, rendered)) = Answer::decode(bytes) {
         assert!(traces.len() <= MAX_TRACES);
-        let error = rendered.err().unwrap_or_default();
+        let error = rendered.err().map(|error| error.0).unwrap_or_default();
         let texts = traces.iter().chain([&error]);
         assert!(texts.map(String::len).max().unwrap_or_default() <= MAX_TEXT_BYTES + "…".len());
     }

@@ -22,9 +22,11 @@ use rsjsonnet_lang::program::{
     Callbacks, EvalStackTraceItem, ImportError, NativeError, Program, Thunk, Value as JsonnetValue,
 };
 use rsjsonnet_lang::span::SpanId;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use imports::Imports;
+use natives::NativeFailure;
 pub use natives::{FUNCTIONS, Natives};
 use problem::Sources;
 use protocol::{MAX_TRACES, cut};
@@ -42,16 +44,9 @@ const PRELUDE: &str = "local etchaStd = std; local std = etchaStd + (import 'etc
 const LIBRARY: (&str, &str) = ("etcha:std", include_str!("jsonnet/etcha.libsonnet"));
 
 /// Why there is no JSON: where in which file, and what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{0}")]
 pub struct JsonnetError(pub String);
-
-impl std::fmt::Display for JsonnetError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for JsonnetError {}
 
 /// Renders the entry point of `imports`, in a child process.
 ///
@@ -82,11 +77,30 @@ pub fn evaluate(
     let Some(text) = imports.files.get(name) else {
         return Err(JsonnetError(format!("{name}: is not among the files of the program")));
     };
-    let entry = session.load(&mut program, name, text).map_err(JsonnetError)?;
+    let entry = session.load(&mut program, name, text)?;
     let value = session.value(&mut program, &entry);
     let value = value.map_err(|error| session.explain(&program, &error))?;
     let json = program.manifest_json(&value, false);
     json.map_err(|error| session.explain(&program, &error))
+}
+
+/// Why a callback of the evaluator failed.
+#[derive(Debug, thiserror::Error)]
+enum CallbackError {
+    /// A program imports what did not come with it.
+    #[error("`{0}` is not among the files of the program")]
+    NoFile(String),
+    /// A file that is imported cannot be loaded.
+    #[error(transparent)]
+    Import(JsonnetError),
+    /// A native function, by its name, failed.
+    #[error("{name}: {source}")]
+    Native {
+        /// Its name.
+        name: String,
+        /// Why it failed.
+        source: NativeFailure,
+    },
 }
 
 /// What the evaluator asks for.
@@ -96,11 +110,16 @@ struct Session<'a> {
     traces: &'a mut Vec<String>,
     sources: Sources,
     /// Why the last callback failed: its error type carries nothing.
-    failure: Cell<Option<String>>,
+    failure: Cell<Option<CallbackError>>,
 }
 
 impl<'a> Session<'a> {
-    fn load<'p>(&mut self, program: &mut Program<'p>, name: &str, text: &str) -> Result<Thunk<'p>, String> {
+    fn load<'p>(
+        &mut self,
+        program: &mut Program<'p>,
+        name: &str,
+        text: &str,
+    ) -> Result<Thunk<'p>, JsonnetError> {
         let text = format!("{PRELUDE}{text}");
         self.load_as_it_is(program, name, &text, PRELUDE.len())
     }
@@ -112,7 +131,7 @@ impl<'a> Session<'a> {
         name: &str,
         text: &str,
         skipped: usize,
-    ) -> Result<Thunk<'p>, String> {
+    ) -> Result<Thunk<'p>, JsonnetError> {
         let (context, source) = program.span_manager_mut().insert_source_context(text.len());
         self.sources.add(source, Rc::from(name), Rc::from(text), skipped);
         let loaded = program.load_source(context, text.as_bytes(), true, name);
@@ -133,13 +152,17 @@ impl<'a> Session<'a> {
     }
 
     fn explain(&self, program: &Program<'_>, error: &rsjsonnet_lang::program::EvalError) -> JsonnetError {
-        JsonnetError(self.sources.eval_error(program.span_manager(), error, self.failure.take()))
+        self.sources.eval_error(program.span_manager(), error, self.failure.take())
     }
 
     /// What the text of a program, rendered by another one, comes to.
-    fn rendered<'p>(&mut self, program: &mut Program<'p>, text: &str) -> Result<JsonnetValue<'p>, String> {
+    fn rendered<'p>(
+        &mut self,
+        program: &mut Program<'p>,
+        text: &str,
+    ) -> Result<JsonnetValue<'p>, JsonnetError> {
         let loaded = self.load(program, "/render", text)?;
-        self.value(program, &loaded).map_err(|error| self.explain(program, &error).0)
+        self.value(program, &loaded).map_err(|error| self.explain(program, &error))
     }
 
     /// The file that is meant by `path` in the file that holds `from`.
@@ -151,7 +174,7 @@ impl<'a> Session<'a> {
     ) -> Result<(&'a str, &'a str), ImportError> {
         let importer = self.sources.name(program.span_manager(), from);
         self.imports.resolve(&importer, path).ok_or_else(|| {
-            self.failure.set(Some(format!("`{path}` is not among the files of the program")));
+            self.failure.set(Some(CallbackError::NoFile(path.to_owned())));
             ImportError
         })
     }
@@ -171,7 +194,7 @@ impl<'p> Callbacks<'p> for Session<'_> {
             self.load(program, name, text)
         };
         loaded.map_err(|why| {
-            self.failure.set(Some(why));
+            self.failure.set(Some(CallbackError::Import(why)));
             ImportError
         })
     }
@@ -207,12 +230,13 @@ impl<'p> Callbacks<'p> for Session<'_> {
         args: &[JsonnetValue<'p>],
     ) -> Result<JsonnetValue<'p>, NativeError> {
         let called = match name.value() {
-            "render" => natives::text(args, 0, "string").and_then(|text| self.rendered(program, &text)),
+            "render" => natives::text(args, 0, "string")
+                .and_then(|text| self.rendered(program, &text).map_err(NativeFailure::Rendered)),
             "getPath" => Ok(JsonnetValue::string(&self.imports.directory())),
             other => self.natives.call(program, other, args),
         };
-        called.map_err(|why| {
-            self.failure.set(Some(format!("{}: {why}", name.value())));
+        called.map_err(|source| {
+            self.failure.set(Some(CallbackError::Native { name: name.value().to_owned(), source }));
             NativeError
         })
     }

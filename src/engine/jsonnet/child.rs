@@ -1,17 +1,18 @@
 //! Rendering in a process of its own: as the user of the Source that a program is for, and with limits that the system
 //! keeps. What goes wrong there ends that process; the engine reads an answer or how the process ended.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit, setsid};
 use serde_json::Value;
 
 use super::protocol::{Answer, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Request};
 use super::{Imports, JsonnetError, Natives, evaluate};
-use crate::exec::account::Account;
+use crate::exec::account::{Account, AccountError};
 use crate::exec::child::{Task, Then};
 use crate::exec::process::{Ending, run_child};
 
@@ -49,8 +50,8 @@ pub(super) fn render(imports: &Imports, natives: &Natives, time: Duration) -> Re
     for message in traces {
         tracing::info!(file = imports.entrypoint, "trace: {}", terminal::printable::line(&message));
     }
-    // It has its place already.
-    rendered.map_err(JsonnetError)
+    // What is wrong with the program has its place already.
+    rendered
 }
 
 /// Why a child ended without an answer.
@@ -74,10 +75,34 @@ fn out_of_memory() -> String {
     format!("not rendered: it needs more than {} MiB of memory", MEMORY_BYTES / 1024 / 1024)
 }
 
+/// Why the child does not come to evaluate.
+#[derive(Debug, thiserror::Error)]
+enum ChildError {
+    /// The Source's user or group is not there.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// It may not become this user or group.
+    #[error("{0}; only root may render a Pattern as the Source's `user` or `group`")]
+    Rights(#[source] Errno),
+    /// The system does not set a limit.
+    #[error(transparent)]
+    Limit(#[from] Errno),
+    /// The request does not come, or the system gives no thread.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// The request cannot be understood.
+    #[error(transparent)]
+    Request(#[from] serde_json::Error),
+    /// The thread that evaluates ended early.
+    #[error("the evaluation broke off")]
+    Broken,
+}
+
 /// The child's part: reads a request from standard input and writes the answer to standard error.
 pub(crate) fn perform(task: &Task) -> ExitCode {
     let answer = limited(task).and_then(|account| answer(&account));
-    let answer = answer.unwrap_or_else(|why| Answer::new(Vec::new(), Err(why)));
+    let answer = answer
+        .unwrap_or_else(|error| Answer::new(Vec::new(), Err(JsonnetError(format!("not rendered: {error}")))));
     let written = answer.encode().map(|bytes| std::io::stderr().write_all(&bytes));
     match written {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -87,20 +112,14 @@ pub(crate) fn perform(task: &Task) -> ExitCode {
 }
 
 /// Becomes the user, and gives up everything that rendering does not need.
-fn limited(task: &Task) -> Result<Account, String> {
-    let not_limited = |error: &dyn std::fmt::Display| format!("not rendered: {error}");
-    setsid().map_err(|error| not_limited(&error))?;
-    let account =
-        Account::find(task.user.as_deref(), task.group.as_deref()).map_err(|error| not_limited(&error))?;
+fn limited(task: &Task) -> Result<Account, ChildError> {
+    setsid()?;
+    let account = Account::find(task.user.as_deref(), task.group.as_deref())?;
     // When memory runs out, this is what should go first. Not every system lets it.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    account.assume().map_err(|error| {
-        not_limited(&format_args!(
-            "{error}; only root may render a Pattern as the Source's `user` or `group`"
-        ))
-    })?;
+    account.assume().map_err(ChildError::Rights)?;
     // After it: it would be forgotten with a change of user.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| not_limited(&error))?;
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let seconds = super::DEADLINE.as_secs() + 1;
     let limits = [
         (Resource::As, MEMORY_BYTES),
@@ -111,19 +130,15 @@ fn limited(task: &Task) -> Result<Account, String> {
     ];
     for (resource, limit) in limits {
         let both = Rlimit { current: Some(limit), maximum: Some(limit) };
-        setrlimit(resource, both).map_err(|error| not_limited(&error))?;
+        setrlimit(resource, both)?;
     }
     Ok(account)
 }
 
-fn answer(account: &Account) -> Result<Answer, String> {
+fn answer(account: &Account) -> Result<Answer, ChildError> {
     let mut bytes = Vec::new();
-    std::io::stdin()
-        .lock()
-        .take(MAX_REQUEST_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("not rendered: {error}"))?;
-    let mut request = Request::decode(&bytes).map_err(|error| format!("not rendered: {error}"))?;
+    std::io::stdin().lock().take(MAX_REQUEST_BYTES).read_to_end(&mut bytes)?;
+    let mut request = Request::decode(&bytes)?;
     drop(bytes);
     for (name, value) in &account.personal {
         let value = value.to_string_lossy().into_owned();
@@ -135,8 +150,7 @@ fn answer(account: &Account) -> Result<Answer, String> {
     let evaluating = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let mut traces = Vec::new();
         let rendered = evaluate(&imports, &natives, &mut traces);
-        Answer::new(traces, rendered.map_err(|error| error.0))
+        Answer::new(traces, rendered)
     });
-    let evaluating = evaluating.map_err(|error| format!("not rendered: {error}"))?;
-    evaluating.join().map_err(|_| "not rendered: the evaluation broke off".to_owned())
+    evaluating?.join().map_err(|_| ChildError::Broken)
 }

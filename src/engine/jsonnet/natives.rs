@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use regex::Regex;
@@ -10,6 +10,7 @@ use rsjsonnet_lang::program::{Program, Value as JsonnetValue};
 use rustix::fs::OFlags;
 use serde_json::Value;
 
+use super::JsonnetError;
 use crate::exec::{Exec, environment};
 
 /// Longest file that `getFile` reads, in bytes.
@@ -42,6 +43,54 @@ pub struct Natives {
     pub(super) account: (Option<String>, Option<String>),
 }
 
+/// Why a native function gives no value.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NativeFailure {
+    /// An argument is not what it has to be.
+    #[error("`{0}` has to be a string")]
+    NoString(&'static str),
+    /// As [`NativeFailure::NoString`], of a length.
+    #[error("`length` has to be a number from 0 to {MAX_RANDOM}")]
+    Length,
+    /// An argument does not compile.
+    #[error("`{0}` is no regular expression")]
+    Regex(String),
+    /// A file cannot be read, and no fallback is given.
+    #[error("{0}; give a fallback")]
+    File(#[from] FileError),
+    /// The system gives no randomness.
+    #[error(transparent)]
+    Randomness(#[from] getrandom::Error),
+    /// The text of a program does not render.
+    #[error(transparent)]
+    Rendered(JsonnetError),
+    /// Only registered functions are called: this never happens.
+    #[error("is no native function")]
+    Unknown,
+}
+
+/// Why `getFile` reads nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    /// It is an address.
+    #[error("{0}: rendering fetches nothing from other hosts; let a command do it")]
+    Address(String),
+    /// The system does not give it, or it is no UTF-8.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is a pipe, a device or a directory.
+    #[error("{0}: is no regular file")]
+    Irregular(String),
+    /// It is longer than [`MAX_FILE_BYTES`].
+    #[error("{0}: is longer than {limit} MiB", limit = MAX_FILE_BYTES / 1024 / 1024)]
+    TooLong(String),
+}
+
 impl Natives {
     /// `config` for `getConfig`; `getEnv` sees what scripts with `exec` would see. Files are read with the rights of this
     /// process.
@@ -69,7 +118,7 @@ impl Natives {
         program: &mut Program<'p>,
         name: &str,
         args: &[JsonnetValue<'p>],
-    ) -> Result<JsonnetValue<'p>, String> {
+    ) -> Result<JsonnetValue<'p>, NativeFailure> {
         match name {
             "getArch" => Ok(JsonnetValue::string(architecture())),
             "getOS" => Ok(JsonnetValue::string(std::env::consts::OS)),
@@ -87,29 +136,28 @@ impl Natives {
                 match (self.read(&path), args.get(1)) {
                     (Ok(found), _) => Ok(JsonnetValue::string(&found)),
                     (Err(_), Some(fallback)) if !fallback.is_null() => Ok(fallback.clone()),
-                    (Err(why), _) => Err(format!("{why}; give a fallback")),
+                    (Err(why), _) => Err(why.into()),
                 }
             }
             "randStr" => {
                 let length = args.first().and_then(JsonnetValue::as_number);
                 let length = length.filter(|length| (0.0..=MAX_RANDOM).contains(length));
-                let length = length.ok_or("`length` has to be a number from 0 to 65536")?;
-                random(length).map(|text| JsonnetValue::string(&text))
+                let length = length.ok_or(NativeFailure::Length)?;
+                Ok(JsonnetValue::string(&random(length)?))
             }
             "regexMatch" => {
                 let (regex, string) = (text(args, 0, "regex")?, text(args, 1, "string")?);
-                let regex = Regex::new(&regex).map_err(|_| format!("`{regex}` is no regular expression"))?;
+                let regex = Regex::new(&regex).map_err(|_| NativeFailure::Regex(regex))?;
                 Ok(JsonnetValue::bool(regex.is_match(&string)))
             }
-            // Only registered ones are called.
-            _ => Err("is no native function".to_owned()),
+            _ => Err(NativeFailure::Unknown),
         }
     }
 
     /// The text of a file, without the line end at its end. A `~/` before it is the home directory.
-    fn read(&self, path: &str) -> Result<String, String> {
+    fn read(&self, path: &str) -> Result<String, FileError> {
         if path.starts_with("http://") || path.starts_with("https://") {
-            return Err(format!("{path}: rendering fetches nothing from other hosts; let a command do it"));
+            return Err(FileError::Address(path.to_owned()));
         }
         let home = || self.env.get("HOME").map(String::as_str).unwrap_or_default();
         let expanded = path.strip_prefix("~/").map(|rest| format!("{}/{rest}", home()));
@@ -128,12 +176,12 @@ fn environment_of(exec: &Exec) -> BTreeMap<String, String> {
 }
 
 /// Letters and digits, each as likely as any other.
-fn random(length: f64) -> Result<String, String> {
+fn random(length: f64) -> Result<String, getrandom::Error> {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut text = String::new();
     let mut bytes = [0; 256];
     while (text.len() as f64) < length.floor() {
-        getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+        getrandom::fill(&mut bytes)?;
         // 248 is four times 62: what is beyond would make some letters more likely.
         let fair = bytes.iter().filter(|byte| **byte < 248);
         for byte in fair {
@@ -165,22 +213,26 @@ pub(super) fn register(program: &mut Program<'_>) {
     }
 }
 
-pub(super) fn text(args: &[JsonnetValue<'_>], at: usize, name: &str) -> Result<String, String> {
-    args.get(at).and_then(JsonnetValue::to_string).ok_or_else(|| format!("`{name}` has to be a string"))
+pub(super) fn text(
+    args: &[JsonnetValue<'_>],
+    at: usize,
+    name: &'static str,
+) -> Result<String, NativeFailure> {
+    args.get(at).and_then(JsonnetValue::to_string).ok_or(NativeFailure::NoString(name))
 }
 
 /// The text of a file. Pipes and devices are refused before they can wait, or have no end.
-fn read_regular(path: &str) -> Result<String, String> {
+fn read_regular(path: &str) -> Result<String, FileError> {
+    let unread = |source| FileError::Read { path: path.to_owned(), source };
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = file.map_err(|error| format!("{path}: {error}"))?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unread)?;
     if !file.metadata().is_ok_and(|found| found.is_file()) {
-        return Err(format!("{path}: is no regular file"));
+        return Err(FileError::Irregular(path.to_owned()));
     }
     let mut text = String::new();
     match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
-        Err(error) => Err(format!("{path}: {error}")),
-        Ok(bytes) if bytes as u64 > MAX_FILE_BYTES => Err(format!("{path}: is longer than 8 MiB")),
+        Err(error) => Err(unread(error)),
+        Ok(bytes) if bytes as u64 > MAX_FILE_BYTES => Err(FileError::TooLong(path.to_owned())),
         Ok(_) => Ok(text),
     }
 }

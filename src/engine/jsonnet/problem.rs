@@ -7,6 +7,8 @@ use rsjsonnet_lang::parser::ParseError;
 use rsjsonnet_lang::program::{AnalyzeError, EvalError, EvalErrorKind, EvalStackTraceItem, LoadError};
 use rsjsonnet_lang::span::{SourceId, SpanContext, SpanId, SpanManager};
 
+use super::{CallbackError, JsonnetError};
+
 /// The files that were loaded.
 #[derive(Default)]
 pub(super) struct Sources {
@@ -31,7 +33,7 @@ impl Sources {
         self.find(spans, span).map(|(name, _, _)| name).unwrap_or_else(|| Rc::from(""))
     }
 
-    pub(super) fn load_error(&self, spans: &SpanManager, error: &LoadError) -> String {
+    pub(super) fn load_error(&self, spans: &SpanManager, error: &LoadError) -> JsonnetError {
         let (span, what) = match error {
             LoadError::Lex(error) => lex(error),
             LoadError::Parse(ParseError::Expected { span, .. }) => {
@@ -39,7 +41,7 @@ impl Sources {
             }
             LoadError::Analyze(error) => analyze(error),
         };
-        self.placed(spans, Some(span), &what)
+        JsonnetError(self.placed(spans, Some(span), &what))
     }
 
     /// `failure` is why a callback failed, if one did.
@@ -47,8 +49,9 @@ impl Sources {
         &self,
         spans: &SpanManager,
         error: &EvalError,
-        failure: Option<String>,
-    ) -> String {
+        failure: Option<CallbackError>,
+    ) -> JsonnetError {
+        let failure = failure.map(|failure| failure.to_string());
         let (span, what) = match &error.kind {
             EvalErrorKind::ExplicitError { span, message } => (Some(*span), format!("error: {message}")),
             EvalErrorKind::AssertFailed { span, message } => {
@@ -75,7 +78,7 @@ impl Sources {
         };
         let of_trace =
             || error.stack_trace.iter().filter_map(traced).rfind(|span| self.find(spans, *span).is_some());
-        self.placed(spans, span.or_else(of_trace), &what)
+        JsonnetError(self.placed(spans, span.or_else(of_trace), &what))
     }
 
     fn placed(&self, spans: &SpanManager, span: Option<SpanId>, what: &str) -> String {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Imports;
+use super::{Imports, JsonnetError};
 
 /// Longest request, in bytes: a program, its escapes, and a configuration.
 pub(crate) const MAX_REQUEST_BYTES: u64 = 64 * 1024 * 1024;
@@ -41,7 +41,7 @@ pub struct Answer {
     /// What the program printed with `std.trace`.
     traces: Vec<String>,
     /// The JSON, or why there is none.
-    rendered: Result<Box<RawValue>, String>,
+    rendered: Result<Box<RawValue>, JsonnetError>,
 }
 
 /// An answer that cannot be used.
@@ -77,9 +77,9 @@ impl Request {
 
 impl Answer {
     /// What a rendering came to. JSON that is none is an error of the program.
-    pub(crate) fn new(traces: Vec<String>, rendered: Result<String, String>) -> Answer {
-        let raw = |json: String| RawValue::from_string(json).map_err(|error| error.to_string());
-        Answer { traces, rendered: rendered.and_then(raw).map_err(|why| cut(&why)) }
+    pub(crate) fn new(traces: Vec<String>, rendered: Result<String, JsonnetError>) -> Answer {
+        let raw = |json: String| RawValue::from_string(json).map_err(|error| JsonnetError(error.to_string()));
+        Answer { traces, rendered: rendered.and_then(raw).map_err(|error| JsonnetError(cut(&error.0))) }
     }
 
     /// The bytes of an answer.
@@ -96,12 +96,12 @@ impl Answer {
     /// # Errors
     ///
     /// It is none, or its JSON is too deep.
-    pub fn decode(bytes: &[u8]) -> Result<(Vec<String>, Result<Value, String>), AnswerError> {
+    pub fn decode(bytes: &[u8]) -> Result<(Vec<String>, Result<Value, JsonnetError>), AnswerError> {
         let answer: Answer = serde_json::from_slice(bytes).map_err(AnswerError::Malformed)?;
         let traces = answer.traces.iter().take(MAX_TRACES).map(|text| cut(text)).collect();
         let rendered = match answer.rendered {
             Ok(json) => Ok(serde_json::from_str(json.get()).map_err(AnswerError::Unreadable)?),
-            Err(why) => Err(cut(&why)),
+            Err(error) => Err(JsonnetError(cut(&error.0))),
         };
         Ok((traces, rendered))
     }
@@ -128,8 +128,9 @@ mod tests {
         let answer = Answer::new(vec!["t".to_owned()], Ok(r#"{"a":[1]}"#.to_owned()));
         let (traces, rendered) = Answer::decode(&answer.encode().unwrap()).unwrap();
         assert_eq!((traces, rendered), (vec!["t".to_owned()], Ok(json!({"a": [1]}))));
-        let failed = Answer::new(Vec::new(), Err("why".to_owned())).encode().unwrap();
-        assert_eq!(Answer::decode(&failed).unwrap().1, Err("why".to_owned()));
+        let why = JsonnetError("why".to_owned());
+        let failed = Answer::new(Vec::new(), Err(why.clone())).encode().unwrap();
+        assert_eq!(Answer::decode(&failed).unwrap().1, Err(why));
     }
 
     #[test]
@@ -139,6 +140,6 @@ mod tests {
         assert!(matches!(Answer::decode(deep.as_bytes()), Err(AnswerError::Unreadable(_))));
         let long = json!({"traces": vec!["x"; 1000], "rendered": {"Err": "e".repeat(100_000)}});
         let (traces, rendered) = Answer::decode(long.to_string().as_bytes()).unwrap();
-        assert_eq!((traces.len(), rendered.unwrap_err().len()), (MAX_TRACES, MAX_TEXT_BYTES + "…".len()));
+        assert_eq!((traces.len(), rendered.unwrap_err().0.len()), (MAX_TRACES, MAX_TEXT_BYTES + "…".len()));
     }
 }

@@ -13,8 +13,8 @@ fn natives() -> Natives {
     Natives::new(json!({"vars": {"n": 1, "list": [true, null, "x"]}}), &Exec::default())
 }
 
-fn rendered(text: &str) -> Result<Value, String> {
-    render(&Imports::of_text(text), &natives()).map_err(|error| error.to_string())
+fn rendered(text: &str) -> Result<Value, JsonnetError> {
+    render(&Imports::of_text(text), &natives())
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn optional_parameters_may_be_left_out_or_named() {
 fn a_function_is_called_if_it_needs_nothing() {
     assert_eq!(rendered("function() {a: 1}").unwrap(), json!({"a": 1}));
     assert_eq!(rendered("function(x=2, y=x) {a: y}").unwrap(), json!({"a": 2}));
-    let error = rendered("function(x) {a: x}").unwrap_err();
+    let error = rendered("function(x) {a: x}").unwrap_err().to_string();
     assert!(error.contains("the argument `x` is missing"), "{error}");
 }
 
@@ -98,16 +98,16 @@ fn functions_of_etcha_that_are_not_there_say_why() {
     for (name, why) in
         [("get", "it needs jq"), ("getCmd", "starts no program"), ("getRecord", "asks no name server")]
     {
-        let error = rendered(&format!("std.native('{name}')('x')")).unwrap_err();
+        let error = rendered(&format!("std.native('{name}')('x')")).unwrap_err().to_string();
         assert!(error.contains(&format!("the native function `{name}` is not there: ")), "{error}");
         assert!(error.contains(why), "{error}");
     }
-    let error = rendered("std.native('other')").unwrap_err();
+    let error = rendered("std.native('other')").unwrap_err().to_string();
     assert!(
         error.contains("there is no native function `other`; there are getArch, getConfig, getEnv"),
         "{error}"
     );
-    let error = rendered("std.native('getFile')('https://example.org/x')").unwrap_err();
+    let error = rendered("std.native('getFile')('https://example.org/x')").unwrap_err().to_string();
     assert!(error.contains("fetches nothing from other hosts"), "{error}");
 }
 
@@ -127,10 +127,10 @@ fn the_engines_own_configuration_is_no_variable_of_a_pattern() {
     assert_eq!(rendered(text).unwrap(), json!([true, false]));
 }
 
-fn as_nobody(text: &str) -> Result<Value, String> {
+fn as_nobody(text: &str) -> Result<Value, JsonnetError> {
     let exec = Exec { user: Some("nobody".to_owned()), ..Exec::default() };
     let natives = Natives::as_user(json!({}), &exec);
-    render(&Imports::of_text(text), &natives).map_err(|error| error.to_string())
+    render(&Imports::of_text(text), &natives)
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_program_of_others_has_the_rights_of_the_user() {
     fs::set_permissions(&secret, mode(0o600)).unwrap();
     let text = format!("std.native('getFile')('{}')", secret.display());
     assert_eq!(rendered(&text).unwrap(), json!("secret"));
-    let error = as_nobody(&text).unwrap_err();
+    let error = as_nobody(&text).unwrap_err().to_string();
     if rustix::process::geteuid().is_root() {
         assert!(error.contains("Permission denied"), "{error}");
         assert_eq!(as_nobody("std.native('getEnv')('USER')").unwrap(), json!("nobody"));
@@ -158,7 +158,7 @@ fn what_would_wait_or_has_no_end_is_refused() {
     let pipe = directory.path().join("fifo");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
     for path in [pipe.to_str().unwrap(), "/dev/zero", "/dev/stdin", directory.path().to_str().unwrap()] {
-        let error = rendered(&format!("std.native('getFile')('{path}')")).unwrap_err();
+        let error = rendered(&format!("std.native('getFile')('{path}')")).unwrap_err().to_string();
         assert!(error.contains(&format!("{path}: is no regular file")), "{error}");
     }
     let error = Imports::of_path(&pipe).unwrap_err().to_string();
@@ -184,7 +184,7 @@ fn what_needs_too_much_ends_its_child_and_nothing_else() {
         ("std.repeat('x', 20000000)", "/main.jsonnet: renders to more than 16 MiB"),
     ];
     for (text, expected) in cases {
-        let error = rendered(text).unwrap_err();
+        let error = rendered(text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
     assert_eq!(rendered("1").unwrap(), json!(1));
@@ -223,7 +223,7 @@ fn errors_say_where_and_what() {
         ("{f(x): x}", "a function cannot become JSON"),
     ];
     for (text, expected) in cases {
-        let error = rendered(text).unwrap_err();
+        let error = rendered(text).unwrap_err().to_string();
         assert!(error.ends_with(expected), "{text}: {error}");
     }
 }
