@@ -25,7 +25,6 @@ pub(crate) mod shell;
 pub(crate) mod source;
 pub(crate) mod state;
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,51 +54,43 @@ const LONG: Duration = Duration::from_secs(60);
 const RECORD_GRACE: Duration = Duration::from_secs(1);
 
 /// Why the engine could not start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum AgentError {
     /// The state directory cannot be had.
-    State(PathBuf, io::Error),
-    /// Another engine works with the state directory or the journal at this path; the one with this process id.
-    Taken(&'static str, PathBuf, Option<u32>),
+    #[error("{}: state directory: {source}; set `run_stateDir`", path.display())]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Another engine works with the state directory or the journal.
+    #[error(
+        "{}: the {what} is used by {}; stop that one, or have it run what you want with `etcha-engine push`",
+        path.display(),
+        by.map_or_else(|| "another engine".to_owned(), |by| format!("the engine with process id {by}"))
+    )]
+    Taken {
+        /// The state directory or the journal, in words.
+        what: &'static str,
+        /// The directory or the journal.
+        path: PathBuf,
+        /// Id of the process that has it, if it says so.
+        by: Option<u32>,
+    },
     /// It cannot listen.
-    Listen(ListenError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The certificates of servers that it speaks to cannot be verified.
-    Trust(TrustError),
+    #[error("httpClient: {0}")]
+    Trust(#[from] TrustError),
     /// The system gives no pipe, no signal or no randomness.
-    System(io::Error),
+    #[error("the operating system refuses: {0}")]
+    System(#[source] io::Error),
     /// There is nothing that it could ever do.
+    #[error("there is nothing to run; add `sources` to the configuration")]
     NoSources,
 }
-
-impl fmt::Display for AgentError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AgentError::State(path, error) => {
-                write!(out, "{}: state directory: {error}; set `run_stateDir`", path.display())
-            }
-            AgentError::Taken(what, path, by) => {
-                let by = by.map_or_else(
-                    || "another engine".to_owned(),
-                    |by| format!("the engine with process id {by}"),
-                );
-                write!(
-                    out,
-                    "{}: the {what} is used by {by}; stop that one, or have it run what you want with \
-                     `etcha-engine push`",
-                    path.display()
-                )
-            }
-            AgentError::Listen(error) => error.fmt(out),
-            AgentError::Trust(error) => write!(out, "httpClient: {error}"),
-            AgentError::System(error) => write!(out, "the operating system refuses: {error}"),
-            AgentError::NoSources => {
-                write!(out, "there is nothing to run; add `sources` to the configuration")
-            }
-        }
-    }
-}
-
-impl std::error::Error for AgentError {}
 
 /// Reads the configuration anew.
 pub(crate) type Load = dyn Fn() -> Result<Config, ConfigError> + Send + Sync;
@@ -113,8 +104,8 @@ pub(crate) fn check(config: &Config) -> Result<(), AgentError> {
     let blocked =
         config.state_dir.ancestors().find_map(|path| path.metadata().ok().map(|about| !about.is_dir()));
     if blocked == Some(true) {
-        let error = io::Error::from(io::ErrorKind::NotADirectory);
-        return Err(AgentError::State(config.state_dir.clone(), error));
+        let (path, source) = (config.state_dir.clone(), io::ErrorKind::NotADirectory.into());
+        return Err(AgentError::State { path, source });
     }
     config.trust.check().map_err(AgentError::Trust)?;
     listen::check(config).map_err(AgentError::Listen)
@@ -131,7 +122,7 @@ pub(crate) async fn run(config: Config, load: Arc<Load>, once: bool) -> Result<b
         return Err(AgentError::NoSources);
     }
     let state = StateDir::open(&config.state_dir)
-        .map_err(|error| AgentError::State(config.state_dir.clone(), error))?;
+        .map_err(|source| AgentError::State { path: config.state_dir.clone(), source })?;
     let _locks = lock_all(&config)?;
     state.remove_leftovers();
     // Bound before anything runs: an engine that cannot listen, perhaps because another one does, changes nothing.
@@ -165,13 +156,15 @@ pub(crate) async fn run(config: Config, load: Arc<Load>, once: bool) -> Result<b
 /// Keeps other engines away from the state directory and the journal, as long as what is returned lives.
 fn lock_all(config: &Config) -> Result<(Lock, Option<Lock>), AgentError> {
     let state = lock::state(&config.state_dir).map_err(|error| match error {
-        LockError::Held(by) => AgentError::Taken("state directory", config.state_dir.clone(), by),
-        LockError::System(error) => AgentError::State(config.state_dir.clone(), error),
+        LockError::Held(by) => {
+            AgentError::Taken { what: "state directory", path: config.state_dir.clone(), by }
+        }
+        LockError::System(source) => AgentError::State { path: config.state_dir.clone(), source },
     })?;
     let Some(JournalConfig { path, .. }) = &config.journal else { return Ok((state, None)) };
     match lock::journal(path) {
         Ok(journal) => Ok((state, Some(journal))),
-        Err(LockError::Held(by)) => Err(AgentError::Taken("journal", path.clone(), by)),
+        Err(LockError::Held(by)) => Err(AgentError::Taken { what: "journal", path: path.clone(), by }),
         Err(LockError::System(error)) => {
             // What cannot be written is no reason not to work.
             tracing::warn!("{}: the journal is not locked: {error}", path.display());

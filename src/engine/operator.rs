@@ -1,10 +1,12 @@
 //! Who asks: what a person does with this program on their own terminal. Never looks into [`crate::agent`], nor the other
 //! way round; what travels between them is in [`crate::wire`].
 //!
-//! * [`push`]: patterns for other engines; [`shell`]: a shell on another one, with [`raw`], the person's own terminal.
+//! * [`push`]: patterns for other engines; [`shell`]: a shell on another one, with [`raw`], the person's own terminal;
+//!   [`ask`]: what their requests share.
 //! * [`local`]: a run for a person; [`build`]: a signed token.
 //! * [`report`]: what was done, in lines for people.
 
+mod ask;
 pub(crate) mod build;
 pub(crate) mod local;
 pub(crate) mod push;

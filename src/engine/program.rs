@@ -1,6 +1,5 @@
 //! From a Jsonnet program to a Pattern: what the program sees, and what a Source adds to it.
 
-use std::fmt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,27 +13,18 @@ use crate::pattern::Pattern;
 use crate::wire::token::Claims;
 
 /// Why there is no Pattern.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ProgramError {
     /// The program does not render.
+    #[error(transparent)]
     Jsonnet(JsonnetError),
     /// What it renders to is no Pattern.
+    #[error(transparent)]
     Wrong(Wrong),
     /// The token holds no program.
+    #[error("the token holds no pattern")]
     Empty,
 }
-
-impl fmt::Display for ProgramError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ProgramError::Jsonnet(error) => error.fmt(out),
-            ProgramError::Wrong(wrong) => wrong.fmt(out),
-            ProgramError::Empty => write!(out, "the token holds no pattern"),
-        }
-    }
-}
-
-impl std::error::Error for ProgramError {}
 
 /// What a program sees of the engine.
 #[derive(Clone, Debug)]

@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::config::place::{Place, Remote};
-use crate::wire::client::{Client, Server};
+use crate::wire::client::{Client, ConnectError, Server};
 use crate::wire::token;
 
 /// How long reading a file may take: one on a dead mount never ends.
@@ -36,6 +36,50 @@ pub(crate) struct Fetched {
     pub text: String,
     etag: Option<HeaderValue>,
     modified: Option<HeaderValue>,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// It did not come in this time.
+    #[error("no answer within {} s", .0.as_secs())]
+    TooSlow(Duration),
+    /// All reads of it that may be under way are.
+    #[error("earlier reads of it hang; is it on a file system that does not answer?")]
+    Hanging,
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The address cannot stand in a request.
+    #[error("no request: {0}")]
+    Request(#[from] hyper::http::Error),
+    /// The answer is not HTTP, or broke off before its body.
+    #[error("HTTP: {0}")]
+    Http(#[source] hyper::Error),
+    /// The server has none here.
+    #[error("answered {0}")]
+    Status(StatusCode),
+    /// The server has it elsewhere: there, without what may be secret in the address.
+    #[error("answered {0} to {1}; give that address")]
+    Moved(StatusCode, String),
+    /// It would have to be unpacked, by what the server says.
+    #[error("the answer is compressed ({0}), which was not asked for")]
+    Compressed(String),
+    /// Its body is longer than this many bytes.
+    #[error("body: longer than {0} bytes (`run_maxTokenBytes`)")]
+    TooLong(usize),
+    /// Its body broke off.
+    #[error("body: {0}")]
+    Body(#[source] hyper::Error),
+    /// Its body is not UTF-8.
+    #[error("the answer is no text")]
+    NoText,
+    /// The engine ends, or the thread that read broke off.
+    #[error("broken off: {0}")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The longest tokens that are fetched at once. Another one waits within its own time.
@@ -62,24 +106,29 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// There is no answer, or it is none that could be a token. Says why.
+    /// There is no answer, or it is none that could be a token.
     pub(crate) async fn fetch(
         &self,
         place: &Place,
         before: Option<&Fetched>,
         room: &Room,
         reads: &Arc<Semaphore>,
-    ) -> Result<Fetched, String> {
+    ) -> Result<Fetched, FetchError> {
         let (fetched, time) = match place {
             Place::File(path) => (timeout(READ_TIMEOUT, read_file(path.clone(), reads)).await, READ_TIMEOUT),
             Place::Remote(remote) => {
                 (timeout(remote.timeout, self.ask(remote, before, room)).await, remote.timeout)
             }
         };
-        fetched.unwrap_or_else(|_| Err(format!("no answer within {} s", time.as_secs())))
+        fetched.unwrap_or(Err(FetchError::TooSlow(time)))
     }
 
-    async fn ask(&self, remote: &Remote, before: Option<&Fetched>, room: &Room) -> Result<Fetched, String> {
+    async fn ask(
+        &self,
+        remote: &Remote,
+        before: Option<&Fetched>,
+        room: &Room,
+    ) -> Result<Fetched, FetchError> {
         let is_tls = remote.uri.scheme_str() == Some("https");
         let server = Server {
             host: remote.uri.host().unwrap_or_default(),
@@ -88,16 +137,15 @@ impl Client {
             skip_verify: remote.skip_verify,
         };
         let mut sender = self.connect(&server).await?;
-        let response = sender.send_request(request(remote, before)?).await;
-        let response = response.map_err(|error| format!("HTTP: {error}"))?;
+        let response = sender.send_request(request(remote, before)?).await.map_err(FetchError::Http)?;
         read(response, before, room).await
     }
 }
 
 /// Reads a file in a thread. That thread may hang for ever, so it takes one of `reads` with it.
-async fn read_file(path: PathBuf, reads: &Arc<Semaphore>) -> Result<Fetched, String> {
+async fn read_file(path: PathBuf, reads: &Arc<Semaphore>) -> Result<Fetched, FetchError> {
     let Ok(place) = Arc::clone(reads).try_acquire_owned() else {
-        return Err("earlier reads of it hang; is it on a file system that does not answer?".to_owned());
+        return Err(FetchError::Hanging);
     };
     let read = spawn_blocking(move || {
         let _held = place;
@@ -109,14 +157,13 @@ async fn read_file(path: PathBuf, reads: &Arc<Semaphore>) -> Result<Fetched, Str
         }
         token::read_from(file)
     });
-    let text = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let text = read.await.map_err(|error| FetchError::Broken(error.into()))??;
     Ok(Fetched { text, ..Fetched::default() })
 }
 
-fn request(remote: &Remote, before: Option<&Fetched>) -> Result<Request<Empty<Bytes>>, String> {
+fn request(remote: &Remote, before: Option<&Fetched>) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
     let target = remote.uri.path_and_query().map_or("/", |target| target.as_str());
-    let mut request =
-        Request::get(target).body(Empty::new()).map_err(|error| format!("no request: {error}"))?;
+    let mut request = Request::get(target).body(Empty::new())?;
     let headers = request.headers_mut();
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("etcha-engine/", env!("CARGO_PKG_VERSION"))));
     if let Some(Ok(host)) = remote.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()))
@@ -138,7 +185,7 @@ async fn read(
     response: Response<Incoming>,
     before: Option<&Fetched>,
     room: &Room,
-) -> Result<Fetched, String> {
+) -> Result<Fetched, FetchError> {
     let (parts, body) = response.into_parts();
     match (parts.status, before) {
         (StatusCode::OK, _) => {}
@@ -146,31 +193,32 @@ async fn read(
         (status, _) => {
             let to = parts.headers.get(LOCATION).and_then(|to| to.to_str().ok());
             return Err(match to {
-                Some(to) => format!("answered {status} to {}; give that address", without_secrets(to)),
-                None => format!("answered {status}"),
+                Some(to) => FetchError::Moved(status, without_secrets(to)),
+                None => FetchError::Status(status),
             });
         }
     }
     let packed = parts.headers.get(CONTENT_ENCODING).filter(|packed| *packed != "identity");
     if let Some(packed) = packed {
         let packed = String::from_utf8_lossy(packed.as_bytes()).into_owned();
-        return Err(format!("the answer is compressed ({packed}), which was not asked for"));
+        return Err(FetchError::Compressed(packed));
     }
-    let text = String::from_utf8(whole(body, room).await?).map_err(|_| "the answer is no text".to_owned())?;
+    let text = String::from_utf8(whole(body, room).await?).map_err(|_| FetchError::NoText)?;
     let header = |name| parts.headers.get(name).cloned();
     Ok(Fetched { text, etag: header(ETAG), modified: header(LAST_MODIFIED) })
 }
 
 /// The body of an answer, once there is room for all that it may be.
-async fn whole(mut body: Incoming, room: &Room) -> Result<Vec<u8>, String> {
-    let too_long = || format!("body: longer than {} bytes (`run_maxTokenBytes`)", room.max_bytes);
+async fn whole(mut body: Incoming, room: &Room) -> Result<Vec<u8>, FetchError> {
+    let too_long = || FetchError::TooLong(room.max_bytes);
     let announced = usize::try_from(body.size_hint().upper().unwrap_or(room.max_bytes as u64));
     let announced = announced.ok().filter(|bytes| *bytes <= room.max_bytes).ok_or_else(too_long)?;
     let permits = u32::try_from(announced).map_err(|_| too_long())?;
-    let _held = room.bytes.acquire_many(permits).await.map_err(|error| error.to_string())?;
+    let held = room.bytes.acquire_many(permits).await;
+    let _held = held.map_err(|error| FetchError::Broken(error.into()))?;
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let Ok(chunk) = frame.map_err(|error| format!("body: {error}"))?.into_data() else { continue };
+        let Ok(chunk) = frame.map_err(FetchError::Body)?.into_data() else { continue };
         if bytes.len() + chunk.len() > announced {
             return Err(too_long());
         }

@@ -13,7 +13,7 @@ mod terminal;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use self::session::{Input, Reason, Session};
+use self::terminal::StartError;
 use crate::agent::guard::{Asks, Guard};
 use crate::agent::record::{Refusal, Visit};
 use crate::agent::refusals::{self, Denied};
@@ -143,32 +144,21 @@ pub(crate) enum Answer {
 }
 
 /// Why a request is refused.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    /// There is no such session for whoever asks, or none any more. Says which, for the log.
+    /// There is no such session for this key, or none any more. Says which, for the log.
+    #[error("{0}")]
     NotFound(String),
     /// There are [`MAX_SESSIONS_PER_ADDRESS`] from the same address.
+    #[error("{MAX_SESSIONS_PER_ADDRESS} shells are open from this address; close one")]
     TooMany,
     /// There are [`MAX_SESSIONS`], or the engine stops.
+    #[error("no further shell can be opened now")]
     Busy,
-    /// The shell does not start. Says why.
-    NotStarted(String),
+    /// The shell does not start.
+    #[error("the shell does not start: {0}")]
+    NotStarted(#[from] StartError),
 }
-
-impl fmt::Display for Refused {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::NotFound(why) => out.write_str(why),
-            Refused::TooMany => {
-                write!(out, "{MAX_SESSIONS_PER_ADDRESS} shells are open from this address; close one")
-            }
-            Refused::Busy => write!(out, "no further shell can be opened now"),
-            Refused::NotStarted(why) => write!(out, "the shell does not start: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// The lines of a session, as the body of an answer. Dropping it says that the client is gone.
 #[derive(Debug)]
@@ -237,7 +227,7 @@ impl Shells {
         let place = Place::take(&self.state, address)?;
         let visit = Visit {
             source: asked.source.clone(),
-            session: new_id().map_err(|error| Refused::NotStarted(error.to_string()))?,
+            session: new_id().map_err(StartError::from)?,
             public_key: asked.key.id().to_owned(),
             remote_addr: address.to_string(),
         };
@@ -258,7 +248,7 @@ impl Shells {
         let variables = BTreeMap::from([("ETCHA_SOURCE_NAME".to_owned(), visit.source.clone())]);
         let Asked { key, exec, request, .. } = asked;
         let started = spawn_blocking(move || terminal::start(&exec, &variables, request.size)).await;
-        let started = match started.unwrap_or_else(|error| Err(error.to_string())) {
+        let started = match started.unwrap_or_else(|error| Err(error.into())) {
             Ok(started) => started,
             Err(why) => {
                 tracing::error!(source = visit.source, "shell: does not start: {why}");

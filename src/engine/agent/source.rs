@@ -37,6 +37,7 @@ use crate::stop::{Stop, Stopper};
 use crate::wire::client::Client;
 use crate::wire::token::Claims;
 use events::System;
+use fetch::PullError;
 use perform::{RunOptions, RunResult};
 use triggers::Triggers;
 pub(crate) use turn::NoTurn;
@@ -324,7 +325,7 @@ impl Sources {
         &self,
         bound: &Bound,
         trigger: Trigger,
-        pulled: Result<Option<Token>, String>,
+        pulled: Result<Option<Token>, PullError>,
     ) -> (Origin, RunResult) {
         self.restore(bound);
         let origin = |key_id: &str| Origin {
@@ -357,8 +358,8 @@ impl Sources {
     fn set_off(self: &Arc<Self>, bound: &Bound, origin: &Origin, ran: &RunResult, system: Option<System>) {
         let mut deliveries = self.deliveries(bound, origin, &ran.outputs);
         if let Some(system) = system {
-            let failure = ran.failure.as_deref().unwrap_or_default();
-            deliveries.extend(self.system_deliveries(system, origin.into(), failure));
+            let failure = ran.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+            deliveries.extend(self.system_deliveries(system, origin.into(), &failure));
         }
         let delivered = self.deliver(deliveries);
         if ran.asks_for_exit() {

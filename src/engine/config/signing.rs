@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::found::{self, Unsafe};
 use super::keys;
 use super::section::{Section, read_from_text};
-use crate::wire::key::SigningKey;
+use crate::wire::key::{InvalidKey, SigningKey};
 
 /// The path that stands for standard input.
 const STDIN: &str = "-";
@@ -64,7 +64,7 @@ pub(crate) enum KeyError {
     NoFile(String),
     /// What it holds is no key.
     #[error("`build_signingKeyPath` {0} {1}")]
-    NoKey(String, String),
+    NoKey(String, #[source] InvalidKey),
 }
 
 read_from_text!(SigningKey, SigningKey::read);

@@ -1,7 +1,6 @@
 //! From a program to a signed token: the build Commands run here, and what they found out travels along.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -14,7 +13,7 @@ use crate::jsonnet::{Imports, JsonnetError};
 use crate::pattern::Pattern;
 use crate::program::{self, ProgramError, View};
 use crate::run::{Failure, Pending, Phase, Setting, Step, Summary, run};
-use crate::wire::token;
+use crate::wire::token::{self, SignError};
 
 /// Mode of a token: it carries variables, and those may be secrets.
 const MODE: u32 = 0o600;
@@ -29,36 +28,32 @@ const RUN_VAR: &str = "runVar_";
 const MANIFEST: &str = "buildManifest";
 
 /// Why there is no token.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
     /// The program cannot be read.
+    #[error(transparent)]
     Read(JsonnetError),
     /// It is no Pattern.
+    #[error(transparent)]
     Program(ProgramError),
     /// A build Command failed.
+    #[error(transparent)]
     Failed(Failure),
     /// There is no key to sign with.
+    #[error(transparent)]
     Key(KeyError),
     /// Signing failed.
-    Sign(String),
+    #[error("signing: {0}")]
+    Sign(#[source] SignError),
     /// The token cannot be written.
-    Write(PathBuf, std::io::Error),
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// Where it was to go.
+        path: PathBuf,
+        /// Why it did not.
+        source: std::io::Error,
+    },
 }
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BuildError::Read(error) => error.fmt(out),
-            BuildError::Program(error) => error.fmt(out),
-            BuildError::Failed(failure) => failure.fmt(out),
-            BuildError::Key(error) => error.fmt(out),
-            BuildError::Sign(why) => write!(out, "signing: {why}"),
-            BuildError::Write(path, error) => write!(out, "{}: {error}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}
 
 /// What the build Commands of a Pattern left.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +111,7 @@ pub(crate) fn build(
     let destination = destination.map_or_else(|| PathBuf::from(&pattern.build_output), Path::to_owned);
     match replace::file(&destination, MODE, token.as_bytes()) {
         Ok(()) => Ok(destination),
-        Err(error) => Err(BuildError::Write(destination, error)),
+        Err(source) => Err(BuildError::Write { path: destination, source }),
     }
 }
 

@@ -1,7 +1,6 @@
 //! A Pattern run here and now, for the person who asks. Nothing is recorded in the journal: it is no run of the engine.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::{self, Write};
 
 use regex::Regex;
@@ -29,30 +28,21 @@ pub(crate) struct Local<'a> {
 }
 
 /// Why nothing ran, or not to the end.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum LocalError {
     /// The program cannot be read.
+    #[error(transparent)]
     Read(JsonnetError),
     /// It is no Pattern.
+    #[error(transparent)]
     Program(ProgramError),
     /// A build Command failed.
+    #[error(transparent)]
     Build(Failure),
-    /// Nobody reads what is said.
-    Output(io::Error),
+    /// What happens cannot be written.
+    #[error("output: {0}")]
+    Output(#[source] io::Error),
 }
-
-impl fmt::Display for LocalError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LocalError::Read(error) => error.fmt(out),
-            LocalError::Program(error) => error.fmt(out),
-            LocalError::Build(failure) => failure.fmt(out),
-            LocalError::Output(error) => write!(out, "output: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for LocalError {}
 
 /// Runs the build Commands, then with what they found out the others, and says on `out` what happens. Whether all went
 /// well.

@@ -4,7 +4,6 @@
 mod plan;
 mod send;
 
-use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,47 +49,33 @@ pub(crate) struct Push<'a> {
 }
 
 /// Why nothing was pushed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum PushError {
-    /// No target is meant. Says why.
+    /// No target has this Source.
+    #[error("no target has the source `{0}` in its `sourcePatterns`; add it, or give --host")]
     NoTarget(String),
+    /// No target of those that are meant has this Source.
+    #[error("no target whose name matches has the source `{0}` in its `sourcePatterns`")]
+    NoMatch(String),
     /// The target has no pattern for the Source, and none was given.
+    #[error("target `{0}` names no pattern for this source; give a path or a command")]
     NoPattern(String),
     /// The program cannot be read.
+    #[error(transparent)]
     Read(JsonnetError),
     /// A signed Pattern was named.
+    #[error("{} is signed; name the pattern that it was built from, which is signed anew", .0.display())]
     Token(PathBuf),
     /// It cannot be built for this target.
-    Build(String, BuildError),
-    /// Nobody reads what is said.
-    Output(io::Error),
+    #[error("for target `{0}`: {1}")]
+    Build(String, #[source] BuildError),
+    /// What came of it cannot be written.
+    #[error("output: {0}")]
+    Output(#[source] io::Error),
     /// The end was asked for.
+    #[error("stopped; pushes under way go on at their targets")]
     Stopped,
 }
-
-impl fmt::Display for PushError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PushError::NoTarget(why) => out.write_str(why),
-            PushError::NoPattern(target) => {
-                write!(out, "target `{target}` names no pattern for this source; give a path or a command")
-            }
-            PushError::Read(error) => error.fmt(out),
-            PushError::Token(path) => {
-                write!(
-                    out,
-                    "{} is signed; name the pattern that it was built from, which is signed anew",
-                    path.display()
-                )
-            }
-            PushError::Build(target, error) => write!(out, "for target `{target}`: {error}"),
-            PushError::Output(error) => write!(out, "output: {error}"),
-            PushError::Stopped => write!(out, "stopped; pushes under way go on at their targets"),
-        }
-    }
-}
-
-impl std::error::Error for PushError {}
 
 /// Builds for every target, then pushes to all of them and says on `out` what each answered, in the order in which they
 /// do. Whether all went well.
@@ -155,7 +140,9 @@ fn say(out: &mut impl Write, name: &str, answered: &Answered, check: bool) -> io
     let took = report::duration(answered.duration);
     let result = match &answered.result {
         Ok(result) => result,
-        Err(why) => return writeln!(out, "{name}: failed in {took}: {}", printable::line(why)),
+        Err(why) => {
+            return writeln!(out, "{name}: failed in {took}: {}", printable::line(&why.to_string()));
+        }
     };
     let empty = Vec::new();
     let list = |list: &Option<Vec<String>>| list.as_ref().map_or(0, Vec::len);
@@ -189,9 +176,10 @@ fn say(out: &mut impl Write, name: &str, answered: &Answered, check: bool) -> io
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::send::SendError;
     use super::*;
 
-    fn said(result: Result<PushResult, String>, check: bool) -> String {
+    fn said(result: Result<PushResult, SendError>, check: bool) -> String {
         let mut out = Vec::new();
         say(&mut out, "web1", &Answered { result, duration: Duration::from_millis(1500) }, check).unwrap();
         String::from_utf8(out).unwrap()
@@ -231,6 +219,10 @@ mod tests {
             "web1: 1 changed, 0 removed, then it failed in 1.50 s: \\u{1b}]52;c;ZXZpbA==\\u{7}\\nweb2: fine\n  \
              changed  evil\\u{1b}]0;OWNED\\u{7}\\nweb2: 1 changed\n           | \\u{1b}[2J\\u{9b}1A\n           | red\tx\n"
         );
-        assert_eq!(said(Err("no".to_owned()), false), "web1: failed in 1.50 s: no\n");
+        let late = SendError::TooSlow(Duration::from_secs(9));
+        assert_eq!(
+            said(Err(late), false),
+            "web1: failed in 1.50 s: no answer within 9 s; the run may still go on there\n"
+        );
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::RETRY_AFTER;
 use hyper::{Response, StatusCode};
 use terminal::printable;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,16 +21,14 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::ask::{self, AskError};
 use super::raw::{self, Raw};
 use crate::program::now;
 use crate::wire::bound::Bound;
 use crate::wire::client::{Client, Connected, Server};
 use crate::wire::key::SigningKey;
-use crate::wire::line::{self, End, Line};
+use crate::wire::line::{self, End, Line, LineError};
 use crate::wire::shell::{MAX_INPUT_BYTES, Request, VALIDITY};
-
-/// How long it may take until the other side can be asked.
-const CONNECT_TIME: Duration = Duration::from_secs(20);
 
 /// Longest silence: there is a line every 10 s at least.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -79,38 +77,94 @@ pub(crate) struct Door<'a> {
 }
 
 /// Why a shell did not open, or what became of it.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ShellError {
     /// The other side cannot be reached, or is not trusted.
-    Connect(String),
-    /// It refuses. Says what that means.
-    Refused(String),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// It refuses.
+    #[error(transparent)]
+    Refused(Refusal),
     /// It stopped speaking, or does not speak as it should.
-    Lost(String),
+    #[error("the shell was lost: {0}")]
+    Lost(#[from] Lost),
     /// The own terminal, standard output or the system.
-    Here(io::Error),
+    #[error("this side: {0}")]
+    Here(#[source] io::Error),
     /// The shell's time was over.
+    #[error("the shell's time is over (`run_timeoutShell` over there)")]
     Timeout,
     /// The engine stopped.
+    #[error("the engine has stopped")]
     Stopped,
     /// A signal asked for the end.
+    #[error("ended by a signal")]
     Interrupted,
 }
 
-impl fmt::Display for ShellError {
+/// How a shell was lost that was open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    /// The first line is none.
+    #[error("it did not say which session it is")]
+    NoSession,
+    /// A line cannot be read.
+    #[error("it {0}")]
+    Line(#[from] LineError),
+    /// A line is longer than [`MAX_LINE_BYTES`].
+    #[error("it sent a line without end")]
+    Endless,
+    /// Nothing came for [`SILENCE`].
+    #[error("silence for {} s", SILENCE.as_secs())]
+    Silence,
+    /// The connection broke off.
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    /// What was typed cannot be sent.
+    #[error("input: {0}")]
+    Input(#[source] AskError),
+    /// What was typed is refused.
+    #[error("it takes no input: {0}")]
+    Refused(#[source] Refusal),
+}
+
+/// What the other side answered in place of a shell, and what may help.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    /// Seconds after which to try again, if it says so.
+    wait: Option<String>,
+    /// Its own words, safe to show.
+    said: String,
+}
+
+impl Refusal {
+    async fn read(answer: Response<Incoming>) -> Refusal {
+        let (parts, body) = answer.into_parts();
+        let wait = parts.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()).map(str::to_owned);
+        let body = Limited::new(body, MAX_REFUSAL_BYTES).collect().await.map(|body| body.to_bytes());
+        let said = printable::line(String::from_utf8_lossy(&body.unwrap_or_default()).trim()).into_owned();
+        Refusal { status: parts.status, wait, said }
+    }
+}
+
+impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ShellError::Connect(why) | ShellError::Refused(why) => out.write_str(why),
-            ShellError::Lost(why) => write!(out, "the shell was lost: {why}"),
-            ShellError::Here(error) => write!(out, "this side: {error}"),
-            ShellError::Timeout => write!(out, "the shell's time is over (`run_timeoutShell` over there)"),
-            ShellError::Stopped => write!(out, "the engine has stopped"),
-            ShellError::Interrupted => write!(out, "ended by a signal"),
+        match (self.status, &self.wait) {
+            (StatusCode::NOT_FOUND, _) => out.write_str(
+                "there is no such source, it has no shell, or it does not trust the token (key, clock, no TLS); the log \
+                 there says which",
+            ),
+            (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => {
+                write!(out, "too many requests from here were refused; try again in {wait} s")
+            }
+            (status, _) if self.said.is_empty() => write!(out, "answered {status}"),
+            _ => out.write_str(&self.said),
         }
     }
 }
 
-impl std::error::Error for ShellError {}
+impl std::error::Error for Refusal {}
 
 /// Opens a shell and stays in it to its end. Its exit status, or 0 if the other side does not tell.
 ///
@@ -141,16 +195,16 @@ impl Opened {
     async fn open(door: &Door<'_>) -> Result<Opened, ShellError> {
         let request = Request { size: raw::size(), tell_end: true, ..Request::default() };
         let mut connection = door.connect().await?;
-        let answer = door.ask(&mut connection, request).await.map_err(ShellError::Connect)?;
+        let answer = door.ask(&mut connection, request).await?;
         if answer.status() != StatusCode::OK {
-            return Err(ShellError::Refused(meaning(answer).await));
+            return Err(ShellError::Refused(Refusal::read(answer).await));
         }
         let mut lines = Lines { body: answer.into_body(), bytes: Vec::new(), _connection: connection.sender };
         match lines.next().await? {
             Some(id) if (1..=128).contains(&id.len()) && id.is_ascii() => {
                 Ok(Opened { session: String::from_utf8_lossy(&id).into_owned(), lines })
             }
-            _ => Err(ShellError::Lost("it did not say which session it is".to_owned())),
+            _ => Err(Lost::NoSession.into()),
         }
     }
 
@@ -183,19 +237,15 @@ impl Opened {
 }
 
 impl Door<'_> {
-    async fn connect(&self) -> Result<Connected<Full<Bytes>>, ShellError> {
-        match timeout(CONNECT_TIME, self.client.meet(&self.server)).await {
-            Ok(connected) => connected.map_err(ShellError::Connect),
-            Err(_) => Err(ShellError::Connect(format!("no connection within {} s", CONNECT_TIME.as_secs()))),
-        }
+    async fn connect(&self) -> Result<Connected<Full<Bytes>>, AskError> {
+        ask::connect(self.client, &self.server).await
     }
 
     /// Binds the next request to the engine with this key. Without TLS it is known by none.
-    fn bound(&self, engine: Option<&[u8; 32]>) -> Result<Option<Bound>, String> {
+    fn bound(&self, engine: Option<&[u8; 32]>) -> Result<Option<Bound>, AskError> {
         let Some(engine) = engine else { return Ok(None) };
         self.asked.set(self.asked.get() + 1);
-        let bound = Bound::new(engine, self.source, now(), VALIDITY);
-        let bound = bound.map_err(|error| format!("the system gives no randomness: {error}"))?;
+        let bound = Bound::new(engine, self.source, now(), VALIDITY).map_err(AskError::Bind)?;
         Ok(Some(Bound { number: self.asked.get(), ..bound }))
     }
 
@@ -204,34 +254,29 @@ impl Door<'_> {
         &self,
         connection: &mut Connected<Full<Bytes>>,
         request: Request,
-    ) -> Result<Response<Incoming>, String> {
+    ) -> Result<Response<Incoming>, AskError> {
         let signed = self.sign(connection, request.clone())?;
         let error = match connection.sender.try_send_request(signed).await {
             Ok(answer) => return Ok(answer),
             // What was sent may have been typed: it is not sent twice.
-            Err(error) if error.message().is_none() => return Err(format!("HTTP: {}", error.into_error())),
+            Err(error) if error.message().is_none() => return Err(AskError::Http(error.into_error())),
             Err(error) => error.into_error(),
         };
-        *connection = self.connect().await.map_err(|why| format!("HTTP: {error}; {why}"))?;
+        *connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(again) => return Err(AskError::Closed { closed: error, again: Box::new(again) }),
+        };
         let signed = self.sign(connection, request)?;
-        connection.sender.send_request(signed).await.map_err(|error| format!("HTTP: {error}"))
+        connection.sender.send_request(signed).await.map_err(AskError::Http)
     }
 
     fn sign(
         &self,
         connection: &Connected<Full<Bytes>>,
         mut request: Request,
-    ) -> Result<hyper::Request<Full<Bytes>>, String> {
+    ) -> Result<hyper::Request<Full<Bytes>>, AskError> {
         request.bound = self.bound(connection.engine.as_ref())?;
-        let token = request.sign(self.key, now())?;
-        let Server { host, port, .. } = self.server;
-        let host =
-            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
-        let request = hyper::Request::post(self.path)
-            .header(HOST, format!("{host}:{port}"))
-            .header(USER_AGENT, HeaderValue::from_static(concat!("etcha-engine/", env!("CARGO_PKG_VERSION"))))
-            .body(Full::new(Bytes::from(token)));
-        request.map_err(|error| format!("no request: {error}"))
+        ask::post(&self.server, self.path, request.sign(self.key, now())?)
     }
 }
 
@@ -242,7 +287,7 @@ async fn receive(
     heard: watch::Sender<()>,
 ) -> Result<Option<End>, ShellError> {
     while let Some(line) = lines.next().await? {
-        match line::read(&line).map_err(|why| ShellError::Lost(format!("it {why}")))? {
+        match line::read(&line).map_err(Lost::Line)? {
             Line::Output(bytes) => {
                 heard.send_replace(());
                 if output.send(bytes).await.is_err() {
@@ -298,10 +343,9 @@ impl Input {
             if connection.sender.is_closed() {
                 connection = door.connect().await?;
             }
-            let answer = door.ask(&mut connection, request).await;
-            let answer = answer.map_err(|why| ShellError::Lost(format!("input: {why}")))?;
+            let answer = door.ask(&mut connection, request).await.map_err(Lost::Input)?;
             if answer.status() != StatusCode::OK {
-                return Err(ShellError::Lost(format!("it takes no input: {}", meaning(answer).await)));
+                return Err(Lost::Refused(Refusal::read(answer).await).into());
             }
             // The connection is free once the answer is read to its end.
             let _ = Limited::new(answer.into_body(), MAX_REFUSAL_BYTES).collect().await;
@@ -344,8 +388,7 @@ struct Lines {
 
 impl Lines {
     /// The next line without its LF; nothing at the end.
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, ShellError> {
-        let lost = |why: String| Err(ShellError::Lost(why));
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Lost> {
         let mut seen = 0;
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.bytes[seen..]) {
@@ -355,12 +398,12 @@ impl Lines {
             }
             seen = self.bytes.len();
             if seen > MAX_LINE_BYTES {
-                return lost("it sent a line without end".to_owned());
+                return Err(Lost::Endless);
             }
             match timeout(SILENCE, self.body.frame()).await {
-                Err(_) => return lost(format!("silence for {} s", SILENCE.as_secs())),
+                Err(_) => return Err(Lost::Silence),
                 Ok(None) => return Ok(None),
-                Ok(Some(Err(error))) => return lost(error.to_string()),
+                Ok(Some(Err(error))) => return Err(error.into()),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         self.bytes.extend_from_slice(&data);
@@ -368,27 +411,6 @@ impl Lines {
                 }
             }
         }
-    }
-}
-
-/// What a refusal means, and what may help.
-async fn meaning(answer: Response<Incoming>) -> String {
-    let (parts, body) = answer.into_parts();
-    let wait = parts.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()).map(str::to_owned);
-    let body = Limited::new(body, MAX_REFUSAL_BYTES).collect().await.map(|body| body.to_bytes());
-    let said = body.unwrap_or_default();
-    let said = printable::line(String::from_utf8_lossy(&said).trim()).into_owned();
-    match (parts.status, wait) {
-        (StatusCode::NOT_FOUND, _) => {
-            "there is no such source, it has no shell, or it does not trust the token (key, clock, no TLS); the log \
-             there says which"
-                .to_owned()
-        }
-        (StatusCode::TOO_MANY_REQUESTS, Some(wait)) => {
-            format!("too many requests from here were refused; try again in {wait} s")
-        }
-        (status, _) if said.is_empty() => format!("answered {status}"),
-        _ => said,
     }
 }
 

@@ -80,8 +80,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Nobody answers there, or nobody who can be trusted. Says why.
-    pub(crate) async fn connect<B>(&self, server: &Server<'_>) -> Result<SendRequest<B>, String>
+    /// No server answers there, or none that can be trusted.
+    pub(crate) async fn connect<B>(&self, server: &Server<'_>) -> Result<SendRequest<B>, ConnectError>
     where
         B: Body + Send + 'static,
         B::Data: Send,
@@ -95,37 +95,55 @@ impl Client {
     /// # Errors
     ///
     /// As for [`Client::connect`].
-    pub(crate) async fn meet<B>(&self, server: &Server<'_>) -> Result<Connected<B>, String>
+    pub(crate) async fn meet<B>(&self, server: &Server<'_>) -> Result<Connected<B>, ConnectError>
     where
         B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let host = server.host.trim_start_matches('[').trim_end_matches(']');
-        let stream = TcpStream::connect((host, server.port)).await;
-        let stream = stream.map_err(|error| format!("connecting: {error}"))?;
+        let stream = TcpStream::connect((host, server.port)).await.map_err(ConnectError::Tcp)?;
         // Requests are small and whole: waiting for more to send with them only costs time.
         let _ = stream.set_nodelay(true);
         if !server.tls {
             return handshake(stream).await.map(|sender| Connected { sender, engine: None });
         }
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| "no name for a certificate")?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Name)?;
         let connector = TlsConnector::from(self.tls(server.skip_verify)?);
-        let stream = connector.connect(name, stream).await.map_err(|error| format!("TLS: {error}"))?;
+        let stream = connector.connect(name, stream).await.map_err(ConnectError::Tls)?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let engine = shown.and_then(https::certificate::key_digest);
         handshake(stream).await.map(|sender| Connected { sender, engine })
     }
 
-    fn tls(&self, skip_verify: bool) -> Result<Arc<ClientConfig>, String> {
+    fn tls(&self, skip_verify: bool) -> Result<Arc<ClientConfig>, Arc<TrustError>> {
         if skip_verify || self.trust.skip_verify {
             let verifier = Arc::new(Unverified(Arc::new(ring::default_provider())));
             let config = builder().dangerous().with_custom_certificate_verifier(verifier);
             return Ok(Arc::new(config.with_no_client_auth()));
         }
-        let read = self.verifying.get_or_init(|| self.trust.read().map_err(Arc::new));
-        read.clone().map_err(|error| error.to_string())
+        self.verifying.get_or_init(|| self.trust.read().map_err(Arc::new)).clone()
     }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// There is none on the network.
+    #[error("connecting: {0}")]
+    Tcp(#[source] io::Error),
+    /// What was named as a host cannot stand in a certificate.
+    #[error("no name for a certificate")]
+    Name,
+    /// It is not known which certificates to trust.
+    #[error(transparent)]
+    Trust(#[from] Arc<TrustError>),
+    /// The other side speaks no TLS, or is not trusted.
+    #[error("TLS: {0}")]
+    Tls(#[source] io::Error),
+    /// The other side speaks no HTTP.
+    #[error("HTTP: {0}")]
+    Http(#[source] hyper::Error),
 }
 
 /// Why the file with certificates to trust cannot be used.
@@ -208,14 +226,13 @@ fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
 
 async fn handshake<B>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<SendRequest<B>, String>
+) -> Result<SendRequest<B>, ConnectError>
 where
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let connected = http1::handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = connected.map_err(|error| format!("HTTP: {error}"))?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(ConnectError::Http)?;
     tokio::spawn(connection);
     Ok(sender)
 }

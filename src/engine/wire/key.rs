@@ -41,6 +41,77 @@ const ID_LENGTH: usize = 10;
 /// Longest id in bytes: it becomes a label.
 const MAX_ID_BYTES: usize = 128;
 
+/// Why a text is not a key that can be used here. Continues a sentence that begins with what holds the text, and never says
+/// what was given: it may be a secret in the wrong place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// It does not have the form of a key.
+    #[error("holds no key of the form ALGORITHM:BASE64[:ID]")]
+    Form,
+    /// It is in the form of OpenSSL or OpenSSH.
+    #[error("holds a key in PEM or OpenSSH form, not ALGORITHM:BASE64[:ID]; {MAKE}")]
+    Pem,
+    /// It is encrypted, as Etcha can store keys.
+    #[error(
+        "holds an encrypted key, which this engine does not decrypt; keep the plain key in a file that only you can read \
+         (`build_signingKeyPath`), or {MAKE}"
+    )]
+    Encrypted,
+    /// It is an RSA key.
+    #[error("holds an RSA key, which this engine does not use; {MAKE}")]
+    Rsa,
+    /// Its id cannot be one.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+    /// The part after the algorithm cannot be decoded.
+    #[error("holds a key that is no base64")]
+    Base64,
+    /// A private key stands where a public one is wanted.
+    #[error("holds a private key, but has to hold a public one")]
+    Private,
+    /// A public key stands where a private one is wanted.
+    #[error("holds a public key, but has to hold a private one")]
+    Public,
+    /// The algorithm is not known. The half that is wanted is.
+    #[error("holds no key that begins with ed25519{0}: or ecp256{0}:")]
+    Algorithm(&'static str),
+    /// The bytes are not a key of the algorithm. The half that is wanted is known.
+    #[error("holds no usable {0} key")]
+    Unusable(&'static str),
+}
+
+/// An id is longer than `MAX_ID_BYTES`, or has spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("has an id that is longer than {MAX_ID_BYTES} bytes or has spaces")]
+pub struct InvalidId;
+
+/// The system gives no randomness, without which nothing can be made or signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no randomness")]
+pub struct NoRandomness;
+
+/// Why no key was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GenerateError {
+    /// The name cannot be the id of a key.
+    #[error("the key {0}")]
+    Id(#[from] InvalidId),
+    /// There is nothing to make it of.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// What was made cannot be read. It never happens as long as both halves of this file agree.
+    #[error("the key that was made {0}")]
+    Unusable(#[from] InvalidKey),
+}
+
+/// What to do about a key that cannot be used here.
+const MAKE: &str =
+    "make a new pair with `etcha-engine generate-keys`, and give its public half to those who verify";
+
+/// The halves of a pair, as their texts name them.
+const PUBLIC: &str = "public";
+const PRIVATE: &str = "private";
+
 /// What a key signs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
@@ -103,14 +174,14 @@ impl VerifyKey {
     ///
     /// # Errors
     ///
-    /// It is none. Says why, and never what was given: it may be a secret in the wrong place.
-    pub fn read(text: &str) -> Result<VerifyKey, String> {
+    /// It is not a public key that can be used.
+    pub fn read(text: &str) -> Result<VerifyKey, InvalidKey> {
         let (name, der, id) = parts(text)?;
         let (algorithm, bytes) = match (name, der.len()) {
             ("ed25519public", 32) => (Algorithm::Ed25519, der),
             ("ed25519public", _) => (Algorithm::Ed25519, after(&ED25519_PUBLIC, 32, &der)?),
             ("ecp256public", _) => (Algorithm::P256, after(&P256_PUBLIC, 65, &der)?),
-            _ => return Err(unfit(name, "public")),
+            _ => return Err(unfit(name, PUBLIC)),
         };
         Ok(VerifyKey { algorithm, bytes, id })
     }
@@ -147,7 +218,7 @@ impl VerifyKey {
             Algorithm::Ed25519 => &ED25519_PUBLIC,
             Algorithm::P256 => &P256_PUBLIC,
         };
-        text(self.algorithm, "public", &[prefix, &self.bytes].concat(), &self.id)
+        text(self.algorithm, PUBLIC, &[prefix, &self.bytes].concat(), &self.id)
     }
 }
 
@@ -162,10 +233,10 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// It is none. Says why, and never what was given.
-    pub fn read(text: &str) -> Result<SigningKey, String> {
+    /// It is not a private key that can be used.
+    pub fn read(text: &str) -> Result<SigningKey, InvalidKey> {
         let (name, der, id) = parts(text)?;
-        let unusable = |_| "holds no usable private key".to_owned();
+        let unusable = |_| InvalidKey::Unusable(PRIVATE);
         let pair = match (name, der.len()) {
             // The seed and the public half.
             ("ed25519private", 64) => {
@@ -182,7 +253,7 @@ impl SigningKey {
                 let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random);
                 Pair::P256(Arc::new(pair.map_err(unusable)?))
             }
-            _ => return Err(unfit(name, "private")),
+            _ => return Err(unfit(name, PRIVATE)),
         };
         Ok(SigningKey { pair, id })
     }
@@ -205,13 +276,13 @@ impl SigningKey {
     /// # Errors
     ///
     /// The system gives no randomness.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, NoRandomness> {
         match &self.pair {
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Pair::P256(pair) => pair
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
-                .map_err(|_| "the system gives no randomness".to_owned()),
+                .map_err(|_| NoRandomness),
         }
     }
 
@@ -236,9 +307,9 @@ impl fmt::Debug for SigningKey {
 /// # Errors
 ///
 /// The name cannot be an id, or the system gives no randomness.
-pub fn generate(algorithm: Algorithm, name: Option<&str>) -> Result<Generated, String> {
+pub fn generate(algorithm: Algorithm, name: Option<&str>) -> Result<Generated, GenerateError> {
     let random = SystemRandom::new();
-    let no_random = |_| "the system gives no randomness".to_owned();
+    let no_random = |_| NoRandomness;
     let id = match name {
         Some(name) => checked_id(name)?,
         None => random_id(&random)?,
@@ -254,16 +325,16 @@ pub fn generate(algorithm: Algorithm, name: Option<&str>) -> Result<Generated, S
             made.map_err(no_random)?.as_ref().to_vec()
         }
     };
-    let private = text(algorithm, "private", &der, &id);
+    let private = text(algorithm, PRIVATE, &der, &id);
     let public = SigningKey::read(&private)?.public().to_text();
     Ok(Generated { private, public })
 }
 
-fn random_id(random: &SystemRandom) -> Result<String, String> {
+fn random_id(random: &SystemRandom) -> Result<String, NoRandomness> {
     let mut id = String::new();
     while id.len() < ID_LENGTH {
         let mut byte = [0];
-        random.fill(&mut byte).map_err(|_| "the system gives no randomness".to_owned())?;
+        random.fill(&mut byte).map_err(|_| NoRandomness)?;
         // 62 times 4 is the part of a byte in which all characters are as likely.
         if byte[0] < 248 {
             id.push(char::from(ID_CHARACTERS[usize::from(byte[0] % 62)]));
@@ -272,54 +343,45 @@ fn random_id(random: &SystemRandom) -> Result<String, String> {
     Ok(id)
 }
 
-fn checked_id(id: &str) -> Result<String, String> {
+fn checked_id(id: &str) -> Result<String, InvalidId> {
     if id.len() > MAX_ID_BYTES || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("has an id that is longer than {MAX_ID_BYTES} bytes or has spaces"));
+        return Err(InvalidId);
     }
     Ok(id.to_owned())
 }
 
-fn parts(text: &str) -> Result<(&str, Vec<u8>, String), String> {
+fn parts(text: &str) -> Result<(&str, Vec<u8>, String), InvalidKey> {
     let mut parts = text.trim().splitn(3, ':');
     if text.trim_start().starts_with("-----BEGIN") {
-        return Err(format!("holds a key in PEM or OpenSSH form, not ALGORITHM:BASE64[:ID]; {MAKE}"));
+        return Err(InvalidKey::Pem);
     }
     let (Some(name), Some(base64)) = (parts.next(), parts.next()) else {
-        return Err("holds no key of the form ALGORITHM:BASE64[:ID]".to_owned());
+        return Err(InvalidKey::Form);
     };
     // Etcha's encrypted values say how the key is derived, and after `@` with what it is encrypted.
     if base64.contains('@') {
-        return Err(format!(
-            "holds an encrypted key, which this engine does not decrypt; keep the plain key in a file that only you can \
-             read (`build_signingKeyPath`), or {MAKE}"
-        ));
+        return Err(InvalidKey::Encrypted);
     }
     let id = checked_id(parts.next().unwrap_or_default())?;
     match STANDARD.decode(base64) {
         Ok(der) => Ok((name, der, id)),
-        Err(_) => Err("holds a key that is no base64".to_owned()),
+        Err(_) => Err(InvalidKey::Base64),
     }
 }
 
-fn after(prefix: &[u8], length: usize, der: &[u8]) -> Result<Vec<u8>, String> {
+fn after(prefix: &[u8], length: usize, der: &[u8]) -> Result<Vec<u8>, InvalidKey> {
     match der.strip_prefix(prefix) {
         Some(bytes) if bytes.len() == length => Ok(bytes.to_vec()),
-        _ => Err("holds no usable public key".to_owned()),
+        _ => Err(InvalidKey::Unusable(PUBLIC)),
     }
 }
 
-/// What to do about a key that is none here.
-const MAKE: &str =
-    "make a new pair with `etcha-engine generate-keys`, and give its public half to those who verify";
-
-fn unfit(name: &str, half: &str) -> String {
+fn unfit(name: &str, half: &'static str) -> InvalidKey {
     match name {
-        rsa if rsa.starts_with("rsa") => {
-            format!("holds an RSA key, which this engine does not use; {MAKE}")
-        }
-        "ed25519private" | "ecp256private" => "holds a private key, but has to hold a public one".to_owned(),
-        "ed25519public" | "ecp256public" => "holds a public key, but has to hold a private one".to_owned(),
-        _ => format!("holds no key that begins with ed25519{half}: or ecp256{half}:"),
+        rsa if rsa.starts_with("rsa") => InvalidKey::Rsa,
+        "ed25519private" | "ecp256private" => InvalidKey::Private,
+        "ed25519public" | "ecp256public" => InvalidKey::Public,
+        _ => InvalidKey::Algorithm(half),
     }
 }
 
@@ -340,7 +402,7 @@ mod tests {
 
     /// The first test vector of RFC 8032, section 7.1, in the text form.
     const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
-    const PUBLIC: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    const POINT: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     const SIGNATURE: &str = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
 
     fn unhex(text: &str) -> Vec<u8> {
@@ -351,14 +413,14 @@ mod tests {
     #[test]
     fn the_vector_of_the_standard_signs_as_it_says_in_every_form() {
         let der = [ED25519_PRIVATE.as_slice(), &unhex(SEED)].concat();
-        let raw = [unhex(SEED), unhex(PUBLIC)].concat();
+        let raw = [unhex(SEED), unhex(POINT)].concat();
         for bytes in [der, raw] {
             let key = SigningKey::read(&text(Algorithm::Ed25519, "private", &bytes, "v1")).unwrap();
             assert_eq!(key.sign(b"").unwrap(), unhex(SIGNATURE));
-            assert_eq!(key.public().bytes, unhex(PUBLIC));
+            assert_eq!(key.public().bytes, unhex(POINT));
             assert_eq!(key.id(), "v1");
         }
-        let raw = VerifyKey::read(&text(Algorithm::Ed25519, "public", &unhex(PUBLIC), "")).unwrap();
+        let raw = VerifyKey::read(&text(Algorithm::Ed25519, "public", &unhex(POINT), "")).unwrap();
         assert!(raw.verifies(b"", &unhex(SIGNATURE)) && !raw.verifies(b"x", &unhex(SIGNATURE)));
         assert_eq!(raw.id(), "");
         // Anyone has its private half.
@@ -403,10 +465,12 @@ mod tests {
             ("ed25519public:AAAA:a b", "has spaces"),
         ];
         for (text, expected) in cases {
-            let why = VerifyKey::read(text).unwrap_err();
+            let why = VerifyKey::read(text).unwrap_err().to_string();
             assert!(why.contains(expected), "{text}: {why}");
         }
-        assert!(SigningKey::read(&made.public).unwrap_err().contains("has to hold a private one"));
+        assert_eq!(SigningKey::read(&made.public).unwrap_err(), InvalidKey::Public);
+        let spaced = generate(Algorithm::Ed25519, Some("a b")).unwrap_err().to_string();
+        assert_eq!(spaced, "the key has an id that is longer than 128 bytes or has spaces");
         let key = SigningKey::read(&made.private).unwrap();
         assert_eq!(format!("{key:?}"), "SigningKey(ed25519, name)");
     }

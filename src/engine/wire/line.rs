@@ -33,6 +33,17 @@ pub enum Line {
     Other,
 }
 
+/// Why a line cannot be read. Continues a sentence that begins with who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// Output that cannot be decoded.
+    #[error("sent output that is no base64")]
+    Output,
+    /// An end that is not one of those that are known.
+    #[error("sent an end that is none")]
+    End,
+}
+
 /// The first line.
 pub(crate) fn id(session: &str) -> Bytes {
     Bytes::from(format!("{session}\n"))
@@ -65,15 +76,15 @@ pub(crate) fn end(end: End) -> Bytes {
 /// # Errors
 ///
 /// It is output, or an end, that cannot be read.
-pub fn read(line: &[u8]) -> Result<Line, String> {
+pub fn read(line: &[u8]) -> Result<Line, LineError> {
     match line.split_first() {
         Some((b'o', text)) => match STANDARD.decode(text.trim_ascii_end()) {
             Ok(bytes) => Ok(Line::Output(bytes)),
-            Err(_) => Err("sent output that is no base64".to_owned()),
+            Err(_) => Err(LineError::Output),
         },
         Some((b'e', text)) => match read_end(text.trim_ascii_end()) {
             Some(end) => Ok(Line::End(end)),
-            None => Err("sent an end that is none".to_owned()),
+            None => Err(LineError::End),
         },
         _ => Ok(Line::Other),
     }
@@ -122,7 +133,7 @@ mod tests {
             assert_eq!(read(line), Ok(Line::Other));
         }
         for line in [&b"o?"[..], b"eexit", b"eexit x", b"e\xff"] {
-            assert!(read(line).is_err());
+            assert!(read(line).is_err(), "{line:?}");
         }
         assert_eq!(read(b"oYQ==\r"), Ok(Line::Output(b"a".to_vec())));
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::bound::Bound;
 use crate::wire::key::{SigningKey, VerifyKey};
-use crate::wire::token::{self, LEEWAY, TokenError};
+use crate::wire::token::{self, LEEWAY, SignError, TokenError};
 
 /// Longest request in bytes. What is pasted comes in several.
 pub const MAX_BYTES: usize = 128 * 1024;
@@ -93,7 +93,7 @@ impl Request {
     /// # Errors
     ///
     /// The system gives no randomness.
-    pub fn sign(&self, key: &SigningKey, now: i64) -> Result<String, String> {
+    pub fn sign(&self, key: &SigningKey, now: i64) -> Result<String, SignError> {
         let claims = Claims {
             columns: self.size.map_or(0, |size| size.columns),
             rows: self.size.map_or(0, |size| size.rows),

@@ -4,7 +4,6 @@
 //! Until the signature holds, a token costs the bytes in which it came and a header of at most `MAX_HEADER_BYTES`: its
 //! header is decoded into three strings, never into a tree, and its claims are not even decoded from base64.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -17,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::jsonnet::Imports;
 use crate::wire::bound::Bound;
-use crate::wire::key::{SigningKey, VerifyKey};
+use crate::wire::key::{NoRandomness, SigningKey, VerifyKey};
 
 /// Longest token in bytes: a program of [`crate::jsonnet::imports::MAX_BYTES`], encoded, and room for the rest.
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -83,36 +82,38 @@ pub struct Verified {
 }
 
 /// Why a token cannot be trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// It is longer than `MAX_BYTES`.
+    #[error("is longer than {} MiB", MAX_BYTES / 1024 / 1024)]
     TooLong,
     /// It is no token. Says which part.
+    #[error("is no signed token: {0}")]
     Malformed(&'static str),
     /// There is no key to verify with.
+    #[error("cannot be verified without a key; give `verifyKeys`")]
     NoKeys,
     /// No key verifies it.
+    #[error("was signed by none of the configured keys")]
     NotVerified,
     /// It is good later: this many seconds from now.
+    #[error("is good in {0} s only; are the clocks right?")]
     NotYet(i64),
     /// It was good until this many seconds ago.
+    #[error("has expired {0} s ago")]
     Expired(i64),
 }
 
-impl fmt::Display for TokenError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TokenError::TooLong => write!(out, "is longer than {} MiB", MAX_BYTES / 1024 / 1024),
-            TokenError::Malformed(part) => write!(out, "is no signed token: {part}"),
-            TokenError::NoKeys => write!(out, "cannot be verified without a key; give `verifyKeys`"),
-            TokenError::NotVerified => write!(out, "was signed by none of the configured keys"),
-            TokenError::NotYet(seconds) => write!(out, "is good in {seconds} s only; are the clocks right?"),
-            TokenError::Expired(seconds) => write!(out, "has expired {seconds} s ago"),
-        }
-    }
+/// Why claims were not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// There is nothing to sign with.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// They cannot be written as JSON.
+    #[error("the claims are no JSON: {0}")]
+    Json(#[from] serde_json::Error),
 }
-
-impl std::error::Error for TokenError {}
 
 /// Members that are not named here are passed over without being built.
 #[derive(Serialize, Deserialize)]
@@ -157,18 +158,17 @@ impl Header {
 ///
 /// # Errors
 ///
-/// The system gives no randomness.
-pub fn sign(claims: &impl Serialize, key: &SigningKey) -> Result<String, String> {
+/// The claims are no JSON, or the system gives no randomness.
+pub fn sign(claims: &impl Serialize, key: &SigningKey) -> Result<String, SignError> {
     let header = Header {
         alg: key.algorithm().token_name().to_owned(),
         kid: key.id().to_owned(),
         typ: "JWT".to_owned(),
         is_critical: false,
     };
-    let encode = |json: Result<Vec<u8>, serde_json::Error>| {
-        json.map(|json| URL_SAFE_NO_PAD.encode(json)).map_err(|error| error.to_string())
-    };
-    let message = format!("{}.{}", encode(serde_json::to_vec(&header))?, encode(serde_json::to_vec(claims))?);
+    let [header, claims] =
+        [serde_json::to_vec(&header)?, serde_json::to_vec(claims)?].map(|json| URL_SAFE_NO_PAD.encode(json));
+    let message = format!("{header}.{claims}");
     let signature = key.sign(message.as_bytes())?;
     Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }

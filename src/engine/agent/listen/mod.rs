@@ -29,7 +29,6 @@ mod shell;
 pub(crate) mod site;
 mod webhook;
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -61,30 +60,21 @@ const DRAIN_MARGIN: Duration = Duration::from_millis(2500);
 const ANSWER_MARGIN: Duration = Duration::from_secs(60);
 
 /// Why the engine cannot listen.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     /// The certificate of the configuration cannot be used.
+    #[error(transparent)]
     Certificate(certificate::Error),
     /// The self-signed certificate cannot be made or used.
+    #[error(transparent)]
     SelfSigned(self_signed::Error),
     /// The address cannot be listened on.
-    Bind(listener::BindError),
+    #[error("{0}, with `httpServer_listenAddress`")]
+    Bind(#[source] listener::BindError),
     /// The system gives no thread or descriptor.
-    System(io::Error),
+    #[error("the operating system refuses: {0}")]
+    System(#[source] io::Error),
 }
-
-impl fmt::Display for ListenError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ListenError::Certificate(error) => error.fmt(out),
-            ListenError::SelfSigned(error) => error.fmt(out),
-            ListenError::Bind(error) => write!(out, "{error}, with `httpServer_listenAddress`"),
-            ListenError::System(error) => write!(out, "the operating system refuses: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ListenError {}
 
 /// Reads the certificate of `config` as a start does, if it names one.
 ///

@@ -14,9 +14,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use tokio::process::Child;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::exec::process::{STARTING, TERM_GRACE, prepare};
+use crate::exec::process::{self, STARTING, TERM_GRACE};
 use crate::exec::{Exec, child};
 use crate::wire::shell::Size;
 
@@ -51,30 +52,58 @@ pub(super) struct Started {
     pub(super) input: OwnedWritePty,
 }
 
+/// Why a shell does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// Its command cannot be prepared.
+    #[error(transparent)]
+    Command(#[from] process::StartError),
+    /// The system gives no terminal.
+    #[error("no terminal: {0}")]
+    Terminal(#[source] pty_process::Error),
+    /// The system gives no pipe.
+    #[error("no pipe: {0}")]
+    Pipe(#[source] io::Error),
+    /// The system gives no process.
+    #[error("no process for it: {0}")]
+    Process(#[source] io::Error),
+    /// The process could not become the shell. Says why.
+    #[error("{0}")]
+    Child(String),
+    /// Its end could not be seen.
+    #[error("lost sight of it: {0}")]
+    Watch(#[source] io::Error),
+    /// The system gives no randomness for its number.
+    #[error(transparent)]
+    Randomness(#[from] getrandom::Error),
+    /// The thread that started it broke off.
+    #[error(transparent)]
+    Broken(#[from] JoinError),
+}
+
 /// Starts the command of `exec` on a terminal of `size`. Needs a tokio runtime, and time: a thread that may wait.
 ///
 /// # Errors
 ///
-/// It does not start. Says why.
+/// It does not start.
 pub(super) fn start(
     exec: &Exec,
     variables: &BTreeMap<String, String>,
     size: Option<Size>,
-) -> Result<Started, String> {
+) -> Result<Started, StartError> {
     let has_term = exec.env.contains_key("TERM") || (exec.env_inherit && std::env::var_os("TERM").is_some());
     let mut variables = variables.clone();
     if !has_term {
         variables.entry("TERM".to_owned()).or_insert_with(|| DEFAULT_TERM.to_owned());
     }
-    let command = prepare(exec, "", &variables, true).map_err(|error| error.to_string())?;
-    let no_terminal = |error: pty_process::Error| format!("no terminal: {error}");
+    let command = process::prepare(exec, "", &variables, true)?;
     let (pty, pts) = {
         // The descriptor is marked as not to be inherited in a second step.
         let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
-        pty_process::open().map_err(no_terminal)?
+        pty_process::open().map_err(StartError::Terminal)?
     };
-    pty.resize(size.unwrap_or(DEFAULT_SIZE).into()).map_err(no_terminal)?;
-    let (mut refusal, refused) = io::pipe().map_err(|error| format!("no pipe: {error}"))?;
+    pty.resize(size.unwrap_or(DEFAULT_SIZE).into()).map_err(StartError::Terminal)?;
+    let (mut refusal, refused) = io::pipe().map_err(StartError::Pipe)?;
     // The terminal is its input; its output is put there by the child, once it can no longer fail.
     let command = pty_process::Command::from(tokio::process::Command::from(command)).stdout(refused);
     let started = {
@@ -82,14 +111,14 @@ pub(super) fn start(
         command.spawn(pts)
     };
     let mut child = started.map_err(|error| match error {
-        pty_process::Error::Io(error) => format!("no process for it: {error}"),
-        other => no_terminal(other),
+        pty_process::Error::Io(error) => StartError::Process(error),
+        other => StartError::Terminal(other),
     })?;
     if let Some(why) = child::refusal_within(&mut refusal, START_TIME) {
         let _ = child.start_kill();
-        return Err(why);
+        return Err(StartError::Child(why));
     }
-    let leader = Leader::of(child).map_err(|error| format!("lost sight of it: {error}"))?;
+    let leader = Leader::of(child).map_err(StartError::Watch)?;
     let (output, input) = pty.into_split();
     Ok(Started { leader, output, input })
 }

@@ -1,21 +1,47 @@
 //! Tokens of Sources: those that are pulled, and those that were kept.
 
+use std::io;
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::{Base, Bound, Current, Sources, Token, lock};
-use crate::agent::pull::{Fetched, Room};
+use crate::agent::pull::{FetchError, Fetched, Room};
 use crate::config::Source;
 use crate::config::place::Place;
 use crate::pattern::Pattern;
-use crate::program;
+use crate::program::{self, ProgramError};
 use crate::wire::key::VerifyKey;
-use crate::wire::token::{self, Claims};
+use crate::wire::token::{self, Claims, TokenError};
+
+/// Why a token is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoToken {
+    /// It cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The state directory does not give it.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// It cannot be trusted.
+    #[error(transparent)]
+    Untrusted(#[from] TokenError),
+    /// It holds no Pattern that renders.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The thread that verified it broke off.
+    #[error(transparent)]
+    Broken(#[from] JoinError),
+}
+
+/// None of the places of a Source gave a token that is taken: each, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(|(place, why)| format!("{place}: {why}")).collect::<Vec<_>>().join("; "))]
+pub(super) struct PullError(Vec<(String, NoToken)>);
 
 impl Sources {
     /// The first token that can be fetched and trusted; nothing if the Source pulls none.
-    pub(super) async fn pull(&self, bound: &Bound) -> Result<Option<Token>, String> {
+    pub(super) async fn pull(&self, bound: &Bound) -> Result<Option<Token>, PullError> {
         let keys = Arc::new(bound.config.keys_of(bound.source()));
         let mut problems = Vec::new();
         for (index, place) in bound.source().pull_paths.iter().enumerate() {
@@ -25,10 +51,10 @@ impl Sources {
                     lock(&bound.state.fetched).insert(index, fetched);
                     return Ok(Some(token));
                 }
-                Err(why) => problems.push(format!("{place}: {why}")),
+                Err(why) => problems.push((place.to_string(), why)),
             }
         }
-        if problems.is_empty() { Ok(None) } else { Err(problems.join("; ")) }
+        if problems.is_empty() { Ok(None) } else { Err(PullError(problems)) }
     }
 
     /// Once for each configuration, takes up what the Source has from the beginning: its static Commands, or the Pattern of
@@ -62,8 +88,8 @@ impl Sources {
         self.restore_pending(bound, &mut current);
     }
 
-    fn kept(&self, bound: &Bound) -> Result<Option<(Token, Pattern)>, String> {
-        match self.state.token(&bound.name).map_err(|error| error.to_string())? {
+    fn kept(&self, bound: &Bound) -> Result<Option<(Token, Pattern)>, NoToken> {
+        match self.state.token(&bound.name)? {
             None => Ok(None),
             Some(text) => bound.rendered(&text).map(Some),
         }
@@ -96,10 +122,10 @@ impl Sources {
 
 impl Bound {
     /// A kept token, if it can still be trusted, and its Pattern.
-    fn rendered(&self, text: &str) -> Result<(Token, Pattern), String> {
+    fn rendered(&self, text: &str) -> Result<(Token, Pattern), NoToken> {
         let token = verified(text, &self.config.keys_of(self.source()))?;
-        let pattern = program::of_claims(&self.config, &self.name, &token.claims, &token.text);
-        pattern.map(|pattern| (token, pattern)).map_err(|error| error.to_string())
+        let pattern = program::of_claims(&self.config, &self.name, &token.claims, &token.text)?;
+        Ok((token, pattern))
     }
 
     /// Fetches and verifies. Verifying takes a processor for a while, so a thread does that.
@@ -109,7 +135,7 @@ impl Bound {
         place: &Place,
         keys: &Arc<Vec<VerifyKey>>,
         room: &Room,
-    ) -> Result<(Fetched, Token), String> {
+    ) -> Result<(Fetched, Token), NoToken> {
         let before = lock(&self.state.fetched).get(&index).cloned();
         let fetched = self.client.fetch(place, before.as_ref(), room, &self.state.reads).await?;
         let keys = Arc::clone(keys);
@@ -117,7 +143,7 @@ impl Bound {
             let token = verified(&fetched.text, &keys)?;
             Ok((fetched, token))
         });
-        verified.await.unwrap_or_else(|error| Err(error.to_string()))
+        verified.await?
     }
 
     /// The token that is to run from now on: the pulled one, unless it says the same as the present one.
@@ -135,8 +161,8 @@ impl Bound {
     }
 }
 
-fn verified(text: &str, keys: &[VerifyKey]) -> Result<Token, String> {
-    let verified = token::verify(text, keys, program::now()).map_err(|error| error.to_string())?;
+fn verified(text: &str, keys: &[VerifyKey]) -> Result<Token, TokenError> {
+    let verified = token::verify(text, keys, program::now())?;
     Ok(Token { text: text.trim().to_owned(), claims: verified.claims, key_id: verified.key_id })
 }
 

@@ -4,6 +4,7 @@
 //! start of the engine falls back behind a run that was said to be good.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ use crate::agent::state::{Kept, Staged};
 use crate::exec::process::Limits;
 use crate::pattern::Pattern;
 use crate::pattern::command::Command;
-use crate::program;
-use crate::run::{Output, Pending, Phase, Setting, Step, Summary, run};
+use crate::program::{self, ProgramError};
+use crate::run::{Failure, Output, Pending, Phase, Setting, Step, Summary, run};
 
 /// The event that ends the engine, after everybody who receives events of the same run.
 const EXIT: &str = "exit";
@@ -38,6 +39,23 @@ pub(super) struct RunOptions {
     pub(super) time: Duration,
 }
 
+/// Why a run failed, or did not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunError {
+    /// The token does not render to a Pattern.
+    #[error("pattern: {0}")]
+    Program(#[from] ProgramError),
+    /// More would be left to remove than can be kept.
+    #[error("{MAX_BASES} pushes with a filter have left something to remove; push the pattern without one")]
+    TooManyBases,
+    /// The state directory does not take what is to be kept.
+    #[error("state directory: {0}")]
+    State(#[from] io::Error),
+    /// A Command failed.
+    #[error(transparent)]
+    Command(#[from] Failure),
+}
+
 /// What came of a run.
 #[derive(Debug)]
 pub(super) struct RunResult {
@@ -45,7 +63,7 @@ pub(super) struct RunResult {
     /// Commands that had to act.
     pub(super) outputs: Vec<Output>,
     /// Why it failed, if it did.
-    pub(super) failure: Option<String>,
+    pub(super) failure: Option<RunError>,
 }
 
 impl RunResult {
@@ -94,7 +112,7 @@ impl Sources {
         let mut chosen = match choose(bound, token) {
             Ok(Some(chosen)) => chosen,
             Ok(None) => return RunResult::without_outputs(Outcome::Nothing),
-            Err(why) => return self.not_run(origin, why),
+            Err(why) => return self.not_run(origin, why.into()),
         };
         if !options.check_only
             && let Err(why) = self.stage(bound, &mut chosen, options)
@@ -130,19 +148,19 @@ impl Sources {
         };
         let mut summary = self.execute(&work, &plan.stages(), &mut pending);
         let outputs = mem::take(&mut summary.outputs);
-        let mut failure = summary.failure.as_ref().map(ToString::to_string);
+        let mut failure = summary.failure.take().map(RunError::Command);
         let mut triggers = Triggers::of(&pending, &plan.new.run);
         if failure.is_some() || options.check_only {
             // What is there stays, and with it what was left to do of it.
             triggers.merge(plan.others);
             let kept = self.settle(bound, &mut lock(&bound.state.current), triggers);
-            failure = failure.or(kept.err());
+            failure = failure.or(kept.err().map(RunError::State));
             self.unstage(&chosen);
         } else if let Err(why) = self.keep(bound, chosen, plan.leaves_removals, triggers) {
-            failure = Some(why);
+            failure = Some(RunError::State(why));
         }
         summary.outputs = outputs;
-        self.record(origin, &summary, failure.as_deref());
+        self.record(origin, &summary, failure.as_ref());
         let outcome = if failure.is_some() { Outcome::Failed } else { Outcome::Done };
         RunResult { outcome, outputs: summary.outputs, failure }
     }
@@ -192,13 +210,13 @@ impl Sources {
         let mut triggers = Triggers::of(&pending, &pattern.run);
         triggers.merge(others);
         let kept = self.settle(bound, &mut lock(&bound.state.current), triggers);
-        let failure = summary.failure.as_ref().map(ToString::to_string).or(kept.err());
-        self.record(origin, &summary, failure.as_deref());
+        let failure = summary.failure.clone().map(RunError::Command).or(kept.err().map(RunError::State));
+        self.record(origin, &summary, failure.as_ref());
         Some(summary)
     }
 
     /// Records a run that did not come to run anything.
-    fn not_run(&self, origin: &Origin, why: String) -> RunResult {
+    fn not_run(&self, origin: &Origin, why: RunError) -> RunResult {
         tracing::error!(source = origin.source, "{why}");
         self.journal.source_failed(origin);
         RunResult { failure: Some(why), ..RunResult::without_outputs(Outcome::Failed) }
@@ -209,7 +227,7 @@ impl Sources {
         let is_token = chosen.token.is_some();
         let triggers = mem::take(&mut lock(&bound.state.current).triggers);
         if let Err(why) = self.keep(bound, chosen, false, triggers) {
-            return self.not_run(origin, why);
+            return self.not_run(origin, why.into());
         }
         if is_token {
             self.journal.source_stored(origin);
@@ -218,15 +236,12 @@ impl Sources {
     }
 
     /// Writes the token where only a rename makes it the one that is kept.
-    fn stage(&self, bound: &Bound, chosen: &mut Chosen, options: &RunOptions) -> Result<(), String> {
+    fn stage(&self, bound: &Bound, chosen: &mut Chosen, options: &RunOptions) -> Result<(), RunError> {
         if options.filter.is_some() && lock(&bound.state.current).bases.len() >= MAX_BASES {
-            return Err(format!(
-                "{MAX_BASES} pushes with a filter have left something to remove; push the pattern without one"
-            ));
+            return Err(RunError::TooManyBases);
         }
         if let Some(token) = chosen.token.as_ref().filter(|_| chosen.is_new && !bound.source().no_restore) {
-            let staged = self.state.stage_token(&bound.name, &token.text);
-            chosen.staged = Some(staged.map_err(|error| not_kept(&error))?);
+            chosen.staged = Some(self.state.stage_token(&bound.name, &token.text)?);
         }
         Ok(())
     }
@@ -245,10 +260,10 @@ impl Sources {
         chosen: Chosen,
         leaves_removals: bool,
         triggers: Triggers,
-    ) -> Result<(), String> {
+    ) -> io::Result<()> {
         let current = &mut *lock(&bound.state.current);
         let renamed = match &chosen.staged {
-            Some(staged) => self.state.take_staged(staged).map_err(|error| not_kept(&error)),
+            Some(staged) => self.state.take_staged(staged),
             None => Ok(()),
         };
         if renamed.is_ok() && chosen.is_new {
@@ -268,7 +283,7 @@ impl Sources {
     }
 
     /// Keeps what is still to do of a Source, if that has changed.
-    fn settle(&self, bound: &Bound, current: &mut Current, triggers: Triggers) -> Result<(), String> {
+    fn settle(&self, bound: &Bound, current: &mut Current, triggers: Triggers) -> io::Result<()> {
         current.triggers.merge(triggers);
         if bound.source().no_restore {
             return Ok(());
@@ -279,7 +294,7 @@ impl Sources {
             return Ok(());
         }
         // It differs until it is written: each run tries again.
-        self.state.keep_pending(&bound.name, &kept).map_err(|error| not_kept(&error))?;
+        self.state.keep_pending(&bound.name, &kept)?;
         current.kept_pending = kept;
         Ok(())
     }
@@ -305,7 +320,7 @@ impl Sources {
             let current = &mut *lock(&bound.state.current);
             let before = current.triggers.clone();
             if let Err(why) = self.settle(bound, current, triggers) {
-                tracing::error!(source = bound.name, "{why}");
+                tracing::error!(source = bound.name, "{}", RunError::State(why));
             }
             // They are still this run's.
             current.triggers = before;
@@ -314,7 +329,7 @@ impl Sources {
     }
 
     /// Records a run that has ended, and why it failed if it did.
-    fn record(&self, origin: &Origin, summary: &Summary, failure: Option<&str>) {
+    fn record(&self, origin: &Origin, summary: &Summary, failure: Option<&RunError>) {
         if let Some(failure) = failure {
             tracing::error!(source = origin.source, "{failure}");
         }
@@ -324,7 +339,7 @@ impl Sources {
 }
 
 /// What `token` renders to, or without one what is there; nothing if nothing is.
-fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, String> {
+fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, ProgramError> {
     let (old, bases, is_new) = {
         let current = lock(&bound.state.current);
         let is_kept =
@@ -336,17 +351,13 @@ fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, St
         None => old.clone(),
         Some(token) => {
             let pattern = program::of_claims(&bound.config, &bound.name, &token.claims, &token.text);
-            Some(Arc::new(pattern.map_err(|error| format!("pattern: {error}"))?))
+            Some(Arc::new(pattern?))
         }
     };
     let Some(new) = new else { return Ok(None) };
     let is_compared = token.is_some() && !bound.source().no_remove;
     let before = if is_compared { bases.into_iter().chain(old).collect() } else { Vec::new() };
     Ok(Some(Chosen { before, new, token, is_new, staged: None }))
-}
-
-fn not_kept(error: &std::io::Error) -> String {
-    format!("state directory: {error}")
 }
 
 fn log(origin: &Origin, summary: &Summary, failed: bool) {

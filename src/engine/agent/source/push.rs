@@ -1,6 +1,6 @@
 //! A Pattern that somebody pushes: who may, and what is said of it afterwards.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use regex::Regex;
@@ -38,16 +38,20 @@ pub(crate) struct Push {
 }
 
 /// Why a push is refused. Whoever pushed is not told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     /// There is no Source of this name.
+    #[error("there is no such source")]
     Unknown,
     /// The Source does not take pushes.
+    #[error("the source has no `allowPush`")]
     NotAllowed,
     /// The token cannot be trusted.
-    Token(TokenError),
+    #[error("the token {0}")]
+    Token(#[source] TokenError),
     /// It is not meant for this engine. With the id of the key that signed it.
-    Unmeant(Unmeant, String),
+    #[error("the token {0}")]
+    Unmeant(#[source] Unmeant, String),
 }
 
 impl Refused {
@@ -62,19 +66,6 @@ impl Refused {
         Denied { public_key: public_key.to_owned(), ..Denied::new(reason, self.to_string()) }
     }
 }
-
-impl fmt::Display for Refused {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refused::Unknown => write!(out, "there is no such source"),
-            Refused::NotAllowed => write!(out, "the source has no `allowPush`"),
-            Refused::Token(error) => write!(out, "the token {error}"),
-            Refused::Unmeant(why, _) => write!(out, "the token {why}"),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
 
 impl Sources {
     /// Whether `text` may be pushed to the Source `name` of the engine of `guard`.
@@ -205,7 +196,7 @@ fn result_of(ran: &RunResult, check: bool) -> PushResult {
     let (changed_ids, changed_outputs) = of(Phase::Change);
     let (removed_ids, removed_outputs) = of(Phase::Remove);
     let err = match (&ran.failure, ran.outcome) {
-        (Some(failure), _) => failure.clone(),
+        (Some(failure), _) => failure.to_string(),
         (None, Outcome::Failed) => "the run failed".to_owned(),
         (None, Outcome::Done | Outcome::Nothing) => String::new(),
     };

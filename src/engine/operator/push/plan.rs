@@ -107,14 +107,8 @@ fn targets(config: &Config, push: &Push<'_>) -> Result<Vec<(String, Target)>, Pu
         config.targets.iter().filter(meant).map(|(name, target)| (name.clone(), target.clone())).collect();
     match (found.is_empty(), push.targets) {
         (false, _) => Ok(found),
-        (true, None) => Err(PushError::NoTarget(format!(
-            "no target has the source `{}` in its `sourcePatterns`; add it, or give --host",
-            push.source
-        ))),
-        (true, Some(_)) => Err(PushError::NoTarget(format!(
-            "no target whose name matches has the source `{}` in its `sourcePatterns`",
-            push.source
-        ))),
+        (true, None) => Err(PushError::NoTarget(push.source.to_owned())),
+        (true, Some(_)) => Err(PushError::NoMatch(push.source.to_owned())),
     }
 }
 

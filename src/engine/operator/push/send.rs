@@ -2,21 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::RETRY_AFTER;
+use hyper::{Response, StatusCode};
 use tokio::time::timeout;
 
 use super::plan::Planned;
+use crate::operator::ask::{self, AskError};
 use crate::program;
 use crate::wire::bound::Bound;
 use crate::wire::client::{Client, Connected, Server};
 use crate::wire::push::PushResult;
 use crate::wire::token::{self, Claims};
-
-/// How long a target may take until it can be asked.
-const CONNECT_TIME: Duration = Duration::from_secs(20);
 
 /// How long a token may be on its way, in seconds: as long as a body may take, and as much again.
 const LIFE: i64 = 60;
@@ -27,66 +25,76 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// What a target answered.
 #[derive(Debug)]
 pub(super) struct Answered {
-    /// What came of the push, or why nobody knows.
-    pub(super) result: Result<PushResult, String>,
+    /// What came of the push, or why that is not known.
+    pub(super) result: Result<PushResult, SendError>,
     /// From the connection to the answer.
     pub(super) duration: Duration,
+}
+
+/// Why it is not known what came of a push.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    /// It was not answered.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// It was not answered in this time.
+    #[error("no answer within {} s; the run may still go on there", .0.as_secs())]
+    TooSlow(Duration),
+    /// It was refused.
+    #[error("{}", meaning(*status, wait))]
+    Refused {
+        /// The answer's status.
+        status: StatusCode,
+        /// Seconds after which to try again, in the answer's words.
+        wait: String,
+    },
+    /// The answer broke off, or is longer than [`MAX_ANSWER_BYTES`].
+    #[error("answer: {0}")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer is not one to a push.
+    #[error("answered {0}, but not with what a push is answered")]
+    Other(StatusCode),
 }
 
 /// Sends a push and waits for its answer, for `patience` at most.
 pub(super) async fn send(client: &Client, planned: &Planned, patience: Duration) -> Answered {
     let begin = Instant::now();
     let asked = timeout(patience, ask(client, planned)).await;
-    let result = asked.unwrap_or_else(|_| {
-        Err(format!("no answer within {} s; the run may still go on there", patience.as_secs()))
-    });
+    let result = asked.unwrap_or(Err(SendError::TooSlow(patience)));
     Answered { result, duration: begin.elapsed() }
 }
 
-async fn ask(client: &Client, planned: &Planned) -> Result<PushResult, String> {
+async fn ask(client: &Client, planned: &Planned) -> Result<PushResult, SendError> {
     let Planned { host, port, tls, path, .. } = planned;
     let server = Server { host, port: *port, tls: *tls, skip_verify: false };
-    let connected = timeout(CONNECT_TIME, client.meet(&server)).await;
-    let Connected { mut sender, engine } =
-        connected.map_err(|_| format!("no connection within {} s", CONNECT_TIME.as_secs()))??;
+    let Connected { mut sender, engine } = ask::connect(client, &server).await?;
     let token = signed(planned, engine.as_ref())?;
-    let mut request = Request::post(path).body(Full::new(Bytes::from(token)));
-    if let Ok(request) = &mut request {
-        let headers = request.headers_mut();
-        let agent = concat!("etcha-engine/", env!("CARGO_PKG_VERSION"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        let host =
-            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.clone() };
-        if let Ok(host) = HeaderValue::from_str(&format!("{host}:{port}")) {
-            headers.insert(HOST, host);
-        }
-    }
-    let request = request.map_err(|error| format!("no request: {error}"))?;
-    let answer = sender.send_request(request).await.map_err(|error| format!("HTTP: {error}"))?;
+    let request = ask::post(&server, path, token)?;
+    let answer = sender.send_request(request).await.map_err(AskError::Http)?;
     read(answer).await
 }
 
 /// The token for the engine with this key alone. Without TLS it is known by none, and the token is for all that trust its
 /// key.
-fn signed(planned: &Planned, engine: Option<&[u8; 32]>) -> Result<String, String> {
+fn signed(planned: &Planned, engine: Option<&[u8; 32]>) -> Result<String, AskError> {
     let bound = engine.map(|engine| Bound::new(engine, &planned.source, program::now(), LIFE)).transpose();
-    let bound = bound.map_err(|error| format!("the system gives no randomness: {error}"))?;
-    token::sign(&Claims { bound, ..planned.claims.clone() }, &planned.key)
+    let bound = bound.map_err(AskError::Bind)?;
+    Ok(token::sign(&Claims { bound, ..planned.claims.clone() }, &planned.key)?)
 }
 
-async fn read(answer: Response<Incoming>) -> Result<PushResult, String> {
+async fn read(answer: Response<Incoming>) -> Result<PushResult, SendError> {
     let (parts, body) = answer.into_parts();
     let wait = parts.headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()).unwrap_or("some");
     match parts.status {
         StatusCode::OK | StatusCode::INTERNAL_SERVER_ERROR => {}
         StatusCode::NOT_MODIFIED => return Ok(PushResult::default()),
-        status => return Err(meaning(status, wait)),
+        status => return Err(SendError::Refused { status, wait: wait.to_owned() }),
     }
     let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-    let body = body.map_err(|error| format!("answer: {error}"))?.to_bytes();
+    let body = body.map_err(SendError::Body)?.to_bytes();
     match serde_json::from_slice::<PushResult>(&body) {
         Ok(result) if parts.status == StatusCode::OK || !result.err.is_empty() => Ok(result),
-        _ => Err(format!("answered {}, but not with what a push is answered", parts.status)),
+        _ => Err(SendError::Other(parts.status)),
     }
 }
 
