@@ -109,7 +109,7 @@ impl<B: Body> Body for Reported<B> {
         if self.rest.len() > SLICE {
             match &self.large {
                 Some(large) => large.taken(),
-                None => self.large = Some(self.answer.large()),
+                None => self.large = Some(self.answer.large(&self.rest)),
             }
             return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(SLICE)))));
         }

@@ -11,7 +11,7 @@
 //! * `limits`, `counters`: what is allowed and what happened.
 //! * [`peer`]: what a route learns of its client; [`attempts`]: how often one may be wrong.
 //! * [`file`](mod@file): configured files, read without ever waiting for one.
-//! * `places`: who is connected, and who makes room for whom.
+//! * `places`: who is connected, and who makes room for whom; `large`: how much memory answers hold.
 //! * `handshake`: from the first byte to TLS; `connection`: from there to the end; `stream`: the bytes between; `answer`:
 //!   one answer.
 //! * `plain_http`: the answer to clients that forgot the `s`.
@@ -35,6 +35,7 @@ mod connection;
 mod counters;
 pub mod file;
 mod handshake;
+mod large;
 mod limits;
 pub mod listener;
 pub mod names;

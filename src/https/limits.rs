@@ -23,6 +23,10 @@ pub struct Limits {
     /// nothing for the longest time: a body may be large, and a client that stops to read holds one. Default 16: what
     /// reads takes milliseconds.
     pub answers: usize,
+    /// Memory that the bodies of those answers hold, in bytes; one that several clients read counts once. Beyond it, too,
+    /// the connection whose client took nothing for the longest time is closed. Default 256 MiB: three of the largest
+    /// bodies that an exporter makes with its default limits.
+    pub answer_bytes: usize,
     /// For answers that are under way when shutdown begins. Beyond it they are cut off. Default 10 s.
     pub drain: Duration,
     /// Open connections of all clients. One more makes the least useful one close; see the module's map.
@@ -53,6 +57,7 @@ impl Default for Limits {
             answer: Duration::from_secs(120),
             stalled: Duration::from_secs(10),
             answers: 16,
+            answer_bytes: 256 << 20,
             drain: Duration::from_secs(10),
             connections: 512,
             connections_per_client: 256,

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hyper::body::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::counters::{Count, Counters};
+use super::large::{Buffer, LargeAnswers};
 use super::limits::Limits;
 use super::peer::{Peer, network};
 
@@ -21,10 +23,7 @@ const DESCRIPTORS: usize = 16;
 pub(super) struct Places(Arc<Inner>);
 
 struct Inner {
-    connections: usize,
-    per_client: usize,
-    /// Large answers that may be under way.
-    answers: usize,
+    limits: Limits,
     counters: Arc<Counters>,
     taken: Mutex<Taken>,
 }
@@ -34,9 +33,7 @@ struct Taken {
     /// Number of the next place; never used twice.
     next: u64,
     places: HashMap<u64, Arc<Seat>>,
-    /// Large answers under way, by numbers that are never used twice: the place of each, and when its client last took
-    /// a part of it.
-    large: HashMap<u64, (u64, Instant)>,
+    large: LargeAnswers,
 }
 
 /// Where a connection stands.
@@ -89,9 +86,7 @@ enum Cause {
 
 impl Places {
     pub(super) fn new(limits: &Limits, counters: Arc<Counters>) -> Self {
-        let (connections, per_client) = (limits.connections, limits.connections_per_client);
-        let answers = limits.answers.max(1);
-        Self(Arc::new(Inner { connections, per_client, answers, counters, taken: Mutex::default() }))
+        Self(Arc::new(Inner { limits: limits.clone(), counters, taken: Mutex::default() }))
     }
 
     /// A place for a new connection from `remote`, for which another one may have to go. None when all others
@@ -101,11 +96,12 @@ impl Places {
         let client = network(peer.address().ip());
         let mut taken = self.0.lock();
         let of_client = taken.places.values().filter(|seat| seat.client == client).count();
-        if of_client >= self.0.per_client && !self.evict(&mut taken, Cause::Client(client)) {
+        if of_client >= self.0.limits.connections_per_client && !self.evict(&mut taken, Cause::Client(client))
+        {
             self.0.counters.refused_per_client.increment();
             return None;
         }
-        if taken.places.len() >= self.0.connections && !self.evict(&mut taken, Cause::Overall) {
+        if taken.places.len() >= self.0.limits.connections && !self.evict(&mut taken, Cause::Overall) {
             self.0.counters.refused_overall.increment();
             return None;
         }
@@ -127,21 +123,13 @@ impl Places {
         Some(Place { seat })
     }
 
-    /// Notes a large answer. When there are too many, the connection whose client took nothing for the longest time is
-    /// closed: each holds a body in memory.
-    fn large(&self, place: u64) -> u64 {
+    /// Notes a large answer, and closes the connections that have to go for it: each holds a body in memory.
+    fn large(&self, place: u64, buffer: Buffer) -> u64 {
         let mut taken = self.0.lock();
-        while taken.large.len() >= self.0.answers {
-            let oldest =
-                taken.large.iter().min_by_key(|(_, (_, at))| *at).map(|(id, (place, _))| (*id, *place));
-            let Some((id, place)) = oldest else { break };
-            // Others of the same connection go with it.
-            taken.large.remove(&id);
+        let (id, closing) = taken.large.begin(place, buffer, &self.0.limits);
+        for place in closing {
             self.close(&mut taken, place, Cause::Reader);
         }
-        let id = taken.next;
-        taken.next += 1;
-        taken.large.insert(id, (place, Instant::now()));
         id
     }
 
@@ -297,10 +285,11 @@ impl Answer {
         }
     }
 
-    /// Notes that the answer is a large one, until what is returned is dropped. May close this connection or another.
-    pub(super) fn large(&self) -> Large {
+    /// Notes that the answer is a large one with this `body`, until what is returned is dropped. May close this connection
+    /// or another.
+    pub(super) fn large(&self, body: &Bytes) -> Large {
         let seat = &self.0.0;
-        Large { id: seat.places.large(seat.number), places: seat.places.clone() }
+        Large { id: seat.places.large(seat.number, Buffer::of(body)), places: seat.places.clone() }
     }
 }
 
@@ -313,15 +302,13 @@ pub(super) struct Large {
 impl Large {
     /// The client takes another part.
     pub(super) fn taken(&self) {
-        if let Some((_, at)) = self.places.0.lock().large.get_mut(&self.id) {
-            *at = Instant::now();
-        }
+        self.places.0.lock().large.taken(self.id);
     }
 }
 
 impl Drop for Large {
     fn drop(&mut self) {
-        self.places.0.lock().large.remove(&self.id);
+        self.places.0.lock().large.end(self.id);
     }
 }
 
@@ -345,6 +332,8 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tokio::time::advance;
+
+    const BODY: Bytes = Bytes::from_static(b"any");
 
     fn places(connections: usize, connections_per_client: usize) -> Places {
         let limits = Limits { connections, connections_per_client, ..Limits::default() };
@@ -443,16 +432,16 @@ mod tests {
         let (one, two) = (stalled.steps().request(), reading.steps().request());
         // Known clients, too: what they hold is memory.
         stalled.steps().peer().vouch();
-        let (_held, taking) = (one.large(), two.large());
+        let (_held, taking) = (one.large(&BODY), two.large(&BODY));
         advance(Duration::from_millis(1)).await;
         taking.taken();
         let third = admit(&places, "10.0.0.3:1").await.unwrap();
-        let _large = third.steps().request().large();
+        let _large = third.steps().request().large(&BODY);
         assert!(is_evicted(&stalled) && !is_evicted(&reading) && !is_evicted(&third));
         assert_eq!(places.0.counters.evicted_readers.get(), 1);
         drop(taking);
         let fourth = admit(&places, "10.0.0.4:1").await.unwrap();
-        let _large = fourth.steps().request().large();
+        let _large = fourth.steps().request().large(&BODY);
         assert!(!is_evicted(&reading) && !is_evicted(&third));
     }
 
