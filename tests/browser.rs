@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use crate::harness::{
@@ -20,7 +21,20 @@ const LINES: &str = r#"{"v":1,"writer":"page","seq":1,"time":"2026-11-24T00:00:0
 {"v":1,"writer":"page","seq":3,"time":"2026-11-24T00:00:02.000Z","event":"source","name":"a-source-with-a-name-that-is-longer-than-any-phone-is-wide-and-has-no-place-to-break-it","trigger":"push","error":false,"changed":2}
 {"v":1,"writer":"page","seq":4,"time":"2026-11-24T00:00:03.000Z","event":"shell","name":"db","session":"p1","state":"opened","public_key":"3f6a0c5d9b-admin@example","remote_addr":"192.0.2.17"}
 {"v":1,"writer":"page","seq":5,"time":"2026-11-24T00:00:04.000Z","event":"shell","name":"db","session":"p2","state":"opened","public_key":"on-call","remote_addr":"2001:db8::17"}
+{"v":1,"writer":"page","seq":6,"time":"2026-11-24T00:00:05.000Z","event":"command","id":"a-command-with-a-long-name-that-is-longer-than-its-column","mode":"changed","error":true,"source":"cache"}
+{"v":1,"writer":"page","seq":7,"time":"2026-11-24T00:00:06.000Z","event":"command","id":"restart","mode":"remove","error":true,"source":"cache"}
+{"v":1,"writer":"page","seq":8,"time":"2026-11-24T00:00:07.000Z","event":"source","name":"cache","trigger":"pull","error":true}
+{"v":1,"writer":"page","seq":9,"time":"2026-11-24T00:00:08.000Z","event":"refused","action":"push","reason":"signature","remote_addr":"2001:db8:1234:5678:9abc:def0:1234:5678"}
 "#;
+
+/// Rows of tables that take more than one line.
+const TALL_ROWS: &str = "[...document.querySelectorAll('.wide tbody tr')].filter(row =>
+    row.offsetHeight > 1.9 * parseFloat(getComputedStyle(row).lineHeight)).map(row => row.innerText)";
+
+/// What is wider than its place, so that a part of it is hidden.
+const CUT: &str = "[...document.querySelectorAll('main *, header *')].filter(it =>
+    it.scrollWidth > it.clientWidth + 1 && it.clientWidth > 1 && getComputedStyle(it).display != 'inline'
+    && !it.closest('thead')).map(it => it.outerHTML.slice(0, 200))";
 
 #[test]
 fn a_person_opens_the_status_page_with_the_key_and_sees_all_of_it_on_every_screen() {
@@ -40,10 +54,20 @@ fn a_person_opens_the_status_page_with_the_key_and_sees_all_of_it_on_every_scree
     assert_eq!(browser.evaluate("location.href"), url.as_str(), "no key in the link");
     assert_eq!(browser.evaluate("document.cookie"), "");
     assert_eq!(browser.evaluate("document.querySelector('#shells').textContent"), "Shells open now: 2");
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    assert_eq!(browser.evaluate("document.querySelector('h1').textContent"), format!("Status of {host}"));
+    assert!(browser.evaluate("document.title").as_str().unwrap().starts_with(&format!("{host}: ")));
     let text = browser.evaluate("document.body.innerText");
     for part in ["web <b>servers</b>", "3f6a0c5d9b-admin@example", "2001:db8::17", "failed", "2026.01.0"] {
         assert!(text.as_str().unwrap().contains(part), "{part} in {text}");
     }
+
+    // The page stays as it is for a reader who says so.
+    browser.wait_for(r#"a[href="?refresh=off"]"#);
+    browser.evaluate("document.querySelector(\"a[href='?refresh=off']\").click()");
+    browser.wait_for(r#"a[href="?"]"#);
+    let still = browser.evaluate("location.href").as_str().unwrap().to_owned();
+    assert_eq!(still, format!("{url}?refresh=off"));
 
     // The refused key is a complaint; from here on there is nothing to complain about, and nothing is asked again.
     browser.complaints.clear();
@@ -51,20 +75,32 @@ fn a_person_opens_the_status_page_with_the_key_and_sees_all_of_it_on_every_scree
     browser.call("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let mut colours = Vec::new();
-    for (name, width, height) in [("desktop", 1280, 900), ("phone", 390, 844)] {
+    for (name, width, height) in
+        [("desktop", 1280, 900), ("between", 769, 900), ("tablet", 768, 1024), ("phone", 320, 640)]
+    {
         for dark in [false, true] {
             browser.screen(width, height, dark);
-            browser.open(&url, "#checkpoint");
+            browser.open(&still, "#checkpoint");
             let wide = browser.evaluate("document.documentElement.scrollWidth");
             assert!(wide.as_u64().unwrap() <= u64::from(width), "{name}: {wide} wide");
             let plots = browser.evaluate("document.querySelectorAll('svg').length");
             assert_eq!(plots, 4, "{name}");
+            if width == 1280 {
+                assert_eq!(browser.evaluate(TALL_ROWS), json!([]), "rows of more than one line");
+            } else if width <= 768 {
+                assert_eq!(browser.evaluate(CUT), json!([]), "cut at {width} px");
+            }
             colours.push(browser.evaluate("getComputedStyle(document.body).color").to_string());
             let scheme = if dark { "dark" } else { "light" };
             fs::write(pictures.join(format!("status-{name}-{scheme}.png")), browser.picture()).unwrap();
         }
     }
     assert_ne!(colours[0], colours[1], "dark is another colour");
+    browser.screen(1280, 900, false);
+    browser.open(&still, "#checkpoint");
+    let paper = browser.call("Page.printToPDF", &json!({"paperWidth": 8.27, "paperHeight": 11.69}));
+    fs::write(pictures.join("status.pdf"), STANDARD.decode(paper["data"].as_str().unwrap()).unwrap())
+        .unwrap();
     assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
 
     assert!(!exporter.process.log().contains(KEY));

@@ -12,12 +12,15 @@
 mod live;
 mod sessions;
 
+use std::sync::Arc;
+
 use journal_schema::event::{Command, Event, Line, Source};
 use journal_schema::glance::{Glance, Kind, Measurements};
 
 use super::Metrics;
 use super::catalogue::{FamilyId, RUN_BOUNDS};
 use super::order::Moment;
+use super::recent;
 use super::shortcut::{Shortcuts, TOGETHER};
 use super::table::Table;
 use super::tables::Tables;
@@ -107,6 +110,20 @@ impl Metrics {
             Event::Heartbeat(_) => self.heartbeat(Moment::of(&line.envelope)),
             Event::Refused(refused) => self.refused(refused, line.envelope.time.as_millisecond()),
         }
+        self.look(&line.event, at);
+    }
+
+    /// Keeps what a person should see of this event.
+    fn look(&mut self, event: &Event<'_>, at: i64) {
+        let matters = match event {
+            Event::Command(command) => recent::failed(command),
+            Event::Source(source) => recent::is_worth_a_look(source) || self.recent.any_fails(),
+            Event::Engine(_) | Event::Refused(_) => true,
+            Event::Shell(_) | Event::Run(_) | Event::Heartbeat(_) => false,
+        };
+        if matters {
+            Arc::make_mut(&mut self.recent).take(event, at);
+        }
     }
 
     /// The series that a line touches, if its label bytes were understood before.
@@ -130,21 +147,22 @@ impl Metrics {
     }
 
     /// Counts `event`, which is what `glance` says, and remembers the series that its labels name. What is counted by the
-    /// way each time, an overflow or a shortened label, is not remembered.
+    /// way each time, an overflow or a shortened label, is not remembered; nor is what a person should see each time.
     pub(crate) fn count_and_learn(&mut self, event: &Event<'_>, glance: &Glance<'_>) {
         let before = self.tables.asides();
         match event {
             Event::Command(command) => {
                 let series = self.command_series(command, glance.millisecond);
                 self.count_commands(&[series]);
-                if self.tables.asides() == before {
+                if self.tables.asides() == before && !recent::failed(command) {
                     self.learned.commands.learn(glance.labels, series);
                 }
             }
             Event::Source(source) => {
                 let series = self.source_series(source, glance.millisecond);
-                self.count_known_source(series, &measurements(source), glance);
-                if self.tables.asides() == before {
+                let moment = self.order.moment_of(glance);
+                self.count_source(series, &measurements(source), moment);
+                if self.tables.asides() == before && !recent::is_worth_a_look(source) {
                     let earlier = self.learned.sources.find(glance.labels);
                     self.learned
                         .sources
@@ -158,6 +176,7 @@ impl Metrics {
             // A glance takes no others apart.
             _ => {}
         }
+        self.look(event, glance.millisecond);
     }
 
     /// The series of `family` with the labels in `self.text`, born `at` if it is new. `table` is its table.
@@ -189,7 +208,7 @@ impl Metrics {
         self.tables.commands.change_all(commands.iter().map(|series| series.runs), |count| *count += 1);
     }
 
-    /// Counts a run of a Source that `glance` is of.
+    /// Counts a run of a Source that `glance` is of, which succeeded: others are not remembered.
     pub(crate) fn count_known_source(
         &mut self,
         series: SourceSeries,
@@ -198,6 +217,10 @@ impl Metrics {
     ) {
         let moment = self.order.moment_of(glance);
         self.count_source(series, measured, moment);
+        if self.recent.any_fails() {
+            let name = self.tables.source_last_run.label(series.last_run, "name");
+            Arc::make_mut(&mut self.recent).succeeded(&name, glance.millisecond);
+        }
     }
 
     fn source_series(&mut self, source: &Source<'_>, at: i64) -> SourceSeries {

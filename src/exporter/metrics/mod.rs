@@ -9,7 +9,7 @@
 //! * `sessions`: which shells are open and which runs under way; `histogram`: a histogram's value.
 //! * `shortcut`: from label bytes that were seen before to their series.
 //! * `tables`: all families as of one moment; `kept`: as a checkpoint keeps them; `v2`: as an earlier one did.
-//! * `apply`: what each event does.
+//! * `apply`: what each event does. `recent`: what happened lately, for a person.
 //! * this file: the one who counts, its limits, and what a checkpoint keeps of it.
 
 mod apply;
@@ -20,11 +20,14 @@ mod histogram;
 mod kept;
 pub(crate) mod labels;
 mod order;
+pub(crate) mod recent;
 mod sessions;
 mod shortcut;
 mod table;
 mod tables;
 mod v2;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +40,7 @@ use self::v2::TablesV2;
 
 pub(crate) use self::apply::{CommandSeries, Known};
 pub(crate) use self::histogram::Histogram;
+pub use self::recent::Recent;
 pub use self::sessions::{MAX_OPEN_SHELLS, OpenShells};
 pub(crate) use self::shortcut::TOGETHER;
 pub use self::table::OVERFLOW;
@@ -86,6 +90,7 @@ pub struct Metrics {
     shells: Sessions,
     runs: Sessions,
     order: Order,
+    recent: Arc<Recent>,
     /// Whether shells may be open that an agent has ended since.
     is_late: bool,
     limits: Limits,
@@ -148,6 +153,11 @@ impl Metrics {
         self.shells.latest()
     }
 
+    /// What happened lately.
+    pub(crate) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
+    }
+
     /// What a later process needs to go on from here.
     pub fn record(&self) -> Record {
         Record {
@@ -179,6 +189,7 @@ impl Metrics {
             shells: record.shells.into(),
             runs: record.runs.into(),
             order,
+            recent: Arc::default(),
             is_late: true,
             limits,
             text: String::new(),

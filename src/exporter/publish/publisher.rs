@@ -74,9 +74,9 @@ impl Publisher {
         // are older. Prometheus would take that for a reset and count the difference twice, so none of it is shown.
         let counted = moment.caught_up.then(|| {
             let metrics = follower.metrics();
-            (metrics.tables().clone(), Arc::new(metrics.open_shells()), agent_up)
+            (metrics.tables().clone(), Arc::new(metrics.open_shells()), metrics.recent(), agent_up)
         });
-        let (tables, open_shells, agent_up) = counted.unwrap_or_default();
+        let (tables, open_shells, recent, agent_up) = counted.unwrap_or_default();
         Snapshot {
             generation: self.generation,
             looked: Timestamp::now().as_millisecond(),
@@ -84,6 +84,7 @@ impl Publisher {
             watching: moment.watching,
             tables,
             open_shells,
+            recent,
             tally: follower.tally().clone(),
             journal: follower.state(),
             agent_up,

@@ -10,7 +10,7 @@ use prometheus::proto::MetricFamily;
 use crate::checkpoint::Origin;
 use crate::checkpoint::writer::Written;
 use crate::follow::{JournalState, Tally};
-use crate::metrics::{OpenShells, Tables};
+use crate::metrics::{OpenShells, Recent, Tables};
 
 /// The state of one moment, as a scrape sees it. Cheap to hold: it shares its storage with its predecessors.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub tables: Tables,
     /// The shells that are open.
     pub open_shells: Arc<OpenShells>,
+    /// What happened lately.
+    pub recent: Arc<Recent>,
     /// What was read.
     pub tally: Tally,
     /// How the journal was found.

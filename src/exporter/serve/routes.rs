@@ -47,6 +47,7 @@ pub(crate) fn routes(
         .map(move || Arc::clone(&page))
         .and(warp::method())
         .and(warp::header::headers_cloned())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(client())
         .then(status_page);
     let (limited, surface) = (Arc::clone(&site), site.surface.clone());
@@ -120,8 +121,18 @@ async fn metrics(
 }
 
 /// Answers a request for the status page.
-async fn status_page(site: Arc<Site>, method: Method, headers: HeaderMap, client: Option<Peer>) -> Response {
-    if reads(&method) { status::show(site, method, headers, client).await } else { method_not_allowed() }
+async fn status_page(
+    site: Arc<Site>,
+    method: Method,
+    headers: HeaderMap,
+    query: String,
+    client: Option<Peer>,
+) -> Response {
+    if reads(&method) {
+        status::show(site, method, headers, query, client).await
+    } else {
+        method_not_allowed()
+    }
 }
 
 /// The metrics. An answer to `HEAD` has the headers of the answer to `GET`, its length included.

@@ -1,12 +1,15 @@
 //! Sessions and the agent's own state: sessions open and end, and an agent that starts or stops ends what is open.
 //! Which sessions are open is kept in [`super::super::sessions`]; here are the series that follow from it.
 
+use std::sync::Arc;
+
 use journal_schema::event::{Engine, EngineState, Shell, ShellState};
 
 use super::super::Metrics;
 use super::super::catalogue::{FamilyId, SHELL_BOUNDS};
 use super::super::labels::push_label;
 use super::super::order::Moment;
+use super::super::recent::Who;
 use super::super::sessions::{OpenSession, Opened, SessionId};
 use super::super::tables::seconds;
 
@@ -29,6 +32,7 @@ impl Metrics {
         let table = &mut tables.sources_shells;
         let series = index.locate(FamilyId::SourcesShells, table, text, at, limits.room());
         let id = SessionId::new(&shell.session);
+        Arc::make_mut(&mut self.recent).shell_opened(id, shell, at);
         let mut late = None;
         match shells.open(OpenSession { id, series, opened: moment }) {
             // If the agent has ended or another has started since, the line is read late and the shell is over.
@@ -63,6 +67,8 @@ impl Metrics {
             // The labels of the line that opened it count: they say whose session it was.
             Some((open, left)) => self.count_end(open, left, &shell.reason, at),
             None => {
+                let who = Who::new(&shell.name, &shell.public_key, &shell.remote_addr);
+                Arc::make_mut(&mut self.recent).shell_closed(id, who, None, at, &shell.reason);
                 self.tables.oddities.shells_unopened += 1;
                 self.label(&[
                     ("name", &shell.name),
@@ -128,8 +134,11 @@ impl Metrics {
             *self.tables.sources_shells.value_mut(open.series) = 0;
         }
         // These values passed the limit when the session was opened; a second time would shorten them anew.
-        let Metrics { tables, text, limits, .. } = self;
+        let Metrics { tables, text, limits, recent, .. } = self;
         let value = |name| tables.sources_shells.label(open.series, name);
+        let who = Who::new(&value("name"), &value("public_key"), &value("remote_addr"));
+        let opened = Some(open.opened.millisecond());
+        Arc::make_mut(recent).shell_closed(open.id, who, opened, at, reason);
         let (reason, _) = limits.label.apply(reason);
         text.clear();
         push_label(text, "name", &value("name"));

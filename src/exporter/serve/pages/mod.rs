@@ -4,11 +4,12 @@
 //! # Layout
 //!
 //! * [`status`]: the status page, out of a published state; [`history`]: the hour that its plots show.
-//! * `drawing`: single values and plots as HTML.
+//! * `values`: texts, times and sizes as HTML; `plot`: plots.
 
-mod drawing;
 pub(super) mod history;
+mod plot;
 pub(super) mod status;
+mod values;
 
 use std::sync::LazyLock;
 
