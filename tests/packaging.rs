@@ -57,6 +57,30 @@ fn the_exporter_outlives_the_agent_that_it_reports_on() {
 }
 
 #[test]
+fn a_command_may_upgrade_the_engine_because_its_package_waits_for_nothing() {
+    let script = read("deb/etcha-engine/postinst");
+    let restarts: Vec<_> =
+        script.lines().filter(|line| line.contains("restart etcha-engine.service")).collect();
+    assert_eq!(restarts.len(), 1, "{script}");
+    assert!(restarts[0].contains("--no-block try-restart"), "{script}");
+    // After all packages are configured, and not by what cargo-deb would add.
+    assert!(script.contains("dpkg-trigger --no-await etcha-engine-restart"), "{script}");
+    assert!(read("deb/etcha-engine/triggers").contains("interest-noawait etcha-engine-restart\n"));
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let (_, engine) = manifest.split_once("[package.metadata.deb.variants.engine]").unwrap();
+    assert!(engine.contains("restart-after-upgrade = false") && engine.contains("etcha-engine/triggers"));
+    // A script that the engine does not end by itself, and a daemon, are no matter of the service manager.
+    assert_eq!(values(&read("systemd/etcha-engine.service"), "KillMode"), ["process"]);
+}
+
+#[test]
+fn a_reload_checks_the_configuration_that_the_engine_runs_with() {
+    let unit = read("systemd/etcha-engine.service");
+    let (start, reload) = (values(&unit, "ExecStart")[0], values(&unit, "ExecReload"));
+    assert_eq!(reload, [&format!("{start} --check-config"), "/bin/sh -c 'kill -HUP \"$MAINPID\"'"]);
+}
+
+#[test]
 fn neither_unit_writes_cores_and_the_exporter_cannot_fill_the_memory_of_a_host() {
     let (exporter, engine) = (read("systemd/etcha-exporter.service"), read("systemd/etcha-engine.service"));
     assert_eq!(values(&exporter, "LimitCORE"), ["0"]);

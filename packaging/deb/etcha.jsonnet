@@ -1,5 +1,5 @@
 // What etcha-engine does on this host; etcha-engine(1) tells of it. It is started by
-// `systemctl enable --now etcha-engine` once there is a source, and after a change by `systemctl restart etcha-engine`.
+// `systemctl enable --now etcha-engine` once there is a source, and takes up a change by `systemctl reload etcha-engine`.
 {
   run: {
     stateDir: '/var/lib/etcha-engine',
