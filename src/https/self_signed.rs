@@ -39,6 +39,15 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use super::certificate::{self, Files, Pair, What};
 use super::names::Names;
 
+/// The certificate's file.
+const CERTIFICATE: &str = "tls-certificate.pem";
+
+/// The file of its key.
+const KEY: &str = "tls-key.pem";
+
+/// The names of the files that are written.
+pub const FILES: [&str; 2] = [CERTIFICATE, KEY];
+
 /// How long a certificate is valid. A new one takes a visit at each client, so not less; a key that was lost unnoticed
 /// has an end, so not for ever.
 const VALID: Duration = Duration::from_secs(3650 * DAY);
@@ -80,7 +89,7 @@ impl SelfSigned {
 
     /// The certificate: what is served, and what clients need to verify it (`ca_file`).
     pub fn certificate(&self) -> PathBuf {
-        self.directory.join("tls-certificate.pem")
+        self.directory.join(CERTIFICATE)
     }
 
     /// The files to serve, once [`SelfSigned::ensure`] has succeeded.
@@ -110,7 +119,7 @@ impl SelfSigned {
     }
 
     fn key(&self) -> PathBuf {
-        self.directory.join("tls-key.pem")
+        self.directory.join(KEY)
     }
 
     fn load_or_make_key(&self) -> Result<(KeyPair, bool), Error> {

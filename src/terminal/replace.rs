@@ -20,6 +20,9 @@ use rustix::io::Errno;
 /// Ends the name of a file that is being written. No program looks for files of this name.
 const SUFFIX: &str = ".new";
 
+/// Hexadecimal digits before that, which make the name fresh.
+const NUMBER_DIGITS: usize = 16;
+
 /// Fresh names that are tried. Each is random, so a second one is taken only where somebody plants files.
 const MAX_NAMES: usize = 16;
 
@@ -171,11 +174,19 @@ impl Directory {
     }
 }
 
+/// The name of the file that a temporary file of this name was to replace; `None` if it is the name of another file. A
+/// program that was killed leaves such a file: nobody takes it up again.
+pub fn destination(temporary: &str) -> Option<&str> {
+    let (name, number) = temporary.strip_prefix('.')?.strip_suffix(SUFFIX)?.rsplit_once('.')?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (number.len() == NUMBER_DIGITS && number.bytes().all(is_digit) && !name.is_empty()).then_some(name)
+}
+
 /// `.NAME.0123456789abcdef.new`
 fn temporary(name: &OsStr, number: u64) -> OsString {
     let mut temporary = OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".{number:016x}{SUFFIX}"));
+    temporary.push(format!(".{number:0NUMBER_DIGITS$x}{SUFFIX}"));
     temporary
 }
 
@@ -221,6 +232,25 @@ mod tests {
             assert_eq!((fs::read_to_string(&path).unwrap().as_str(), mode(&path)), (content, mode_wanted));
         }
         assert_eq!(names(directory.path()), ["f"]);
+    }
+
+    #[test]
+    fn a_temporary_file_is_known_by_its_name_and_no_other_file_is() {
+        for name in ["f", "web.jwt", "a.0123456789abcdef.new", "."] {
+            let made = temporary(OsStr::new(name), 0xfed);
+            assert_eq!(destination(made.to_str().unwrap()), Some(name));
+        }
+        for name in [
+            "f",
+            ".f.new",
+            ".f.123.new",
+            "f.0123456789abcdef.new",
+            ".f.0123456789ABCDEF.new",
+            "..0123456789abcdef.new",
+            ".f.0123456789abcdef.old",
+        ] {
+            assert_eq!(destination(name), None, "{name}");
+        }
     }
 
     #[test]

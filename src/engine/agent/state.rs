@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
-use terminal::replace::Directory;
+use terminal::replace::{self, Directory};
 
 use super::source::triggers::Triggers;
 use crate::wire::token::{MAX_BYTES, read_token};
@@ -35,6 +35,12 @@ struct Pending {
     triggers: Triggers,
     bases: Vec<String>,
 }
+
+/// What the name of a token ends with, behind that of its Source.
+const TOKEN: &str = ".jwt";
+
+/// The same for what is still to do.
+const PENDING: &str = ".pending.json";
 
 /// Between the name of a token and the number of one that is staged.
 const STAGED: &str = ".staged-";
@@ -108,16 +114,15 @@ impl StateDir {
         Directory::open(&self.path)?.remove(&staged.name)
     }
 
-    /// Removes what an engine that was killed left behind. Only for the one that holds the lock of the directory.
+    /// Removes what an engine that was killed left behind, and no file of others. Only for the one that holds the lock of
+    /// the directory.
     pub(crate) fn remove_leftovers(&self) {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for path in entries.map(|entry| entry.path()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let number = name.rsplit_once(STAGED).map(|(_, number)| number);
-            if number.is_some_and(|number| number.parse::<u64>().is_ok())
-                && let Err(error) = fs::remove_file(&path)
-            {
-                tracing::warn!("{}: {error}", path.display());
+        for entry in entries {
+            let is_leftover = entry.file_name().to_str().is_some_and(is_leftover)
+                && entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_leftover && let Err(error) = fs::remove_file(entry.path()) {
+                tracing::warn!("{}: {error}", entry.path().display());
             }
         }
     }
@@ -170,12 +175,31 @@ impl StateDir {
     }
 }
 
+/// Whether this is the name of a file that the engine makes for a moment.
+fn is_leftover(name: &str) -> bool {
+    match replace::destination(name) {
+        Some(name) => {
+            is_staged(name)
+                || name.ends_with(TOKEN)
+                || name.ends_with(PENDING)
+                || https::self_signed::FILES.contains(&name)
+        }
+        None => is_staged(name),
+    }
+}
+
+/// Whether this is the name of a token that was staged.
+fn is_staged(name: &str) -> bool {
+    let parts = name.rsplit_once(STAGED);
+    parts.is_some_and(|(token, number)| token.ends_with(TOKEN) && number.parse::<u64>().is_ok())
+}
+
 fn token_name(source: &str) -> String {
-    format!("{source}.jwt")
+    format!("{source}{TOKEN}")
 }
 
 fn pending_name(source: &str) -> String {
-    format!("{source}.pending.json")
+    format!("{source}{PENDING}")
 }
 
 #[cfg(test)]
@@ -206,6 +230,43 @@ mod tests {
             .collect();
         assert_eq!(names, ["web.jwt"]);
         assert_eq!(fs::metadata(state.token_path("web")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_an_engine_that_was_killed_left_is_removed_and_no_file_of_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        let number = "0123456789abcdef.new";
+        for name in ["web.jwt.staged-7", "web.pending.json", "web.jwt", "tls-key.pem", "tls-certificate.pem"]
+        {
+            fs::write(directory.path().join(format!(".{name}.{number}")), "half").unwrap();
+        }
+        fs::write(directory.path().join("web.jwt.staged-7"), "token").unwrap();
+        let others = [
+            &format!(".journal.jsonl.append.{number}"),
+            &format!(".web.jwt.{number}.orig"),
+            &format!("web.jwt.{number}"),
+            ".web.jwt.123.new",
+            "data.staged-7",
+            "web.jwt",
+            "web.jwt.staged-x",
+            "web.pending.json",
+        ];
+        for name in others {
+            fs::write(directory.path().join(name), "theirs").unwrap();
+        }
+        let made = directory.path().join(format!(".dir.jwt.{number}"));
+        fs::create_dir(&made).unwrap();
+        state.remove_leftovers();
+        fs::remove_dir(made).unwrap();
+        let mut left: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut expected = others.to_vec();
+        expected.sort_unstable();
+        assert_eq!(left, expected);
     }
 
     #[test]
