@@ -9,6 +9,7 @@ mod checkpoint;
 mod content;
 mod copies;
 mod crash;
+mod damage;
 mod dashboards;
 mod demo;
 mod docs;

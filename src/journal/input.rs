@@ -115,9 +115,8 @@ impl Segment {
         let mut segment = Segment { path: path.to_owned(), first: None, held: None };
         let is_stream =
             path == Path::new("-") || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-        if let Ok(mut content) = segment.content(|file| file)
-            && let Ok(front) = front(&mut content)
-        {
+        if let Ok(mut content) = segment.content(|file| file) {
+            let (front, _) = front(&mut content);
             segment.first = first_time(&front);
             segment.held = is_stream.then(|| Box::new(Cursor::new(front).chain(content)) as Box<dyn Read>);
         }
@@ -129,11 +128,9 @@ impl Segment {
     fn found(path: PathBuf) -> Option<Segment> {
         let mut segment = Segment { path, first: None, held: None };
         let Ok(mut content) = segment.content(|file| file) else { return Some(segment) };
-        match front(&mut content) {
-            Ok(front) => segment.first = Some(first_time(&front)?),
-            Err(_) => return Some(segment),
-        }
-        Some(segment)
+        let (front, error) = front(&mut content);
+        segment.first = first_time(&front);
+        (segment.first.is_some() || error.is_some()).then_some(segment)
     }
 
     /// Opens it for reading from its beginning.
@@ -182,16 +179,18 @@ fn open_file(path: &Path) -> io::Result<File> {
     options.read(true).open(path)
 }
 
-/// The beginning of some content, up to its first good line or as far as that is looked for.
-fn front(content: &mut impl Read) -> io::Result<Vec<u8>> {
+/// The beginning of some content, up to its first good line or as far as that is looked for; and by which error it ended.
+fn front(content: &mut impl Read) -> (Vec<u8>, Option<io::Error>) {
     let mut front = Vec::new();
     while front.len() < FRONT_BYTES {
-        let read = content.by_ref().take(CHUNK_BYTES).read_to_end(&mut front)?;
-        if read == 0 || first_time(&front).is_some() {
-            break;
+        match content.by_ref().take(CHUNK_BYTES).read_to_end(&mut front) {
+            Err(error) => return (front, Some(error)),
+            Ok(0) => break,
+            Ok(_) if first_time(&front).is_some() => break,
+            Ok(_) => {}
         }
     }
-    Ok(front)
+    (front, None)
 }
 
 /// The time of the first good line.

@@ -189,20 +189,22 @@ impl Pane<'_> {
             if !self.arguments.filter.is_set() {
                 active.seek_to_last(limit).map_err(|error| unreadable(path, &error))?;
             }
-            let lines = self.last_of(path, &mut active.reader, left)?;
+            let (lines, failure) = self.last_of(path, &mut active.reader, left);
+            failure.map_or(Ok(()), Err)?;
             left -= lines.len();
             parts.push(lines);
         }
         let mut older = if left > 0 { self.older(path, has_active)? } else { Vec::new() };
         let progress = Progress::through(&older);
         while let (true, Some(mut segment)) = (left > 0, older.pop()) {
-            let opened = segment.open(&progress);
-            match opened.and_then(|mut input| self.last_of(&segment.path, &mut input, left)) {
-                Ok(lines) => {
-                    left -= lines.len();
-                    parts.push(lines);
-                }
-                Err(failure) => self.code = input::report(failure, &progress)?,
+            let (lines, failure) = match segment.open(&progress) {
+                Ok(mut input) => self.last_of(&segment.path, &mut input, left),
+                Err(failure) => (Lines::new(), Some(failure)),
+            };
+            left -= lines.len();
+            parts.push(lines);
+            if let Some(failure) = failure {
+                self.code = input::report(failure, &progress)?;
             }
         }
         progress.finish();
@@ -212,15 +214,20 @@ impl Pane<'_> {
         Ok(())
     }
 
-    /// The last lines of a file that are wanted, `limit` at most.
+    /// The last lines of a file that are wanted, `limit` at most; and why there are no more, if it is damaged.
     fn last_of<R: Read>(
         &mut self,
         path: &Path,
         reader: &mut Reader<R>,
         limit: usize,
-    ) -> Result<Lines, ToolError> {
+    ) -> (Lines, Option<ToolError>) {
         let mut last = Lines::new();
-        while let Some(record) = reader.next().map_err(|error| unreadable(path, &error))? {
+        loop {
+            let record = match reader.next() {
+                Ok(Some(record)) => record,
+                Ok(None) => return (last, None),
+                Err(error) => return (last, Some(unreadable(path, &error))),
+            };
             if let Some(text) = self.text(&record)
                 && self.is_new(&record)
             {
@@ -230,7 +237,6 @@ impl Pane<'_> {
                 last.pop_front();
             }
         }
-        Ok(last)
     }
 
     /// Whether the line was not taken before, from a copy of its file.

@@ -37,11 +37,13 @@ pub(super) struct Summary {
     pub missing: u128,
 }
 
-/// Why nothing was printed.
+/// Why nothing was printed, or not everything.
 #[derive(Debug)]
 pub(super) enum RenderError {
     /// A journal cannot be read.
     Read(PathBuf, io::Error),
+    /// A journal cannot be read to its end. What was counted before is printed.
+    Damaged(PathBuf, io::Error),
     /// Standard output does not take what is printed.
     Write(io::Error),
 }
@@ -52,6 +54,7 @@ impl fmt::Display for RenderError {
             RenderError::Read(path, error) => {
                 write!(out, "{}: {error}; render takes journals, plain, .gz or .zst", path.display())
             }
+            RenderError::Damaged(path, error) => write!(out, "{}: {error}", path.display()),
             RenderError::Write(error) => write!(out, "cannot print the metrics: {error}"),
         }
     }
@@ -64,7 +67,7 @@ impl Render {
     ///
     /// # Errors
     ///
-    /// The first file that cannot be read, or that `out` cannot be written.
+    /// The first file that cannot be read, or that `out` cannot be written. What is counted of a damaged file is printed.
     pub(super) fn run(&self, input: &mut dyn Read, out: &mut dyn Write) -> Result<Summary, RenderError> {
         let (streams, files): (Vec<_>, Vec<_>) = self.files.iter().cloned().partition(|file| is_stdin(file));
         let mut follower = Follower::new(Path::new("journal.jsonl"), Metrics::new(self.limits), self.bounds);
@@ -74,7 +77,11 @@ impl Render {
             Go::On
         });
         progress.end();
-        replayed.map_err(|(path, error)| RenderError::Read(path, error))?;
+        let damaged = match replayed {
+            Ok(()) => None,
+            Err((path, error)) if is_part_counted(&error) => Some((path, error)),
+            Err((path, error)) => return Err(RenderError::Read(path, error)),
+        };
         if let Some(name) = streams.first() {
             let read = follower.replay_stream(name, input);
             read.map_err(|error| RenderError::Read(name.clone(), error))?;
@@ -82,8 +89,16 @@ impl Render {
         let mut text = Vec::new();
         exposition::guide(follower.metrics().tables(), &mut text);
         out.write_all(&text).and_then(|()| out.flush()).map_err(RenderError::Write)?;
+        if let Some((path, error)) = damaged {
+            return Err(RenderError::Damaged(path, error));
+        }
         Ok(Summary::new(follower.tally(), follower.state().missing))
     }
+}
+
+/// Whether a file was read as far as it is good.
+fn is_part_counted(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge)
 }
 
 fn is_stdin(file: &Path) -> bool {

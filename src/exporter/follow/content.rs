@@ -27,25 +27,13 @@ const ANY_CONTENT_BYTES: u64 = 256 * 1024 * 1024;
 /// so a journal becomes a hundredth at best.
 const MAX_RATIO: u64 = 200;
 
-/// What files begin with that are compressed.
-const MAGICS: [(&[u8], Compression); 8] = [
-    (b"\x1f\x8b", Compression::Gzip),
-    (b"\x28\xb5\x2f\xfd", Compression::Zstd),
-    (b"\xfd7zXZ\0", Compression::Other),
-    (b"BZh", Compression::Other),
-    (b"\x04\x22\x4d\x18", Compression::Other),
-    (b"LZIP", Compression::Other),
-    (b"\x1f\x9d", Compression::Other),
-    (b"PK\x03\x04", Compression::Other),
-];
-
 /// An open file, its uncompressed content.
 #[derive(Debug)]
 pub(crate) enum Content {
     /// As long as it is to be read.
     Plain(io::Take<File>),
     /// With the bytes of content that it may still have, and how large the file is.
-    Compressed(Decoder<BufReader<File>>, u64, u64),
+    Compressed(Box<Decoder<BufReader<File>>>, u64, u64),
 }
 
 /// Up to where a file holds what was read before.
@@ -88,7 +76,7 @@ fn open(path: &Path) -> io::Result<File> {
 /// How the file is compressed, as its first bytes say; as its name says, if it is too short to have any.
 fn compression(file: &File, path: &Path) -> io::Result<Option<Compression>> {
     use std::os::unix::fs::FileExt as _;
-    let (mut front, mut filled) = ([0; 6], 0);
+    let (mut front, mut filled) = ([0; Compression::MAGIC_BYTES], 0);
     while filled < front.len() {
         match file.read_at(&mut front[filled..], filled as u64) {
             Ok(0) => break,
@@ -102,7 +90,7 @@ fn compression(file: &File, path: &Path) -> io::Result<Option<Compression>> {
         // The first byte of a file that is being written may be there alone.
         return Ok(Compression::of(path));
     }
-    Ok(MAGICS.iter().find(|(magic, _)| front.starts_with(magic)).map(|(_, compression)| *compression))
+    Ok(Compression::of_content(front))
 }
 
 impl Found {
@@ -120,7 +108,9 @@ impl Found {
             let size = metadata.len();
             let most = size.saturating_mul(MAX_RATIO).saturating_add(ANY_CONTENT_BYTES);
             let file = BufReader::with_capacity(64 * 1024, file);
-            return compression.decode(file).map(|decoder| Some(Content::Compressed(decoder, most, size)));
+            return compression
+                .decode(file)
+                .map(|decoder| Some(Content::Compressed(Box::new(decoder), most, size)));
         }
         // An older segment is read to its end; the active one only as far as it reached when the look began, so
         // that no line is read before one that its writer wrote earlier, to a segment that was read before.
@@ -153,6 +143,11 @@ impl Read for Content {
 impl Content {
     pub(crate) fn is_compressed(&self) -> bool {
         matches!(self, Content::Compressed(..))
+    }
+
+    /// Whether there is any content within the first `bytes`. To be asked at its start.
+    pub(crate) fn has_any(&mut self, bytes: u64) -> io::Result<bool> {
+        Ok(io::copy(&mut self.by_ref().take(bytes), &mut io::sink())? > 0)
     }
 
     /// Goes to a position, if what stands right before it is what was read. To be asked at the start of the content;
@@ -193,7 +188,7 @@ impl Content {
     ) -> io::Result<Agreement> {
         let (mut at, mut sum, mut agreed) = (trail.start(), 0, None);
         match self.skip(at, stop) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Agreement::UpTo(None)),
+            Err(error) if is_end(&error) => return Ok(Agreement::UpTo(None)),
             skipped => skipped?,
         }
         let mut buffer = vec![0; COMPARE_BYTES];
@@ -203,7 +198,7 @@ impl Content {
                 let wanted = usize::try_from(point.at - at).unwrap_or(usize::MAX).min(buffer.len());
                 let read = match self.read(&mut buffer[..wanted]) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+                    Err(error) if is_end(&error) => 0,
                     read => read?,
                 };
                 if read == 0 {
@@ -276,7 +271,12 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(ZEROS.len()).all(|chunk| *chunk == ZEROS[..chunk.len()])
 }
 
-/// The answer to whether a file holds something, where it ended before that could be seen.
+/// The answer to whether a file holds something, where it ended, or its good part, before that could be seen.
 pub(crate) fn is_shorter(error: io::Error) -> io::Result<bool> {
-    if error.kind() == io::ErrorKind::UnexpectedEof { Ok(false) } else { Err(error) }
+    if is_end(&error) { Ok(false) } else { Err(error) }
+}
+
+/// Whether there is nothing more to be read: the file is at its end, or where it is damaged.
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
 }

@@ -10,7 +10,7 @@ use super::look::Found;
 use super::segments::Front;
 
 /// How far into a file its first usable line is looked for, runs of NULs not counted: two lines of the longest kind.
-const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;
+pub(super) const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;
 
 /// What the front of the file says; `None` if another file stands under its name by now. `before` is what it
 /// said at an earlier look, which spares a search through damage that stands before the first usable line. `stop` is

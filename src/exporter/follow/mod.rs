@@ -297,7 +297,7 @@ impl Follower {
         let mut left_behind = 0;
         for at in reading_order(&fronts) {
             let (found, front) = &waiting[at];
-            if self.is_in_the_making(found, front, &waiting) {
+            if self.is_in_the_making(found, front) {
                 continue;
             }
             if let Err(error) = self.read(found, front, &mut round, between) {
@@ -394,11 +394,15 @@ impl Follower {
 
     /// Whether a compressed file is being made from a plain one that is still there: it changes from look to look.
     /// Looking into it at each of its growths would cost more than all other reading.
-    fn is_in_the_making(&mut self, found: &Found, front: &Front, waiting: &[(Found, Front)]) -> bool {
-        let Some(plain) = found.plain() else { return false };
-        let has_plain = waiting.iter().any(|(other, of)| other.path == plain && of.key == front.key)
-            || self.seen.get(&plain).is_some_and(|before| before.front.key == front.key);
-        has_plain && self.growing.insert(found.path.clone(), found.stamp) != Some(found.stamp)
+    fn is_in_the_making(&mut self, found: &Found, front: &Front) -> bool {
+        self.has_plain(found, Some(front))
+            && self.growing.insert(found.path.clone(), found.stamp) != Some(found.stamp)
+    }
+
+    /// Whether what a compressed file is made from is still there. A compressor removes it when it is done.
+    fn has_plain(&self, found: &Found, front: Option<&Front>) -> bool {
+        let plain = found.plain().and_then(|plain| self.seen.get(&plain));
+        plain.is_some_and(|plain| front.is_none_or(|front| plain.front.key == front.key))
     }
 
     /// Bytes of the file that were not read. Of a compressed one only its size on disk is known.
@@ -448,7 +452,10 @@ impl Follower {
             round.changed |= progress.changed;
             round.again |= progress.end == End::Turn;
             round.stopped |= progress.end == End::Stopped;
-            if progress.end != End::File {
+            if progress.end == End::Broken && !(reading.ends_early() && self.has_plain(found, Some(front))) {
+                return Err(reading.broken());
+            }
+            if matches!(progress.end, End::Turn | End::Stopped) {
                 if reading.compressed.is_some() {
                     self.paused.insert(found.path.clone(), *reading);
                 }
@@ -464,10 +471,33 @@ impl Follower {
     fn leave_alone(&mut self, found: &Found) -> io::Result<()> {
         if found.stamp.size == 0 {
             // It may become a segment yet.
-        } else if Compression::of(&found.path).is_none() {
-            self.skip(found, Skip::NotASegment, "no line of a journal is at its front");
-        } else if found.open()?.is_some_and(|content| !content.is_compressed()) {
-            self.skip(found, Skip::Damaged, "its name says that it is compressed, its first bytes do not");
+            return Ok(());
+        }
+        let Some(mut content) = found.open()? else { return Ok(()) };
+        if !content.is_compressed() {
+            if Compression::of(&found.path).is_some() {
+                self.skip(
+                    found,
+                    Skip::Damaged,
+                    "its name says that it is compressed, its first bytes do not",
+                );
+            } else {
+                self.skip(found, Skip::NotASegment, "no line of a journal is at its front");
+            }
+            return Ok(());
+        }
+        match content.has_any(front::FRONT_BYTES as u64) {
+            Ok(true) => {
+                self.skip(found, Skip::NotASegment, "no line of a journal is at the front of its content");
+            }
+            Ok(false) => drop(self.skipped.remove(&found.path)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                if !self.has_plain(found, None) {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+                self.skipped.remove(&found.path);
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -522,6 +552,8 @@ impl Follower {
         }
         if self.failed.is_none() {
             self.failed = Some((found.path.clone(), io::Error::new(error.kind(), error.to_string())));
+        } else if !found.belongs {
+            tracing::warn!(file = %found.path.display(), why = %error, "a further file cannot be read, or not to its end");
         }
     }
 

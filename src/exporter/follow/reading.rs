@@ -31,6 +31,10 @@ pub(super) struct Reading<C = Content> {
     offset: u64,
     splitter: Splitter,
     content: C,
+    /// Lines that were counted since it was opened.
+    counted: u64,
+    /// Why it cannot be read on, once it cannot: it is compressed, and ends early or is damaged or too large.
+    broken: Option<io::Error>,
     /// The start of a line whose end was not read yet.
     rest: Vec<u8>,
     /// The compressed file that it is of, as it was when it was opened.
@@ -54,6 +58,8 @@ pub(super) enum End {
     Turn,
     /// It was stopped.
     Stopped,
+    /// Where it cannot be read on.
+    Broken,
 }
 
 /// How a file can be read.
@@ -74,6 +80,8 @@ impl<C: Read> Reading<C> {
             offset: version.position.offset,
             splitter: Splitter::resume(version.position.place),
             content,
+            counted: 0,
+            broken: None,
             rest: Vec::new(),
             compressed: None,
         }
@@ -81,6 +89,26 @@ impl<C: Read> Reading<C> {
 }
 
 impl Reading {
+    /// Why it cannot be read on, with what of it was counted.
+    pub(super) fn broken(&mut self) -> io::Error {
+        let error = self.broken.take().unwrap_or_else(|| io::ErrorKind::InvalidData.into());
+        let kind = if error.kind() == io::ErrorKind::UnexpectedEof {
+            io::ErrorKind::InvalidData
+        } else {
+            error.kind()
+        };
+        let (offset, counted) = (self.offset, self.counted);
+        let told = format!(
+            "{error}; its lines up to byte {offset} of its content are counted, {counted} of them now"
+        );
+        io::Error::new(kind, told)
+    }
+
+    /// Whether the file ends before its content does.
+    pub(super) fn ends_early(&self) -> bool {
+        self.broken.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+    }
+
     /// Whether it is of this segment in this file.
     pub(super) fn is_of(&self, key: SegmentKey, stamp: &Stamp) -> bool {
         self.key == key && self.compressed.is_some_and(|compressed| compressed.is_same_file(stamp))
@@ -197,8 +225,11 @@ impl Follower {
         loop {
             let read = match reading.content.read(&mut buffer[filled..]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // A compressed file that is still being written, or was cut off: what is there counts.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(progress),
+                Err(error) if is_broken(&error) => {
+                    reading.broken = Some(error);
+                    progress.end = End::Broken;
+                    return Ok(progress);
+                }
                 read => read?,
             };
             if read == 0 {
@@ -229,7 +260,9 @@ impl Follower {
     /// Counts what is there of a batch; says how many bytes are left at the front of the buffer.
     fn batch<C>(&mut self, path: &Path, reading: &mut Reading<C>, buffer: &mut [u8], filled: usize) -> usize {
         let source = Source { path, told: reading.told };
+        let before: u64 = self.tally().events.iter().sum();
         let taken = self.counter.count(&buffer[..filled], reading.offset, &mut reading.splitter, source);
+        reading.counted += self.tally().events.iter().sum::<u64>() - before;
         if let Some(version) = self.segments.version_mut(reading.key, reading.number) {
             version.advance(&buffer[..taken.used], taken.last_line, reading.splitter.state());
         }
@@ -267,6 +300,12 @@ impl ReadOn for &mut dyn Read {
     fn pass_hole(&mut self) -> io::Result<u64> {
         Ok(0)
     }
+}
+
+/// Whether a compressed file cannot be read on, and will not be until it changes. What was read of it before counts.
+fn is_broken(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, InvalidData, UnexpectedEof};
+    matches!(error.kind(), FileTooLarge | InvalidData | UnexpectedEof)
 }
 
 impl Opened {
