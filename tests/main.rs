@@ -13,6 +13,7 @@ mod damage;
 mod dashboards;
 mod demo;
 mod docs;
+mod endings;
 mod engine;
 mod fleets;
 mod following;

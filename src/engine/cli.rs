@@ -1,5 +1,6 @@
 //! The command line of `etcha-engine`: what is asked for is read here and done elsewhere.
 
+mod error;
 mod log;
 mod shell;
 
@@ -15,9 +16,9 @@ use regex::Regex;
 use serde_json::{Map, json};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::agent;
-use crate::config::Config;
+use crate::agent::{self, AgentError};
 use crate::config::layers::Layers;
+use crate::config::{Config, ConfigError};
 use crate::exec::process::Limits;
 use crate::operator::build;
 use crate::operator::local::{self, Local};
@@ -27,8 +28,9 @@ use crate::program::{self, View};
 use crate::stop;
 use crate::wire::key::{self, Algorithm, VerifyKey};
 use crate::wire::token;
+use error::CliError;
 use log::LogLevel;
-use terminal::{documents, printable};
+use terminal::{documents, ending, printable};
 
 /// Threads for all that waits: they run no script and hardly ever work.
 const WORKERS: usize = 2;
@@ -69,7 +71,10 @@ Examples:
 Configuration: a JSON or Jsonnet file; variables such as ETCHA_run_stateDir=/var
 over it; -x over both. Every run of a source is recorded in the file that
 `journal_path` names. A key for build_signingKeyPath may come from - (standard
-input); never put it on a command line.";
+input); never put it on a command line.
+
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration. `shell` exits as
+the shell did, or with 255 for a failure of its own.";
 
 /// An agent that keeps hosts as their patterns describe, compatible with Etcha
 #[derive(Debug, Parser)]
@@ -193,20 +198,19 @@ enum KeyKind {
 /// Mode of a file with a private key.
 const OWNER_ALONE: u32 = 0o600;
 
-/// What went wrong, as it is printed.
-type Said = String;
+/// The program's name, before what it says of itself.
+const PROGRAM: &str = "etcha-engine";
 
 /// Reads the arguments of the process and does what they ask for.
 pub fn main() -> ExitCode {
-    // clap prints its own errors, help and version, and ends the process.
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return ending::usage(PROGRAM, &error),
+    };
     log::to_stderr(arguments.log);
     let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("the operating system refuses: {error}"));
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return ending::failed(PROGRAM, &CliError::System(error)),
     };
     let code = runtime.block_on(answer(&arguments));
     // A thread that hangs, in a look-up of a name or on a dead mount, is not waited for.
@@ -227,33 +231,28 @@ fn runtime() -> io::Result<Runtime> {
 async fn answer(arguments: &Arguments) -> ExitCode {
     if let Task::Shell(shell) = &arguments.task {
         let opened = async { shell.open(&configured(arguments)?).await };
-        return opened.await.unwrap_or_else(|said| {
-            complain(&said);
+        return opened.await.unwrap_or_else(|error: CliError| {
+            ending::say(PROGRAM, &error);
             ExitCode::from(shell::OWN_FAILURE)
         });
     }
     match perform(arguments).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(said) => {
-            complain(&said);
-            ExitCode::FAILURE
+        Err(error) => {
+            ending::say(PROGRAM, &error);
+            ExitCode::from(error.status())
         }
     }
 }
 
-/// The one place where an error is printed. It may hold words of others.
-fn complain(said: &str) {
-    eprintln!("etcha-engine: {}", printable::text(said));
-}
-
-async fn perform(arguments: &Arguments) -> Result<bool, Said> {
+async fn perform(arguments: &Arguments) -> Result<bool, CliError> {
     if let Task::GenerateKeys { name, algorithm, output } = &arguments.task {
         return generate_keys(name.as_deref(), *algorithm, output.as_deref());
     }
     if let Task::Documents { directory } = &arguments.task {
         let written = documents::write(Arguments::command(), directory);
-        return written.map(|()| true).map_err(|error| format!("{}: {error}", directory.display()));
+        return written.map(|()| true).map_err(CliError::of_path(directory));
     }
     let config = configured(arguments)?;
     if arguments
@@ -267,20 +266,20 @@ async fn perform(arguments: &Arguments) -> Result<bool, Said> {
     }
     match &arguments.task {
         Task::Run { check_config: true, .. } => match config.sources.len() {
-            0 => Err(said(agent::AgentError::NoSources)),
+            0 => Err(AgentError::NoSources.into()),
             sources => {
-                agent::check(&config).map_err(said)?;
+                agent::check(&config).map_err(CliError::Check)?;
                 print(&format!("the configuration is valid: {sources} sources\n"))
             }
         },
         Task::Run { once, .. } => {
             warn_of_keys(&config);
             let layers = layers(arguments);
-            agent::run(config, Arc::new(move || layers.read()), *once).await.map_err(said)
+            Ok(agent::run(config, Arc::new(move || layers.read()), *once).await?)
         }
         Task::Local { argument, filter, remove, source } => {
             let local = Local { argument, filter: filter.as_ref(), remove: *remove, source };
-            local::local(&config, &local, &limits()?, &mut io::stdout().lock()).map_err(said)
+            Ok(local::local(&config, &local, &limits()?, &mut io::stdout().lock())?)
         }
         Task::Push { source, argument, check, filter, host, target, port, path } => {
             let push = Push {
@@ -293,7 +292,7 @@ async fn perform(arguments: &Arguments) -> Result<bool, Said> {
                 port: *port,
                 path: path.as_deref(),
             };
-            push::push(&config, &push, &limits()?, &mut io::stdout()).await.map_err(said)
+            Ok(push::push(&config, &push, &limits()?, &mut io::stdout()).await?)
         }
         Task::Render { argument, source } => render(&config, argument, source),
         Task::Build { path, destination } => {
@@ -304,11 +303,11 @@ async fn perform(arguments: &Arguments) -> Result<bool, Said> {
             };
             let written = build::build(&config, path, destination.as_deref(), &limits()?, &mut report);
             drop(stdout);
-            print(&format!("wrote {}\n", written.map_err(said)?.display()))
+            print(&format!("wrote {}\n", written?.display()))
         }
         Task::Jwt { path } => {
             let (_, verified) = verified(&config, path)?;
-            let claims = serde_json::to_value(&verified.claims).map_err(said)?;
+            let claims = serde_json::to_value(&verified.claims)?;
             print_json(&json!({ "claims": claims, "publicKey": verified.key_id }))
         }
         // Done before: without a configuration, and with a status of its own.
@@ -316,8 +315,8 @@ async fn perform(arguments: &Arguments) -> Result<bool, Said> {
     }
 }
 
-fn configured(arguments: &Arguments) -> Result<Config, Said> {
-    layers(arguments).read().map_err(said)
+fn configured(arguments: &Arguments) -> Result<Config, ConfigError> {
+    layers(arguments).read()
 }
 
 fn layers(arguments: &Arguments) -> Layers {
@@ -335,45 +334,44 @@ fn warn_of_keys(config: &Config) {
     }
 }
 
-fn render(config: &Config, argument: &str, source: &str) -> Result<bool, Said> {
+fn render(config: &Config, argument: &str, source: &str) -> Result<bool, CliError> {
     let is_token = Path::new(argument).extension().is_some_and(|ending| ending == "jwt");
     let pattern = if is_token {
         let (text, verified) = verified(config, Path::new(argument))?;
-        program::of_claims(config, source, &verified.claims, text.trim()).map_err(said)?
+        program::of_claims(config, source, &verified.claims, text.trim())?
     } else {
-        let imports = program::of_argument(argument).map_err(said)?;
-        View::new(config, source, &Map::new()).render(&imports).map_err(said)?
+        let imports = program::of_argument(argument)?;
+        View::new(config, source, &Map::new()).render(&imports)?
     };
     print_json(&pattern.rendered)
 }
 
 /// A token that one of the configured keys verifies, whatever Source it is for.
-fn verified(config: &Config, path: &Path) -> Result<(String, token::Verified), Said> {
-    let text = token::read_token(path).map_err(|error| format!("{}: {error}", path.display()))?;
+fn verified(config: &Config, path: &Path) -> Result<(String, token::Verified), CliError> {
+    let text = token::read_token(path).map_err(CliError::of_path(path))?;
     let of_sources = config.sources.values().flat_map(|source| &source.verify_keys);
     let keys: Vec<VerifyKey> = config.verify_keys.iter().chain(of_sources).cloned().collect();
     match token::verify(&text, &keys, program::now()) {
         Ok(verified) => Ok((text, verified)),
-        Err(error) => Err(format!("{}: {error}", path.display())),
+        Err(source) => Err(CliError::Token { path: path.to_owned(), source }),
     }
 }
 
-fn generate_keys(name: Option<&str>, kind: KeyKind, output: Option<&Path>) -> Result<bool, Said> {
+fn generate_keys(name: Option<&str>, kind: KeyKind, output: Option<&Path>) -> Result<bool, CliError> {
     let algorithm = match kind {
         KeyKind::Ed25519 => Algorithm::Ed25519,
         KeyKind::Ecp256 => Algorithm::P256,
     };
-    let made = key::generate(algorithm, name).map_err(|why| format!("the key {why}"))?;
+    let made = key::generate(algorithm, name)?;
     let pair = json!({ "privateKey": made.private, "publicKey": made.public });
     let Some(path) = output else {
         // Before anything is in it: `generate-keys > keys.json` is what many write.
-        keep_to_owner(&io::stdout()).map_err(|error| format!("output: {error}"))?;
+        keep_to_owner(&io::stdout()).map_err(CliError::Output)?;
         return print_json(&pair);
     };
-    let wrong = |error: io::Error| format!("{}: {error}", path.display());
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(path).map_err(wrong)?;
-    writeln!(file, "{pair:#}").and_then(|()| file.sync_all()).map_err(wrong)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ALONE).open(path);
+    let mut file = file.map_err(CliError::of_path(path))?;
+    writeln!(file, "{pair:#}").and_then(|()| file.sync_all()).map_err(CliError::of_path(path))?;
     print(&format!("{}\n", made.public))
 }
 
@@ -386,21 +384,21 @@ fn keep_to_owner(output: &io::Stdout) -> io::Result<()> {
     Ok(())
 }
 
-fn print_json(value: &serde_json::Value) -> Result<bool, Said> {
+fn print_json(value: &serde_json::Value) -> Result<bool, CliError> {
     let text = format!("{value:#}\n");
     // The same JSON, but nothing in it does anything to a terminal. Line ends between members are ours.
     let lines: Vec<_> = text.split('\n').map(printable::json).collect();
     print(&lines.join("\n"))
 }
 
-fn print(text: &str) -> Result<bool, Said> {
-    io::stdout().write_all(text.as_bytes()).map_err(|error| format!("output: {error}"))?;
+fn print(text: &str) -> Result<bool, CliError> {
+    io::stdout().write_all(text.as_bytes()).map_err(CliError::Output)?;
     Ok(true)
 }
 
 /// For work that ends by itself, or with Ctrl-C.
-fn limits() -> Result<Limits, Said> {
-    Ok(Limits { deadline: None, stop: stop::on_signals().map_err(said)? })
+fn limits() -> Result<Limits, CliError> {
+    Ok(Limits { deadline: None, stop: stop::on_signals().map_err(CliError::System)? })
 }
 
 /// Variables whose names and values are text; no other can be about the configuration.
@@ -408,8 +406,4 @@ fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
-}
-
-fn said(error: impl std::fmt::Display) -> Said {
-    error.to_string()
 }

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use journal_schema::{Event, Options, Sync, Writer, decode_event};
+use journal_schema::{Event, Options, Rejected, Sync, Writer, decode_event};
 
-use crate::ToolError;
 use crate::environment::Environment;
+use crate::{Expected, ToolError, say};
 use given::{Given, remote_addr};
 pub(crate) use given::{address, word};
 use lines::Lines;
@@ -105,8 +105,25 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, ToolError> {
         }
         None => appender.append_lines(io::stdin().lock(), arguments.time)?,
     };
-    appender.writer.close().map_err(ToolError::new)?;
+    appender.writer.close()?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Why a line of standard input is not appended.
+#[derive(Debug, thiserror::Error)]
+enum LineError<'a> {
+    /// It is no line of text. Says why.
+    #[error("{0}")]
+    Damaged(&'static str),
+    /// It is no event of the contract.
+    #[error("{0}")]
+    Rejected(Rejected<'a>),
+    /// It is about what has not happened.
+    #[error("time has not come yet")]
+    Future,
+    /// The journal does not take it.
+    #[error(transparent)]
+    Append(#[from] ToolError),
 }
 
 struct Appender {
@@ -122,7 +139,7 @@ impl Appender {
             sync: arguments.sync,
             ..Options::default()
         };
-        let writer = Writer::open_continued(&arguments.journal, options).map_err(ToolError::new)?;
+        let writer = Writer::open_continued(&arguments.journal, options)?;
         let mut appender = Appender { writer, verbose: arguments.verbose };
         appender.warn();
         Ok(appender)
@@ -130,7 +147,7 @@ impl Appender {
 
     fn warn(&mut self) {
         if let Some(warning) = self.writer.take_warning() {
-            anstream::eprintln!("etcha-journal: {warning}");
+            say(warning);
         }
     }
 
@@ -140,7 +157,7 @@ impl Appender {
             None => self.writer.append(event),
         };
         self.warn();
-        let seq = result.map_err(ToolError::new)?;
+        let seq = result?;
         if self.verbose {
             anstream::println!(
                 "{}: seq {seq} of writer {}",
@@ -159,11 +176,11 @@ impl Appender {
         loop {
             let end = lines
                 .fill(&mut input)
-                .map_err(|error| ToolError::unreadable(format_args!("standard input: {error}")))?;
+                .map_err(|source| ToolError::Unreadable { name: "standard input".to_owned(), source })?;
             while let Some(line) = lines.next() {
-                if let Err(message) = self.append_line(&line, time) {
+                if let Err(error) = self.append_line(&line, time) {
                     good = false;
-                    anstream::eprintln!("-:{}: {message}", lines.number);
+                    anstream::eprintln!("-:{}: {error}", lines.number);
                 }
             }
             if end {
@@ -172,13 +189,13 @@ impl Appender {
         }
     }
 
-    fn append_line(
+    fn append_line<'a>(
         &mut self,
-        line: &Result<Vec<u8>, &'static str>,
+        line: &'a Result<Vec<u8>, &'static str>,
         time: Option<Timestamp>,
-    ) -> Result<(), String> {
-        let line = line.as_ref().map_err(|damage| (*damage).to_owned())?;
-        let (mut event, own_time) = decode_event(line).map_err(|rejected| rejected.to_string())?;
+    ) -> Result<(), LineError<'a>> {
+        let line = line.as_ref().map_err(|damage| LineError::Damaged(damage))?;
+        let (mut event, own_time) = decode_event(line).map_err(LineError::Rejected)?;
         let address = match &mut event {
             Event::Command(command) => Some(&mut command.remote_addr),
             Event::Source(source) => Some(&mut source.remote_addr),
@@ -191,14 +208,14 @@ impl Appender {
             *address = remote_addr("remote_addr", address);
         }
         if own_time.is_some_and(|time| time > Timestamp::now()) {
-            return Err("time has not come yet".to_owned());
+            return Err(LineError::Future);
         }
-        self.append(&event, own_time.or(time)).map_err(|error| error.to_string())
+        Ok(self.append(&event, own_time.or(time))?)
     }
 }
 
 /// A time that has come already: one of the future would be the last event for a long time.
-fn past(text: &str) -> Result<Timestamp, String> {
+fn past(text: &str) -> Result<Timestamp, Expected> {
     let time = crate::time::when(text)?;
-    if time > Timestamp::now() { Err("a time that has come already".to_owned()) } else { Ok(time) }
+    if time > Timestamp::now() { Err(Expected("a time that has come already")) } else { Ok(time) }
 }

@@ -92,7 +92,7 @@ impl Findings {
         let path = &segment.path;
         let name = path.display().to_string();
         let name = label(&name);
-        while let Some(record) = input.next().map_err(|error| unreadable(path, &error))? {
+        while let Some(record) = input.next().map_err(|error| unreadable(path, error))? {
             let Some((line, rejected)) = self.note(&record) else { continue };
             let bad: u64 = self.bad.iter().sum();
             if !arguments.quiet && (arguments.all || bad <= SHOWN) {

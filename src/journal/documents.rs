@@ -19,6 +19,6 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
     let directory = &arguments.directory;
     terminal::documents::write(crate::Arguments::command(), directory)
-        .map_err(|error| ToolError::new(format_args!("{}: {error}", directory.display())))?;
+        .map_err(|source| ToolError::Path { path: directory.clone(), source })?;
     Ok(ExitCode::SUCCESS)
 }

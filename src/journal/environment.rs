@@ -83,7 +83,7 @@ fn variable(name: &str) -> Result<Option<String>, ToolError> {
         Ok(value) if value.is_empty() => Ok(None),
         Ok(value) => Ok(Some(value)),
         Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(ToolError::new(format_args!("{name} is not UTF-8"))),
+        Err(env::VarError::NotUnicode(_)) => Err(ToolError::NotUnicode(name.to_owned())),
     }
 }
 

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use journal_schema::{Event, Line, Mode, Trigger, address};
 
+use crate::Expected;
 use crate::append::word;
 
 /// Lines must pass every filter that is given.
@@ -194,16 +195,16 @@ fn same_bits(one: u128, other: u128, bits: u8) -> bool {
     (one ^ other).leading_zeros() >= u32::from(bits)
 }
 
-fn network(text: &str) -> Result<Network, String> {
-    let wrong = || "an IP address such as 192.0.2.7, or a network such as 192.0.2.0/24".to_owned();
+fn network(text: &str) -> Result<Network, Expected> {
+    let wrong = Expected("an IP address such as 192.0.2.7, or a network such as 192.0.2.0/24");
     let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| wrong())?)),
+        Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| wrong)?)),
         None => (text, None),
     };
-    let address = address::ip(address).ok_or_else(wrong)?;
+    let address = address::ip(address).ok_or(wrong)?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits = bits.unwrap_or(most);
-    if bits <= most { Ok(Network { address, bits }) } else { Err(wrong()) }
+    if bits <= most { Ok(Network { address, bits }) } else { Err(wrong) }
 }
 
 #[cfg(test)]

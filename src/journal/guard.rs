@@ -15,8 +15,8 @@ use journal_schema::{Event, Options, Outcome, Shell, ShellState, Source, Trigger
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-use crate::ToolError;
 use crate::command::{self, Ending};
+use crate::{ToolError, say};
 
 /// Signals that are ignored stay so over `exec`, and nothing but a shell can ask for that without unsafe code.
 const START: &str = "trap '' HUP INT QUIT TERM; exec \"$0\" guard";
@@ -72,7 +72,7 @@ impl Task {
     /// Appends an event to the task's journal. A journal that cannot be written is no reason to stop work.
     fn record(&self, event: &Event<'_>) {
         if let Err(error) = append(&self.journal, event) {
-            anstream::eprintln!("etcha-journal: {error}");
+            say(error);
         }
     }
 
@@ -126,7 +126,7 @@ impl Guard {
     /// A guard, or a word about why there is none: then a kill of this process leaves no trace of the end.
     fn start_or_warn(task: &Task) -> Option<Guard> {
         let guard = Guard::start(task);
-        guard.inspect_err(|error| anstream::eprintln!("etcha-journal: cannot start the guard: {error}")).ok()
+        guard.inspect_err(|error| say(format_args!("cannot start the guard: {error}"))).ok()
     }
 
     fn start(task: &Task) -> io::Result<Guard> {
@@ -188,7 +188,7 @@ pub(crate) fn wrap(task: &Task, command: &[OsString]) -> ExitCode {
     record_end(task, guard, &ending);
     if let Ending::NotStarted(error) = &ending {
         let program = command.first().map_or_else(Default::default, |program| program.to_string_lossy());
-        anstream::eprintln!("etcha-journal: {}: {error}", terminal::printable::line(&program));
+        say(format_args!("{}: {error}", terminal::printable::line(&program)));
     }
     ending.exit_code()
 }
@@ -203,7 +203,7 @@ fn record_end(task: &Task, guard: Option<Guard>, ending: &Ending) {
     match guard.map(|guard| guard.ended(end())) {
         Some(Ok(())) => {}
         Some(Err(error)) => {
-            anstream::eprintln!("etcha-journal: the end was not recorded by the guard: {error}");
+            say(format_args!("the end was not recorded by the guard: {error}"));
             task.record(&task.end(Some(&end())));
         }
         None => task.record(&task.end(Some(&end()))),
@@ -212,8 +212,7 @@ fn record_end(task: &Task, guard: Option<Guard>, ending: &Ending) {
 
 /// The journal's path, wherever the guard runs.
 pub(crate) fn absolute(journal: &Path) -> Result<PathBuf, ToolError> {
-    std::path::absolute(journal)
-        .map_err(|error| ToolError::new(format_args!("{}: {error}", journal.display())))
+    std::path::absolute(journal).map_err(|source| ToolError::Path { path: journal.to_owned(), source })
 }
 
 /// The guard itself.
@@ -264,14 +263,13 @@ fn processes_with((name, value): (&str, &str)) -> Vec<OwnedFd> {
 }
 
 fn append(journal: &Path, event: &Event<'_>) -> Result<(), ToolError> {
-    let mut writer = Writer::open_continued(journal, Options { max_bytes: 0, ..Options::default() })
-        .map_err(ToolError::new)?;
+    let mut writer = Writer::open_continued(journal, Options { max_bytes: 0, ..Options::default() })?;
     let appended = writer.append(event);
     if let Some(warning) = writer.take_warning() {
-        anstream::eprintln!("etcha-journal: {warning}");
+        say(warning);
     }
-    appended.map_err(ToolError::new)?;
-    writer.close().map_err(ToolError::new)
+    appended?;
+    Ok(writer.close()?)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use journal_schema::{Piece, Reader, Splitter, decode};
 use rustix::fs::OFlags;
 use terminal::printable::line as label;
 
-use crate::ToolError;
+use crate::{ToolError, say};
 
 /// Where the journal is unless a flag or a variable says otherwise.
 pub(crate) const JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
@@ -70,7 +70,7 @@ pub(crate) fn rotated_and_active(journal: &Path) -> Result<Vec<Segment>, ToolErr
     match fs::metadata(journal) {
         Ok(_) => segments.push(Segment::given(journal)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !segments.is_empty() => {}
-        Err(error) => return Err(unreadable(journal, &error)),
+        Err(error) => return Err(unreadable(journal, error)),
     }
     sort(&mut segments);
     Ok(segments)
@@ -85,11 +85,11 @@ pub(crate) fn rotated(journal: &Path) -> Result<Vec<Segment>, ToolError> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) => return Err(unreadable(directory, &error)),
+        Err(error) => return Err(unreadable(directory, error)),
     };
     let mut segments = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|error| unreadable(directory, &error))?;
+        let entry = entry.map_err(|error| unreadable(directory, error))?;
         if is_longer(&entry.file_name(), name) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
             segments.extend(Segment::found(entry.path()));
         }
@@ -139,7 +139,7 @@ impl Segment {
             Some(held) => Box::new(progress.count(held)),
             None => self
                 .content(|file| Box::new(progress.count(file)))
-                .map_err(|error| unreadable(&self.path, &error))?,
+                .map_err(|error| unreadable(&self.path, error))?,
         };
         Ok(Reader::new(content))
     }
@@ -208,21 +208,21 @@ fn first_time(mut bytes: &[u8]) -> Option<Timestamp> {
 }
 
 /// What to say when `path` cannot be read, or not to its end.
-pub(crate) fn unreadable(path: &Path, error: &io::Error) -> ToolError {
-    ToolError::unreadable(format_args!("{}: {error}", label(&path.display().to_string())))
+pub(crate) fn unreadable(path: &Path, error: io::Error) -> ToolError {
+    ToolError::Unreadable { name: label(&path.display().to_string()).into_owned(), source: error }
 }
 
 /// Reports a file that cannot be read; the others may be fine. The exit code to end with.
 pub(crate) fn report(failure: ToolError, progress: &Progress) -> Result<u8, ToolError> {
     match failure {
-        ToolError::Message { text: message, code } => {
+        pipe @ ToolError::BrokenPipe => Err(pipe),
+        failure => {
             progress.above(|| {
-                anstream::eprintln!("etcha-journal: {message}");
+                say(&failure);
                 Ok(())
             })?;
-            Ok(code)
+            Ok(failure.status())
         }
-        pipe @ ToolError::BrokenPipe => Err(pipe),
     }
 }
 
@@ -260,9 +260,9 @@ impl Progress {
         let Some(step) = self.shown.borrow_mut().show(done, left, String::new) else { return };
         match step.left.zip(step.seconds_left) {
             Some((left, seconds)) => {
-                anstream::eprintln!("etcha-journal: {done} bytes read, {left} bytes left, about {seconds} s");
+                say(format_args!("{done} bytes read, {left} bytes left, about {seconds} s"));
             }
-            None => anstream::eprintln!("etcha-journal: {done} bytes read"),
+            None => say(format_args!("{done} bytes read")),
         }
     }
 

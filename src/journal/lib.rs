@@ -23,12 +23,16 @@ mod table;
 mod tail;
 mod time;
 mod view;
+mod wrapped;
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use journal_schema::WriteError;
+use terminal::ending;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,7 +52,9 @@ Examples:
     etcha-journal stats --since 7d
 
   Who opened a shell in January?
-    etcha-journal tail --shells --since 2026-01-01 --until 2026-02-01";
+    etcha-journal tail --shells --since 2026-01-01 --until 2026-02-01
+
+Exit status: 0 done, 1 failed, 2 wrong usage, or a file cannot be read. `run` and `shell` exit as their command does.";
 
 /// Append to, check, show and sum up the journal of an Etcha-compatible agent, and record runs and shells in it.
 #[derive(Parser)]
@@ -71,36 +77,60 @@ enum Command {
     Guard(guard::Arguments),
 }
 
+/// The program's name, before what it says of itself.
+const PROGRAM: &str = "etcha-journal";
+
 /// Why a subcommand ended early.
 #[derive(Debug, thiserror::Error)]
 enum ToolError {
-    /// Nobody reads the output any more: the pager was closed, or `head` had enough.
+    /// Nothing reads the output any more: the pager was closed, or `head` had enough.
     #[error("nothing reads the output")]
     BrokenPipe,
-    /// What to say, and the exit code to end with.
-    #[error("{text}")]
-    Message {
-        /// Where, what, and what to do.
-        text: String,
-        /// 1 for work that failed, 2 for input that cannot be used.
-        code: u8,
+    /// The output cannot be written.
+    #[error("output: {0}")]
+    Output(#[source] io::Error),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A path that is not the journal's to read.
+    #[error("{}: {source}", path.display())]
+    Path {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gives no randomness for the name of a session.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// A variable is no text.
+    #[error("{0} is not UTF-8")]
+    NotUnicode(String),
+    /// The command line asks for what cannot be. Says what to do.
+    #[error("{0}")]
+    Usage(String),
+    /// What was to be read cannot be read.
+    #[error("{name}: {source}")]
+    Unreadable {
+        /// The file, or standard input.
+        name: String,
+        /// What the system says.
+        source: io::Error,
     },
 }
 
 impl ToolError {
-    /// The usual failure.
-    fn new(message: impl fmt::Display) -> ToolError {
-        ToolError::Message { text: message.to_string(), code: 1 }
-    }
-
     /// A command line that asks for what cannot be.
     fn usage(message: impl fmt::Display) -> ToolError {
-        ToolError::Message { text: message.to_string(), code: 2 }
+        ToolError::Usage(message.to_string())
     }
 
-    /// A failure to read what was to be read.
-    fn unreadable(message: impl fmt::Display) -> ToolError {
-        ToolError::Message { text: message.to_string(), code: 2 }
+    /// The exit status to end with.
+    fn status(&self) -> u8 {
+        match self {
+            ToolError::Usage(_) | ToolError::Unreadable { .. } => ending::UNUSABLE,
+            _ => ending::FAILED,
+        }
     }
 }
 
@@ -109,14 +139,28 @@ impl From<io::Error> for ToolError {
     fn from(error: io::Error) -> ToolError {
         match error.kind() {
             io::ErrorKind::BrokenPipe => ToolError::BrokenPipe,
-            _ => ToolError::new(format_args!("output: {error}")),
+            _ => ToolError::Output(error),
         }
     }
 }
 
+/// What a flag takes, in words: what clap says behind the value that it was given instead.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+struct Expected(&'static str);
+
+/// Says something beside the output: a warning, or an error that does not end the work.
+fn say(what: impl fmt::Display) {
+    ending::say(PROGRAM, &what);
+}
+
 /// Reads the arguments of the process and does what they ask for.
 pub fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return ending::usage(PROGRAM, &error),
+    };
+    let result = match arguments.command {
         Command::Append(arguments) => append::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Shell(arguments) => shell::run(arguments),
@@ -130,9 +174,9 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(ToolError::BrokenPipe) => ExitCode::SUCCESS,
-        Err(ToolError::Message { text: message, code }) => {
-            anstream::eprintln!("etcha-journal: {message}");
-            ExitCode::from(code)
+        Err(error) => {
+            say(&error);
+            ExitCode::from(error.status())
         }
     }
 }

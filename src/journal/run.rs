@@ -1,14 +1,13 @@
 //! `run`: a command whose run is in the journal, with its duration and outcome.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use journal_schema::Trigger;
 
 use crate::ToolError;
-use crate::append::{address, word};
-use crate::guard::{Task, What, absolute, wrap};
+use crate::append::word;
+use crate::guard::What;
+use crate::wrapped::{Origin, Wrapped};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,41 +30,19 @@ is the command's; 127 means that there is none of this name, 126 that it cannot 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The journal to append to
-    #[arg(long, env = "ETCHA_JOURNAL", default_value = crate::input::JOURNAL, value_name = "PATH")]
-    journal: PathBuf,
-    /// Name under which the run is recorded
-    #[arg(long, allow_hyphen_values = true, value_name = "NAME")]
-    source: String,
+    #[command(flatten)]
+    wrapped: Wrapped,
     /// What set it off: pull for a schedule, event, push, webhook or init
     #[arg(long, value_parser = word::<Trigger>, default_value = "pull")]
     trigger: Trigger,
-    /// Id of the key or the user on whose behalf it runs
-    #[arg(
-        long,
-        allow_hyphen_values = true,
-        value_name = "ID",
-        default_value = "",
-        hide_default_value = true
-    )]
-    public_key: String,
-    /// IP address that it was set off from; what stands behind the first space, a port, brackets and zone are left out
-    #[arg(long, value_name = "IP", default_value = "", hide_default_value = true)]
-    remote_addr: String,
-    /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, ToolError> {
-    let task = Task {
-        journal: absolute(&arguments.journal)?,
-        what: What::Run {
-            name: arguments.source,
-            trigger: arguments.trigger,
-            public_key: arguments.public_key,
-            remote_addr: address(&arguments.remote_addr),
-        },
-    };
-    Ok(wrap(&task, &arguments.command))
+    let Arguments { wrapped, trigger } = arguments;
+    wrapped.run(|Origin { name, public_key, remote_addr }| What::Run {
+        name,
+        trigger,
+        public_key,
+        remote_addr,
+    })
 }

@@ -1,12 +1,10 @@
 //! `shell`: a shell whose opening and closing are in the journal, whatever ends it.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::ToolError;
-use crate::append::address;
-use crate::guard::{Task, What, absolute, wrap};
+use crate::guard::What;
+use crate::wrapped::{Origin, Wrapped};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,44 +25,21 @@ the shell is then hung up. The exit status is the command's.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The journal to append to
-    #[arg(long, env = "ETCHA_JOURNAL", default_value = crate::input::JOURNAL, value_name = "PATH")]
-    journal: PathBuf,
-    /// Name of the Source whose shell it is
-    #[arg(long, allow_hyphen_values = true, value_name = "NAME")]
-    source: String,
-    /// Id of the key of the user who opened the shell
-    #[arg(
-        long,
-        allow_hyphen_values = true,
-        value_name = "ID",
-        default_value = "",
-        hide_default_value = true
-    )]
-    public_key: String,
-    /// IP address of that user; what stands behind the first space, a port, brackets and zone are left out
-    #[arg(long, value_name = "IP", default_value = "", hide_default_value = true)]
-    remote_addr: String,
-    /// The shell and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    #[command(flatten)]
+    wrapped: Wrapped,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, ToolError> {
-    let task = Task {
-        journal: absolute(&arguments.journal)?,
-        what: What::Shell {
-            name: arguments.source,
-            session: session_name()?,
-            public_key: arguments.public_key,
-            remote_addr: address(&arguments.remote_addr),
-        },
-    };
-    Ok(wrap(&task, &arguments.command))
+    let session = session_name()?;
+    arguments.wrapped.run(|Origin { name, public_key, remote_addr }| What::Shell {
+        name,
+        session,
+        public_key,
+        remote_addr,
+    })
 }
 
 /// A name for a session that was never used before.
 pub(crate) fn session_name() -> Result<String, ToolError> {
-    let number = getrandom::u64().map_err(|error| ToolError::new(format_args!("no randomness: {error}")))?;
-    Ok(format!("{number:016x}"))
+    Ok(format!("{:016x}", getrandom::u64()?))
 }

@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
 
 fn read(mut segment: Segment, progress: &Progress, summary: &mut Summary) -> Result<(), ToolError> {
     let mut input = segment.open(progress)?;
-    while let Some(record) = input.next().map_err(|error| unreadable(&segment.path, &error))? {
+    while let Some(record) = input.next().map_err(|error| unreadable(&segment.path, error))? {
         match &record.content {
             Ok(line) => summary.line(line),
             Err(_) => summary.bad(),

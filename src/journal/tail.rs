@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
         // It is shown whole, as older segments are.
         Err(_) if arguments.file.is_some() && !arguments.follow => None,
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(unreadable(path, &error)),
+        Err(error) => return Err(unreadable(path, error)),
     };
     if arguments.csv {
         writeln!(pane.out, "{}", csv::HEADING)?;
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
         let current = match current {
             Some(current) => current,
             None => {
-                anstream::eprintln!("etcha-journal: {} does not exist yet, waiting for it", path.display());
+                crate::say(format_args!("{} does not exist yet, waiting for it", path.display()));
                 wait_for(path)?
             }
         };
@@ -153,7 +153,7 @@ impl Pane<'_> {
             None => input::rotated(path)?,
         };
         if !has_active && older.is_empty() && !self.arguments.follow {
-            return Err(unreadable(path, &io::Error::from(io::ErrorKind::NotFound)));
+            return Err(unreadable(path, io::ErrorKind::NotFound.into()));
         }
         Ok(older)
     }
@@ -187,7 +187,7 @@ impl Pane<'_> {
         let has_active = active.is_some();
         if let Some(active) = active {
             if !self.arguments.filter.is_set() {
-                active.seek_to_last(limit).map_err(|error| unreadable(path, &error))?;
+                active.seek_to_last(limit).map_err(|error| unreadable(path, error))?;
             }
             let (lines, failure) = self.last_of(path, &mut active.reader, left);
             failure.map_or(Ok(()), Err)?;
@@ -226,7 +226,7 @@ impl Pane<'_> {
             let record = match reader.next() {
                 Ok(Some(record)) => record,
                 Ok(None) => return (last, None),
-                Err(error) => return (last, Some(unreadable(path, &error))),
+                Err(error) => return (last, Some(unreadable(path, error))),
             };
             if let Some(text) = self.text(&record)
                 && self.is_new(&record)
@@ -256,7 +256,7 @@ impl Pane<'_> {
         reader: &mut Reader<R>,
         progress: &Progress,
     ) -> Result<(), ToolError> {
-        while let Some(record) = reader.next().map_err(|error| unreadable(path, &error))? {
+        while let Some(record) = reader.next().map_err(|error| unreadable(path, error))? {
             if let Some(text) = self.text(&record)
                 && self.is_new(&record)
             {
@@ -346,7 +346,7 @@ fn wait_for(path: &Path) -> Result<Followed, ToolError> {
         pause();
         match Followed::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            other => return other.map_err(|error| unreadable(path, &error)),
+            other => return other.map_err(|error| unreadable(path, error)),
         }
     }
 }
@@ -364,14 +364,14 @@ fn follow(path: &Path, mut current: Followed, pane: &mut Pane<'_>) -> Result<(),
         // Gone for the moment, or not readable yet: the next round looks again.
         let Ok(metadata) = std::fs::metadata(path) else { continue };
         let mut file = current.reader.get_ref();
-        let position = file.stream_position().map_err(|error| unreadable(path, &error))?;
+        let position = file.stream_position().map_err(|error| unreadable(path, error))?;
         let replaced = (metadata.dev(), metadata.ino()) != current.identity;
         if !replaced && metadata.len() >= position {
             continue;
         }
         if let Ok(next) = Followed::open(path) {
             if !replaced {
-                anstream::eprintln!("etcha-journal: {} was truncated", path.display());
+                crate::say(format_args!("{} was truncated", path.display()));
             }
             let old = std::mem::replace(&mut current, next);
             previous = replaced.then_some(old);

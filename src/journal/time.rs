@@ -3,22 +3,24 @@
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, civil};
 
+use crate::Expected;
+
 /// `2026-01-31T09:30:00Z`, `2026-01-31` (its start, in UTC), or `2d` ago.
-pub(crate) fn when(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn when(text: &str) -> Result<Timestamp, Expected> {
+    let expected = Expected(
+        "a time such as 2026-01-31T09:30:00Z or 2026-01-31, or how long ago, such as 90m, 24h or 7d",
+    );
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
     if let Ok(day) = text.parse::<civil::Date>() {
-        return day.to_zoned(TimeZone::UTC).map(|time| time.timestamp()).map_err(|error| error.to_string());
+        return day.to_zoned(TimeZone::UTC).map(|time| time.timestamp()).map_err(|_| expected);
     }
     let ago = text.parse::<Span>().ok().and_then(|span| {
         let now = Timestamp::now().to_zoned(TimeZone::UTC);
         now.checked_sub(span.abs()).ok()
     });
-    ago.map(|time| time.timestamp()).ok_or_else(|| {
-        "a time such as 2026-01-31T09:30:00Z or 2026-01-31, or how long ago, such as 90m, 24h or 7d"
-            .to_owned()
-    })
+    ago.map(|time| time.timestamp()).ok_or(expected)
 }
 
 #[cfg(test)]

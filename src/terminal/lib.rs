@@ -1,11 +1,13 @@
 //! The edge between a program and the person at its terminal. Knows no program.
 //!
+//! * [`ending`]: exit statuses, and the line that says what went wrong.
 //! * [`documents`]: man pages and shell completions, out of a program's flags.
 //! * [`printable`]: foreign text made safe to show.
 //! * [`progress`]: a bar or a line now and then for long work.
 //! * [`replace`]: files replaced whole, also in directories that others may write.
 
 pub mod documents;
+pub mod ending;
 pub mod printable;
 pub mod progress;
 pub mod replace;

@@ -157,21 +157,23 @@ fn render_sees_the_variables_of_the_configuration_and_of_the_source() {
 fn errors_are_one_line_that_names_the_place() {
     let home = Home::new();
     home.write("p.jsonnet", "{run: [{id: 'a', onChange: 'b'}]}");
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(i32, &[&str], &str); 4] = [
         (
+            1,
             &["local", "p.jsonnet"],
             "etcha-engine: run, command `a`: `onChange` has the target `b`, which matches no id in the same list\n",
         ),
-        (&["local", "{id: }"], "etcha-engine: /main.jsonnet:1:14: something else is expected here\n"),
+        (1, &["local", "{id: }"], "etcha-engine: /main.jsonnet:1:14: something else is expected here\n"),
         (
+            2,
             &["-x", "lint_x=1", "run"],
             "etcha-engine: configuration: `lint` is a key of Etcha that this engine does not have; remove it\n",
         ),
-        (&["run"], "etcha-engine: there is nothing to run; add `sources` to the configuration\n"),
+        (2, &["run"], "etcha-engine: there is nothing to run; add `sources` to the configuration\n"),
     ];
-    for (arguments, expected) in cases {
+    for (code, arguments, expected) in cases {
         let output = home.run(arguments);
-        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), expected));
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(code), expected));
     }
 }
 

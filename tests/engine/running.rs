@@ -242,7 +242,7 @@ fn a_configuration_is_checked_without_running_anything() {
     assert!(!home.path("ran").exists());
     home.write("etcha.jsonnet", "{sources: {a: {commandz: []}}}");
     let output = home.run(&["run", "--check-config"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("commandz"));
 }
 
@@ -266,7 +266,7 @@ fn a_check_reads_what_a_start_and_the_first_pull_read() {
         ("run_stateDir=file/below", "file/below: state directory: "),
     ] {
         let (code, said) = check(setting);
-        assert_eq!(code, Some(1), "{setting}: {said}");
+        assert_eq!(code, Some(2), "{setting}: {said}");
         assert!(said.contains(what), "{setting}: {said}");
     }
     assert_eq!(check("run_stateDir=not/yet/there").0, Some(0));

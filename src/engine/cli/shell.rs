@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Said;
-use crate::config::signing::KeyError;
+use super::error::CliError;
 use crate::config::{Config, Target};
 use crate::operator::push::host;
 use crate::operator::shell::{Door, shell};
@@ -15,10 +14,6 @@ use crate::wire::paths::segment;
 
 /// The exit status for everything that is not the shell's own end.
 pub(super) const OWN_FAILURE: u8 = 255;
-
-/// What is said where there is no key.
-const NO_KEY: &str = "a shell needs a key that the other side verifies with; set `build_signingKeyPath` \
-                      (`etcha-engine generate-keys -o FILE` makes one)";
 
 /// Arguments of `shell`.
 #[derive(Debug, Args)]
@@ -44,12 +39,9 @@ impl Shell {
     /// # Errors
     ///
     /// It does not open, or ends by something else than its own end.
-    pub(super) async fn open(&self, config: &Config) -> Result<ExitCode, Said> {
+    pub(super) async fn open(&self, config: &Config) -> Result<ExitCode, CliError> {
         let target = self.target(config)?;
-        let key = config.build.signing.key().map_err(|error| match error {
-            KeyError::None => NO_KEY.to_owned(),
-            error => error.to_string(),
-        })?;
+        let key = config.build.signing.key()?;
         let host = match &self.host {
             // Who names a host means that one.
             Some(_) => target.hostname.clone(),
@@ -73,23 +65,22 @@ impl Shell {
             asked: Cell::new(0),
         })
         .await;
-        let status = status.map_err(|error| format!("{}:{}: {error}", server.host, server.port))?;
+        let of_host = |source| CliError::Shell { host: host.clone(), port: server.port, source };
+        let status = status.map_err(of_host)?;
         // One that is no number of a byte was no success either.
         Ok(ExitCode::from(u8::try_from(status).unwrap_or(OWN_FAILURE)))
     }
 
-    fn target(&self, config: &Config) -> Result<Target, Said> {
+    fn target(&self, config: &Config) -> Result<Target, CliError> {
         if let Some(host) = &self.host {
             return Ok(config.targets.get(host).cloned().unwrap_or_else(|| Target::new(host)));
         }
         match (&self.target, config.targets.first_key_value()) {
-            (Some(name), _) => config.targets.get(name).cloned().ok_or_else(|| {
-                format!("`{name}` is no target of the configuration; name one, or give --host")
-            }),
-            (None, Some((_, only))) if config.targets.len() == 1 => Ok(only.clone()),
-            (None, _) => {
-                Err("which target is meant? name one of the configuration, or give --host".to_owned())
+            (Some(name), _) => {
+                config.targets.get(name).cloned().ok_or_else(|| CliError::UnknownTarget(name.clone()))
             }
+            (None, Some((_, only))) if config.targets.len() == 1 => Ok(only.clone()),
+            (None, _) => Err(CliError::WhichTarget),
         }
     }
 }
@@ -102,7 +93,11 @@ mod tests {
 
     use super::*;
 
-    fn target(targets: &serde_json::Value, name: Option<&str>, host: Option<&str>) -> Result<Target, String> {
+    fn target(
+        targets: &serde_json::Value,
+        name: Option<&str>,
+        host: Option<&str>,
+    ) -> Result<Target, CliError> {
         let config = Config::read(json!({ "targets": targets })).unwrap();
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let shell = Shell {
@@ -122,8 +117,8 @@ mod tests {
         assert_eq!(target(&two, None, Some("b")).unwrap().hostname, "b.example");
         assert_eq!(target(&two, None, Some("c")).unwrap().hostname, "c");
         assert_eq!(target(&json!({"a": {"port": 7}}), None, None).unwrap().port, 7);
-        assert!(target(&two, Some("c"), None).unwrap_err().contains("--host"));
-        assert!(target(&two, None, None).unwrap_err().starts_with("which target"));
-        assert!(target(&json!({}), None, None).is_err());
+        assert!(matches!(target(&two, Some("c"), None), Err(CliError::UnknownTarget(name)) if name == "c"));
+        assert!(matches!(target(&two, None, None), Err(CliError::WhichTarget)));
+        assert!(matches!(target(&json!({}), None, None), Err(CliError::WhichTarget)));
     }
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use regex::Regex;
-use terminal::printable;
+use terminal::{ending, printable};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -95,7 +95,7 @@ pub(crate) async fn push(
     };
     let planned = plan::plan(config, push, limits, &mut report, &mut |said| {
         // Beside the results, which a program may read.
-        eprintln!("etcha-engine: {}", printable::line(said));
+        ending::say("etcha-engine", &printable::line(said));
     })?;
     let workers = config.build.push_max_workers;
     let workers = workers.or_else(|| thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);

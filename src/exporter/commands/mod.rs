@@ -8,13 +8,13 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::config::{self, Invocation, Task};
+use crate::config::{Invocation, PROGRAM, Task};
 use crate::log;
 use crate::metrics::Limits;
 use crate::metrics::labels::LabelLimit;
 use crate::run::{self, Hangup};
 use render::Render;
-use terminal::documents;
+use terminal::{documents, ending};
 
 /// Does it, and says how the process shall exit.
 pub fn run(invocation: Invocation) -> ExitCode {
@@ -29,10 +29,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
         }
         Task::CheckConfig(config) => match run::reload::check(&config) {
             Ok(()) => ended(write!(Printed, "{config}")),
-            Err(error) => {
-                let _ = writeln!(io::stderr(), "error: {error}");
-                ExitCode::from(config::USAGE)
-            }
+            Err(error) => ending::unusable(PROGRAM, &error),
         },
         Task::Render { files, limits, bounds } => {
             let label = LabelLimit::new(limits.max_label_bytes);
@@ -59,10 +56,7 @@ fn render(render: &Render) -> ExitCode {
 fn ended(result: Result<(), impl Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "etcha-exporter: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => ending::failed(PROGRAM, &error),
     }
 }
 

@@ -37,6 +37,7 @@ use std::time::Duration;
 use ::settings::value::Parsed;
 use ::settings::{Layers, Row};
 use clap::ArgMatches;
+use terminal::ending;
 
 use self::args::VARIABLE_PREFIX;
 use self::layers::{limits_of, log_of, serve, state_dir_of};
@@ -63,8 +64,8 @@ pub(crate) const DEFAULT_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Where state is kept unless told otherwise, by us or by systemd.
 pub(crate) const DEFAULT_STATE_DIR: &str = "/var/lib/etcha-exporter";
 
-/// Exit status for wrong usage and wrong configuration.
-pub(crate) const USAGE: u8 = 2;
+/// Name of the program, before what it says of itself.
+pub(crate) const PROGRAM: &str = "etcha-exporter";
 
 /// What the process is asked to do, and how it shall log meanwhile.
 #[derive(Debug)]
@@ -258,16 +259,12 @@ impl Error {
     /// Prints it where it belongs and says how the process shall exit.
     pub fn report(&self) -> ExitCode {
         match self {
-            Self::Usage(error) => {
-                // Nobody is left to tell when the terminal is gone.
-                let _ = error.print();
-                u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
-            }
+            Self::Usage(error) => ending::usage(PROGRAM, error),
             Self::Config(problems) => {
                 for problem in problems {
-                    eprintln!("error: {problem}");
+                    ending::say(PROGRAM, problem);
                 }
-                ExitCode::from(USAGE)
+                ExitCode::from(ending::UNUSABLE)
             }
         }
     }

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{Error, StrDeserializer};
 use terminal::printable;
 
-use crate::ToolError;
 use crate::environment::Environment;
+use crate::{Expected, ToolError};
 
 /// An event as flags give it. Labels may be any text, also one that begins like a flag.
 #[derive(Subcommand)]
@@ -311,7 +311,7 @@ pub(super) fn remote_addr(name: &str, text: &str) -> Cow<'static, str> {
         None => {
             if !text.is_empty() {
                 let text = printable::short(text, 60);
-                anstream::eprintln!("etcha-journal: {name}: `{text}` is no IP address; recorded without it");
+                crate::say(format_args!("{name}: `{text}` is no IP address; recorded without it"));
             }
             Cow::from("")
         }
@@ -352,23 +352,23 @@ fn unnamed() -> ToolError {
     )
 }
 
-fn duration(text: &str) -> Result<f64, String> {
+fn duration(text: &str) -> Result<f64, Expected> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds >= 0.0 => Ok(seconds),
-        _ => Err("a number of seconds, not below 0, such as 1.25".to_owned()),
+        _ => Err(Expected("a number of seconds, not below 0, such as 1.25")),
     }
 }
 
 /// One of the words that the contract knows for this type.
-pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    T::deserialize(StrDeserializer::<Error>::new(text)).map_err(|error| error.to_string())
+pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    T::deserialize(StrDeserializer::new(text))
 }
 
-fn ending(text: &str) -> Result<Ending, String> {
+fn ending(text: &str) -> Result<Ending, Expected> {
     match text {
         "true" => Ok(Ending::Failed),
         "false" => Ok(Ending::Succeeded),
         "unknown" => Ok(Ending::Unknown),
-        _ => Err("true, false or unknown".to_owned()),
+        _ => Err(Expected("true, false or unknown")),
     }
 }
