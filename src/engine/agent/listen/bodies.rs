@@ -125,9 +125,11 @@ pub(super) async fn read(
             if bytes.len() + chunk.len() > limit {
                 return Err(Unread::TooLong);
             }
+            let capacity = capacity_for(&bytes, chunk.len(), limit);
             waiting = true;
-            room.grow(chunk.len()).await?;
+            room.grow(capacity - bytes.capacity()).await?;
             waiting = false;
+            bytes.reserve_exact(capacity - bytes.len());
             bytes.extend_from_slice(&chunk);
         }
         Ok(())
@@ -152,6 +154,13 @@ pub(super) async fn read(
     }
 }
 
+/// How much memory `bytes` needs for `more` of them: a quarter beyond that where it has to grow, so that a long body is not
+/// copied for each of its parts. What is not filled yet counts in the budget, too, as it may all be filled.
+fn capacity_for(bytes: &Vec<u8>, more: usize, limit: usize) -> usize {
+    let needed = bytes.len() + more;
+    if needed <= bytes.capacity() { bytes.capacity() } else { (needed + needed / 4).min(limit).max(needed) }
+}
+
 async fn pass_over(body: &mut Incoming) {
     let mut passed = 0;
     while let Some(Ok(frame)) = body.frame().await {
@@ -159,5 +168,21 @@ async fn pass_over(body: &mut Incoming) {
         if passed > PASSED_OVER {
             break;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_by_a_quarter_and_never_beyond_the_limit() {
+        let mut bytes = Vec::new();
+        assert_eq!(capacity_for(&bytes, 16_000, 65_536), 20_000);
+        bytes.reserve_exact(20_000);
+        bytes.extend_from_slice(&[0; 16_000]);
+        assert_eq!(capacity_for(&bytes, 4_000, 65_536), bytes.capacity());
+        assert_eq!(capacity_for(&bytes, 16_000, 65_536), 40_000);
+        assert_eq!(capacity_for(&bytes, 49_000, 65_536), 65_536);
     }
 }
