@@ -7,13 +7,15 @@
 //! * `perform`: what every run does. It is asked for here, at the start and on schedule; in [`push`] and [`webhook`], by
 //!   requests; and in [`events`], by another run.
 //! * `plan`: what such a run is to do; `triggers`: what was set off and has not run yet.
-//! * `fetch`: tokens that are pulled, and those that were kept. `turn`: who may run. `work`: what is under way.
+//! * `fetch`: tokens that are pulled, and those that were kept. `turn`: who may run;
+//!   `rendering`: how many Patterns are rendered at a time. `work`: what is under way.
 
 pub(crate) mod events;
 mod fetch;
 mod perform;
 mod plan;
 pub(crate) mod push;
+mod rendering;
 pub(super) mod triggers;
 mod turn;
 pub(crate) mod webhook;
@@ -39,6 +41,7 @@ use crate::wire::token::Claims;
 use events::System;
 use fetch::PullError;
 use perform::{RunOptions, RunResult};
+use rendering::Renderings;
 use triggers::Triggers;
 pub(crate) use turn::NoTurn;
 use turn::Turns;
@@ -74,6 +77,7 @@ struct Settings {
 /// What changes of one Source.
 struct State {
     turns: Turns,
+    renderings: Renderings,
     current: Mutex<Current>,
     /// What came from each place the last time, by its position in `pullPaths`.
     fetched: Mutex<BTreeMap<usize, Fetched>>,
@@ -138,6 +142,7 @@ impl State {
     fn new() -> State {
         State {
             turns: Turns::new(),
+            renderings: Renderings::default(),
             current: Mutex::default(),
             fetched: Mutex::default(),
             reads: Arc::new(Semaphore::new(MAX_READS)),

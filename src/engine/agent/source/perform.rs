@@ -350,8 +350,9 @@ fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, Pr
     let new = match &token {
         None => old.clone(),
         Some(token) => {
-            let pattern = program::of_claims(&bound.config, &bound.name, &token.claims, &token.text);
-            Some(Arc::new(pattern?))
+            let Bound { config, name, .. } = bound;
+            let render = || program::of_claims(config, name, &token.claims, &token.text);
+            Some(Arc::new(bound.state.renderings.when_free(render)?))
         }
     };
     let Some(new) = new else { return Ok(None) };
