@@ -33,6 +33,7 @@ pub mod pattern;
 pub mod program;
 mod run;
 mod stop;
+mod values;
 pub mod wire;
 
 pub use config::table as configuration_table;
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn no_wing_sees_one_that_it_does_not_stand_on() {
-        let ground = ["config", "exec", "fields", "jsonnet", "pattern", "program", "run", "stop"];
+        let ground = ["config", "exec", "fields", "jsonnet", "pattern", "program", "run", "stop", "values"];
         let mut forbidden = vec![
             ("operator", vec!["agent", "cli"]),
             ("agent", vec!["operator", "cli"]),

@@ -12,6 +12,7 @@ use crate::exec::process::MAX_OUTPUT_BYTES;
 use crate::fields::{Asked, recorded};
 use crate::jsonnet::{DEADLINE, FUNCTIONS, Imports, Natives, evaluate, imports, protocol};
 use crate::pattern::Pattern;
+use crate::values;
 
 fn text() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/engine-reference.md");
@@ -118,6 +119,7 @@ fn limits_in_the_reference_are_those_of_the_program() {
         ("memory of a rendering", mib(crate::jsonnet::child::MEMORY_BYTES)),
         ("files of a program together", mib(imports::MAX_BYTES)),
         ("JSON that a program renders to", format!("{}, 127 levels", mib(protocol::MAX_ANSWER_BYTES as u64))),
+        ("values in JSON that a program renders to, and in a token", values::MAX_VALUES.to_string()),
         ("messages of `std.trace` in one rendering", protocol::MAX_TRACES.to_string()),
     ];
     for (what, limit) in rows {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Imports, JsonnetError};
+use crate::values::{self, MAX_VALUES};
 
 /// Longest request, in bytes: a program, its escapes, and a configuration.
 pub(crate) const MAX_REQUEST_BYTES: u64 = 64 * 1024 * 1024;
@@ -53,6 +54,9 @@ pub enum AnswerError {
     /// It holds JSON that this process does not read, such as more than 127 levels.
     #[error("it renders to JSON that cannot be read: {0}")]
     Unreadable(serde_json::Error),
+    /// It holds so many values that they would take too much memory.
+    #[error("it renders to more than {MAX_VALUES} values; split the Source")]
+    TooMany,
 }
 
 impl Request {
@@ -95,11 +99,12 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// It is none, or its JSON is too deep.
+    /// It is none, or its JSON is too deep or has too many values.
     pub fn decode(bytes: &[u8]) -> Result<(Vec<String>, Result<Value, JsonnetError>), AnswerError> {
         let answer: Answer = serde_json::from_slice(bytes).map_err(AnswerError::Malformed)?;
         let traces = answer.traces.iter().take(MAX_TRACES).map(|text| cut(text)).collect();
         let rendered = match answer.rendered {
+            Ok(json) if !values::are_few(json.get().as_bytes()) => return Err(AnswerError::TooMany),
             Ok(json) => Ok(serde_json::from_str(json.get()).map_err(AnswerError::Unreadable)?),
             Err(error) => Err(JsonnetError(cut(&error.0))),
         };
@@ -138,6 +143,9 @@ mod tests {
         assert!(matches!(Answer::decode(b"panicked at"), Err(AnswerError::Malformed(_))));
         let deep = format!(r#"{{"traces":[],"rendered":{{"Ok":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
         assert!(matches!(Answer::decode(deep.as_bytes()), Err(AnswerError::Unreadable(_))));
+        let many =
+            format!(r#"{{"traces":[],"rendered":{{"Ok":[{}0]}}}}"#, r#"{"a":0},"#.repeat(MAX_VALUES / 2));
+        assert!(matches!(Answer::decode(many.as_bytes()), Err(AnswerError::TooMany)));
         let long = json!({"traces": vec!["x"; 1000], "rendered": {"Err": "e".repeat(100_000)}});
         let (traces, rendered) = Answer::decode(long.to_string().as_bytes()).unwrap();
         assert_eq!((traces.len(), rendered.unwrap_err().0.len()), (MAX_TRACES, MAX_TEXT_BYTES + "…".len()));

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::jsonnet::Imports;
+use crate::values;
 use crate::wire::bound::Bound;
 use crate::wire::key::{NoRandomness, SigningKey, VerifyKey};
 
@@ -220,6 +221,9 @@ pub(crate) fn verify_as<'k, C: DeserializeOwned>(
     // A list would be taken for the values of claims in some order.
     if payload.trim_ascii_start().first() != Some(&b'{') {
         return Err(malformed("the payload is no JSON object"));
+    }
+    if !values::are_few(&payload) {
+        return Err(malformed("the payload has more values than are read"));
     }
     let unfit = |_| malformed("the payload has not the claims that it needs");
     check_times(&serde_json::from_slice(&payload).map_err(unfit)?, now)?;

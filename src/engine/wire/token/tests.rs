@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::values::MAX_VALUES;
 use crate::wire::key::{Algorithm, generate};
 
 const NOW: i64 = 1_700_000_000;
@@ -210,6 +211,17 @@ fn what_is_no_token_says_so() {
     assert_eq!(verify(&"a".repeat(MAX_BYTES + 1), &keys, NOW), Err(TokenError::TooLong));
     // White space around it is what an editor leaves.
     assert!(verify(&format!("{good}\n"), &keys, NOW).is_ok());
+}
+
+#[test]
+fn claims_with_more_values_than_are_read_are_refused_and_commas_of_a_program_are_none() {
+    let (private, public) = pair(Algorithm::Ed25519, "k");
+    let keys = [public];
+    let variables = vec![json!({"a": 0}); MAX_VALUES / 2];
+    let many = token_of(&json!({"alg": "EdDSA"}), &json!({"etchaRunVars": {"x": variables}}), &private);
+    assert!(matches!(verify(&many, &keys, NOW), Err(TokenError::Malformed(_))));
+    let subject = json!({"sub": "{,[".repeat(MAX_VALUES)});
+    assert!(verify(&token_of(&json!({"alg": "EdDSA"}), &subject, &private), &keys, NOW).is_ok());
 }
 
 proptest::proptest! {
