@@ -217,6 +217,7 @@ impl Counter {
         if let Some(series) = command {
             if self.admits(glance, goes_on) {
                 self.admitted.push(series);
+                self.metrics.look(series, glance.millisecond);
                 self.counted(COMMAND, glance.millisecond);
             }
             return true;
@@ -224,7 +225,10 @@ impl Counter {
         if let Some(known) = self.metrics.find(glance) {
             if self.admits(glance, goes_on) {
                 match known {
-                    Known::Command(series) => self.admitted.push(series),
+                    Known::Command(series) => {
+                        self.admitted.push(series);
+                        self.metrics.look(series, glance.millisecond);
+                    }
                     Known::Source(series, measured) => {
                         self.metrics.count_known_source(series, &measured, glance);
                     }

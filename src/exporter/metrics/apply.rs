@@ -14,13 +14,13 @@ mod sessions;
 
 use std::sync::Arc;
 
-use journal_schema::event::{Command, Event, Line, Source};
+use journal_schema::event::{Command, Event, Line, Mode, Outcome, Source, Trigger};
 use journal_schema::glance::{Glance, Kind, Measurements};
 
 use super::Metrics;
 use super::catalogue::{FamilyId, RUN_BOUNDS};
 use super::order::Moment;
-use super::recent;
+use super::recent::{Run, RunOutcome};
 use super::shortcut::{Shortcuts, TOGETHER};
 use super::table::Table;
 use super::tables::Tables;
@@ -31,10 +31,26 @@ const COMMAND_BYTES: usize = 48 * 1024 * 1024;
 /// Bytes of labels kept of Sources, of which there are far fewer.
 const SOURCE_BYTES: usize = 4 * 1024 * 1024;
 
-/// The series that a command touches.
+/// The series that a command touches, and whether it is of a change or removal that failed. Packed into four bytes, because
+/// there are many and they are looked for in memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CommandSeries {
-    runs: u32,
+pub(crate) struct CommandSeries(u32);
+
+/// No table has so many series: their texts alone would take a hundred gigabytes.
+const FAILED: u32 = 1 << 31;
+
+impl CommandSeries {
+    fn new(runs: u32, has_failed: bool) -> CommandSeries {
+        CommandSeries(if has_failed { runs | FAILED } else { runs })
+    }
+
+    fn runs(self) -> u32 {
+        self.0 & !FAILED
+    }
+
+    fn has_failed(self) -> bool {
+        self.0 & FAILED != 0
+    }
 }
 
 /// The series that a run of a Source touches. Those that not every run touches are there once one has.
@@ -47,6 +63,8 @@ pub(crate) struct SourceSeries {
     last_success: Option<u32>,
     last_change: Option<u32>,
     duration: Option<u32>,
+    is_push: bool,
+    outcome: RunOutcome,
 }
 
 /// The series that an event touches whose labels were seen before.
@@ -99,6 +117,7 @@ impl Metrics {
             Event::Command(command) => {
                 let series = self.command_series(command, at);
                 self.count_commands(&[series]);
+                self.look(series, at);
             }
             Event::Source(source) => {
                 let (series, measured) = (self.source_series(source, at), measurements(source));
@@ -110,19 +129,12 @@ impl Metrics {
             Event::Heartbeat(_) => self.heartbeat(Moment::of(&line.envelope)),
             Event::Refused(refused) => self.refused(refused, line.envelope.time.as_millisecond()),
         }
-        self.look(&line.event, at);
     }
 
-    /// Keeps what a person should see of this event.
-    fn look(&mut self, event: &Event<'_>, at: i64) {
-        let matters = match event {
-            Event::Command(command) => recent::failed(command),
-            Event::Source(source) => recent::is_worth_a_look(source) || self.recent.any_fails(),
-            Event::Engine(_) | Event::Refused(_) => true,
-            Event::Shell(_) | Event::Run(_) | Event::Heartbeat(_) => false,
-        };
-        if matters {
-            Arc::make_mut(&mut self.recent).take(event, at);
+    /// Keeps what a person should see of a command.
+    pub(crate) fn look(&mut self, series: CommandSeries, at: i64) {
+        if series.has_failed() {
+            Arc::make_mut(&mut self.recent).command_failed(series.runs(), at);
         }
     }
 
@@ -147,22 +159,22 @@ impl Metrics {
     }
 
     /// Counts `event`, which is what `glance` says, and remembers the series that its labels name. What is counted by the
-    /// way each time, an overflow or a shortened label, is not remembered; nor is what a person should see each time.
+    /// way each time, an overflow or a shortened label, is not remembered.
     pub(crate) fn count_and_learn(&mut self, event: &Event<'_>, glance: &Glance<'_>) {
         let before = self.tables.asides();
         match event {
             Event::Command(command) => {
                 let series = self.command_series(command, glance.millisecond);
                 self.count_commands(&[series]);
-                if self.tables.asides() == before && !recent::failed(command) {
+                self.look(series, glance.millisecond);
+                if self.tables.asides() == before {
                     self.learned.commands.learn(glance.labels, series);
                 }
             }
             Event::Source(source) => {
                 let series = self.source_series(source, glance.millisecond);
-                let moment = self.order.moment_of(glance);
-                self.count_source(series, &measurements(source), moment);
-                if self.tables.asides() == before && !recent::is_worth_a_look(source) {
+                self.count_known_source(series, &measurements(source), glance);
+                if self.tables.asides() == before {
                     let earlier = self.learned.sources.find(glance.labels);
                     self.learned
                         .sources
@@ -176,7 +188,6 @@ impl Metrics {
             // A glance takes no others apart.
             _ => {}
         }
-        self.look(event, glance.millisecond);
     }
 
     /// The series of `family` with the labels in `self.text`, born `at` if it is new. `table` is its table.
@@ -200,15 +211,17 @@ impl Metrics {
             ("remote_addr", &command.remote_addr),
             ("source", &command.source),
         ]);
-        CommandSeries { runs: self.locate(FamilyId::Commands, at, |tables| &mut tables.commands) }
+        let runs = self.locate(FamilyId::Commands, at, |tables| &mut tables.commands);
+        // A check that "fails" says that there is something to do.
+        CommandSeries::new(runs, command.error && command.mode != Mode::Check)
     }
 
     /// Counts commands, one for each time that its series are there. Together they cost less.
     pub(crate) fn count_commands(&mut self, commands: &[CommandSeries]) {
-        self.tables.commands.change_all(commands.iter().map(|series| series.runs), |count| *count += 1);
+        self.tables.commands.change_all(commands.iter().map(|series| series.runs()), |count| *count += 1);
     }
 
-    /// Counts a run of a Source that `glance` is of, which succeeded: others are not remembered.
+    /// Counts a run of a Source that `glance` is of.
     pub(crate) fn count_known_source(
         &mut self,
         series: SourceSeries,
@@ -217,10 +230,6 @@ impl Metrics {
     ) {
         let moment = self.order.moment_of(glance);
         self.count_source(series, measured, moment);
-        if self.recent.any_fails() {
-            let name = self.tables.source_last_run.label(series.last_run, "name");
-            Arc::make_mut(&mut self.recent).succeeded(&name, glance.millisecond);
-        }
     }
 
     fn source_series(&mut self, source: &Source<'_>, at: i64) -> SourceSeries {
@@ -253,7 +262,23 @@ impl Metrics {
         let duration = source
             .duration_seconds
             .map(|_| self.locate(FamilyId::SourceRunDuration, at, |tables| &mut tables.source_run_duration));
-        SourceSeries { runs, changed, removed, last_run, last_success, last_change, duration }
+        let is_push = source.trigger == Trigger::Push;
+        let outcome = match (source.outcome, source.error) {
+            (Some(Outcome::Unknown), _) => RunOutcome::Unknown,
+            (None, true) => RunOutcome::Failed,
+            (None, false) => RunOutcome::Succeeded,
+        };
+        SourceSeries {
+            runs,
+            changed,
+            removed,
+            last_run,
+            last_success,
+            last_change,
+            duration,
+            is_push,
+            outcome,
+        }
     }
 
     /// The series of the other outcome, at 0. It is born before the count it stands beside, so the first failure of a
@@ -303,6 +328,23 @@ impl Metrics {
         }
         if let (Some(series), Some(seconds)) = (series.duration, measured.duration_seconds) {
             tables.source_run_duration.value_mut(series).observe(seconds, RUN_BOUNDS);
+        }
+        self.look_at_run(series, measured, moment.millisecond());
+    }
+
+    /// Keeps what a person should see of a run.
+    fn look_at_run(&mut self, series: SourceSeries, measured: &Measurements, at: i64) {
+        let run = Run {
+            series: series.runs,
+            source: series.last_run,
+            is_push: series.is_push,
+            outcome: series.outcome,
+            changed: measured.changed.unwrap_or(0),
+            removed: measured.removed.unwrap_or(0),
+            at,
+        };
+        if self.recent.matters(&run) {
+            Arc::make_mut(&mut self.recent).run(&run);
         }
     }
 }

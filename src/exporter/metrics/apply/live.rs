@@ -1,6 +1,8 @@
 //! What is under way and what was refused: runs of Sources, heartbeats of the agent, refusals. Which runs are under way is
 //! kept in [`super::super::sessions`], as shells are.
 
+use std::sync::Arc;
+
 use journal_schema::event::{Refused, Run, RunState};
 
 use super::super::Metrics;
@@ -67,6 +69,7 @@ impl Metrics {
     }
 
     pub(super) fn refused(&mut self, refused: &Refused<'_>, at: i64) {
+        Arc::make_mut(&mut self.recent).refused(refused, at);
         self.label(&[("action", refused.action.as_str()), ("reason", refused.reason.as_str())]);
         let Metrics { tables, index, limits, text, .. } = self;
         let table = &mut tables.refusals;

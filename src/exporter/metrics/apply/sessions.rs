@@ -32,7 +32,7 @@ impl Metrics {
         let table = &mut tables.sources_shells;
         let series = index.locate(FamilyId::SourcesShells, table, text, at, limits.room());
         let id = SessionId::new(&shell.session);
-        Arc::make_mut(&mut self.recent).shell_opened(id, shell, at);
+        Arc::make_mut(&mut self.recent).shell_opened(id, series, at);
         let mut late = None;
         match shells.open(OpenSession { id, series, opened: moment }) {
             // If the agent has ended or another has started since, the line is read late and the shell is over.
@@ -67,7 +67,7 @@ impl Metrics {
             // The labels of the line that opened it count: they say whose session it was.
             Some((open, left)) => self.count_end(open, left, &shell.reason, at),
             None => {
-                let who = Who::new(&shell.name, &shell.public_key, &shell.remote_addr);
+                let who = Who::named(&shell.name, &shell.public_key, &shell.remote_addr);
                 Arc::make_mut(&mut self.recent).shell_closed(id, who, None, at, &shell.reason);
                 self.tables.oddities.shells_unopened += 1;
                 self.label(&[
@@ -83,6 +83,7 @@ impl Metrics {
 
     pub(super) fn engine(&mut self, engine: &Engine<'_>, moment: Moment) {
         let started = engine.state == EngineState::Started;
+        Arc::make_mut(&mut self.recent).engine(engine, moment.millisecond());
         // There is one agent a journal: whatever the one before it left open is over.
         for session in self.shells.opened_before(moment) {
             self.end_session(session, engine_reason(started), moment.millisecond());
@@ -136,9 +137,8 @@ impl Metrics {
         // These values passed the limit when the session was opened; a second time would shorten them anew.
         let Metrics { tables, text, limits, recent, .. } = self;
         let value = |name| tables.sources_shells.label(open.series, name);
-        let who = Who::new(&value("name"), &value("public_key"), &value("remote_addr"));
         let opened = Some(open.opened.millisecond());
-        Arc::make_mut(recent).shell_closed(open.id, who, opened, at, reason);
+        Arc::make_mut(recent).shell_closed(open.id, Who::Shell(open.series), opened, at, reason);
         let (reason, _) = limits.label.apply(reason);
         text.clear();
         push_label(text, "name", &value("name"));

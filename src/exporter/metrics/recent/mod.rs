@@ -1,43 +1,43 @@
-//! What happened lately, for the status page: failing Commands, shells, pushes, and events worth a look.
+//! What happened lately, for the status page: failing Sources and Commands, shells, pushes, and events worth a look.
 //!
-//! Beside the series, not instead of them: it names each shell and each push, which a series does not, and forgets
-//! what is old. All of it is bounded, in number and in bytes. Times are those of the events, so a segment that is read
-//! late falls into its place. Knows no HTML.
-//!
-//! * `failing`: Sources whose last run failed, with the Commands that failed in it.
-//! * this file: the lists, and what each event adds to them.
+//! Beside the series, not instead of them: it keeps each shell and each push apart, which a series does not, and forgets
+//! what is old. It names them by their series, so that keeping one takes no text and costs a replay next to nothing. All
+//! lists are bounded, and in the order of the events' times, so a segment that is read late falls into its place. Knows
+//! no HTML.
 
-mod failing;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use std::collections::VecDeque;
-
-use journal_schema::event::{Command, Engine, EngineState, Event, Mode, Refused, Shell, Source, Trigger};
-use serde::{Deserialize, Serialize};
+use journal_schema::event::{Engine, EngineState, Refused};
 
 use super::sessions::SessionId;
-use failing::Sources;
-pub(crate) use failing::{FailedCommand, Failing};
+use super::tables::Tables;
 
-/// Notes kept. Together with the other lists this is at most half a megabyte.
+/// Notes kept.
 pub(crate) const MAX_NOTES: usize = 50;
 
-/// Shells kept, and pushes kept.
+/// Shells kept, pushes kept, and Commands that failed.
 pub(crate) const MAX_LISTED: usize = 100;
+
+/// Failing Sources kept. A host has a few dozen Sources; of those beyond it only the time of the last run is shown.
+const MAX_FAILING: usize = 200;
 
 /// Bytes of a text that are kept, so that a hostile client cannot fill memory. Key ids and addresses are far shorter.
 const MAX_TEXT_BYTES: usize = 256;
 
-/// What happened lately.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What happened lately. A clone copies a few kilobytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
     notes: VecDeque<Note>,
     shells: VecDeque<ShellNote>,
     pushes: VecDeque<Push>,
-    sources: Sources,
+    failed_commands: VecDeque<FailedCommand>,
+    /// By their series in `etcha_source_last_run_timestamp_seconds`.
+    failing: BTreeMap<u32, Failing>,
 }
 
 /// An event worth a look. Equal ones are one note that counts them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
     /// When it happened, in milliseconds since 1970; the latest time if it happened more than once.
     pub(crate) at: i64,
@@ -47,27 +47,42 @@ pub(crate) struct Note {
     pub(crate) who: Who,
 }
 
-/// Which Source it is about, and which client set it off. Each is empty where there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Who {
+/// Which Source something is about, and which client set it off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The agent itself.
+    Agent,
+    /// Those of a series of `etcha_commands_total`.
+    Command(u32),
+    /// Those of a series of `etcha_sources_total`.
+    Run(u32),
+    /// Those of a series of `etcha_sources_shells`.
+    Shell(u32),
+    /// What no series names.
+    Named(Arc<Names>),
+}
+
+/// [`Who`] in words. Each is empty where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
     pub(crate) source: String,
     pub(crate) key: String,
     pub(crate) address: String,
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     AgentStarted {
-        version: String,
+        version: Arc<str>,
     },
     AgentStopped,
     ShellOpened,
     ShellClosed {
-        reason: String,
+        reason: Arc<str>,
     },
     Pushed,
-    /// A run changed or removed something.
+    /// A run that was not pushed changed or removed something.
     Changed,
     /// A Source failed whose run before did not.
     BeganToFail,
@@ -75,31 +90,28 @@ pub(crate) enum What {
     EndUnknown,
     /// A Source succeeded whose run before failed.
     Recovered,
-    /// A Command failed that did not fail in the run before.
-    CommandFailed {
-        id: String,
-        mode: Mode,
-    },
+    /// The change or remove script of a Command failed.
+    CommandFailed,
     /// A request was refused.
     Refused {
-        action: String,
-        reason: String,
+        action: &'static str,
+        reason: &'static str,
     },
 }
 
 /// A shell session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ShellNote {
     id: SessionId,
     pub(crate) who: Who,
     /// Milliseconds since 1970; `None` if its opening was not read.
     pub(crate) opened: Option<i64>,
     /// When it closed and why; `None` while it is open.
-    pub(crate) closed: Option<(i64, String)>,
+    pub(crate) closed: Option<(i64, Arc<str>)>,
 }
 
 /// A push, or several that were refused alike.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Push {
     /// When it ended, in milliseconds since 1970.
     pub(crate) at: i64,
@@ -108,17 +120,78 @@ pub(crate) struct Push {
 }
 
 /// How a push ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PushOutcome {
     Succeeded { changed: u64, removed: u64 },
     Failed,
     Unknown,
-    Refused { reason: String, count: u64 },
+    Refused { reason: &'static str, count: u64 },
+}
+
+/// A Source whose last run failed, or ended in a way that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failing {
+    /// When the first run of this row ended, in milliseconds since 1970.
+    pub(crate) since: i64,
+    /// When the last one did, and the one before it if that is one of this row. Between them its Commands ran.
+    last: i64,
+    before: Option<i64>,
+    /// Whether the last one is known to have failed.
+    pub(crate) is_known: bool,
+}
+
+/// A Command whose change or remove script failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FailedCommand {
+    /// Its series in `etcha_commands_total`.
+    pub(crate) series: u32,
+    /// When it failed last, in milliseconds since 1970.
+    pub(crate) at: i64,
+}
+
+/// How a run of a Source ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunOutcome {
+    Succeeded,
+    Failed,
+    Unknown,
+}
+
+/// A run of a Source that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// Its series in `etcha_sources_total`.
+    pub(super) series: u32,
+    /// Its Source's series in `etcha_source_last_run_timestamp_seconds`.
+    pub(super) source: u32,
+    pub(super) is_push: bool,
+    pub(super) outcome: RunOutcome,
+    pub(super) changed: u64,
+    pub(super) removed: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
 }
 
 impl Who {
-    pub(crate) fn new(source: &str, key: &str, address: &str) -> Who {
-        Who { source: kept(source), key: kept(key), address: kept(address) }
+    /// What no series names, as far as it is kept.
+    pub(crate) fn named(source: &str, key: &str, address: &str) -> Who {
+        Who::Named(Arc::new(Names { source: kept(source), key: kept(key), address: kept(address) }))
+    }
+
+    /// In the words of the tables that it was counted in.
+    pub(crate) fn names(&self, tables: &Tables) -> Names {
+        let names = |source, value: &dyn Fn(&str) -> String| Names {
+            source: value(source),
+            key: value("public_key"),
+            address: value("remote_addr"),
+        };
+        match self {
+            Who::Agent => Names::default(),
+            Who::Command(at) => names("source", &|label| tables.commands.label(*at, label).into_owned()),
+            Who::Run(at) => names("name", &|label| tables.sources.label(*at, label).into_owned()),
+            Who::Shell(at) => names("name", &|label| tables.sources_shells.label(*at, label).into_owned()),
+            Who::Named(names) => Names::clone(names),
+        }
     }
 }
 
@@ -126,6 +199,19 @@ impl ShellNote {
     /// When it was last heard of, in milliseconds since 1970.
     pub(crate) fn latest(&self) -> i64 {
         self.closed.as_ref().map(|(at, _)| *at).or(self.opened).unwrap_or(i64::MIN)
+    }
+}
+
+impl Failing {
+    /// Whether what happened then belongs to its last run, if its last success was at `success`.
+    pub(crate) fn covers(&self, at: i64, success: i64) -> bool {
+        at <= self.last && at > success && self.before.is_none_or(|before| at > before)
+    }
+}
+
+impl Run {
+    fn is_change(&self) -> bool {
+        self.changed + self.removed > 0
     }
 }
 
@@ -145,98 +231,112 @@ impl Recent {
         self.pushes.iter().rev()
     }
 
-    /// What is known of a Source whose last run failed.
-    pub(crate) fn failing(&self, source: &str) -> Option<&Failing> {
-        self.sources.failing(source)
+    /// Sources whose last run failed, by their series in `etcha_source_last_run_timestamp_seconds`.
+    pub(crate) fn failing(&self) -> impl Iterator<Item = (u32, Failing)> {
+        self.failing.iter().map(|(series, failing)| (*series, *failing))
     }
 
-    /// Whether a Source is known to fail: then each of its runs matters.
-    pub(super) fn any_fails(&self) -> bool {
-        self.sources.any_fails()
+    /// Commands that failed, the earliest first; at most [`MAX_LISTED`].
+    pub(crate) fn failed_commands(&self) -> impl Iterator<Item = FailedCommand> {
+        self.failed_commands.iter().copied()
     }
 
-    /// Takes an event of `at`, milliseconds since 1970. Shells have entries of their own, see [`Recent::shell_opened`].
-    pub(super) fn take(&mut self, event: &Event<'_>, at: i64) {
-        match event {
-            Event::Command(command) => self.command(command, at),
-            Event::Source(source) => self.source(source, at),
-            Event::Engine(engine) => self.engine(engine, at),
-            Event::Refused(refused) => self.refused(refused, at),
-            Event::Shell(_) | Event::Run(_) | Event::Heartbeat(_) => {}
-        }
+    /// Whether a run changes anything here. Most do not.
+    pub(super) fn matters(&self, run: &Run) -> bool {
+        run.outcome != RunOutcome::Succeeded
+            || run.is_push
+            || run.is_change()
+            || self.failing.contains_key(&run.source)
     }
 
-    fn command(&mut self, command: &Command<'_>, at: i64) {
-        if !failed(command) {
-            return;
-        }
-        let failed = FailedCommand { id: kept(&command.id), mode: command.mode, at };
-        let what = What::CommandFailed { id: failed.id.clone(), mode: failed.mode };
-        if self.sources.command_failed(&kept(&command.source), failed) {
-            self.note(at, 1, what, Who::new(&command.source, &command.public_key, &command.remote_addr));
-        }
-    }
-
-    fn source(&mut self, source: &Source<'_>, at: i64) {
-        let who = Who::new(&source.name, &source.public_key, &source.remote_addr);
-        let (changed, removed) = (source.changed.unwrap_or(0), source.removed.unwrap_or(0));
-        if source.trigger == Trigger::Push {
-            let outcome = if source.succeeded() {
-                PushOutcome::Succeeded { changed, removed }
-            } else if source.failed() {
-                PushOutcome::Failed
-            } else {
-                PushOutcome::Unknown
+    /// A run of a Source ended.
+    pub(super) fn run(&mut self, run: &Run) {
+        let &Run { series, at, changed, removed, .. } = run;
+        if run.is_push {
+            let outcome = match run.outcome {
+                RunOutcome::Succeeded => PushOutcome::Succeeded { changed, removed },
+                RunOutcome::Failed => PushOutcome::Failed,
+                RunOutcome::Unknown => PushOutcome::Unknown,
             };
-            insert(&mut self.pushes, Push { at, who: who.clone(), outcome }, MAX_LISTED, |push| push.at);
-            self.note(at, 1, What::Pushed, who.clone());
+            insert(&mut self.pushes, Push { at, who: Who::Run(series), outcome }, MAX_LISTED, |push| push.at);
+            self.note(at, 1, What::Pushed, Who::Run(series));
+        } else if run.is_change() {
+            self.note(at, 1, What::Changed, Who::Run(series));
         }
-        if source.succeeded() {
-            self.succeeded(&source.name, at);
-        } else {
-            let is_news = self.sources.run_failed(&who.source, at, source.failed());
-            if source.outcome.is_some() {
-                self.note(at, 1, What::EndUnknown, who.clone());
-            } else if is_news {
-                self.note(at, 1, What::BeganToFail, who.clone());
+        match run.outcome {
+            RunOutcome::Succeeded => {
+                if self.failing.get(&run.source).is_some_and(|failing| at >= failing.last) {
+                    self.failing.remove(&run.source);
+                    self.note(at, 1, What::Recovered, Who::Run(series));
+                }
+            }
+            RunOutcome::Failed => {
+                if self.run_failed(run) {
+                    self.note(at, 1, What::BeganToFail, Who::Run(series));
+                }
+            }
+            RunOutcome::Unknown => {
+                self.run_failed(run);
+                self.note(at, 1, What::EndUnknown, Who::Run(series));
             }
         }
-        if changed + removed > 0 {
-            self.note(at, 1, What::Changed, who);
+    }
+
+    /// A run did not succeed. Whether it is the first one of a row.
+    fn run_failed(&mut self, run: &Run) -> bool {
+        let is_known = run.outcome == RunOutcome::Failed;
+        match self.failing.get_mut(&run.source) {
+            // A late line says nothing of now.
+            Some(failing) if run.at < failing.last => false,
+            Some(failing) => {
+                let before = Some(failing.last);
+                *failing = Failing { last: run.at, before, is_known, ..*failing };
+                false
+            }
+            None => {
+                if self.failing.len() < MAX_FAILING {
+                    let failing = Failing { since: run.at, last: run.at, before: None, is_known };
+                    self.failing.insert(run.source, failing);
+                }
+                true
+            }
         }
     }
 
-    /// A run of the Source of this name succeeded.
-    pub(super) fn succeeded(&mut self, name: &str, at: i64) {
-        let name = kept(name);
-        if self.sources.run_succeeded(&name, at) {
-            self.note(at, 1, What::Recovered, Who { source: name, ..Who::default() });
-        }
+    /// The change or remove script of a Command failed, whose series in `etcha_commands_total` this is.
+    pub(super) fn command_failed(&mut self, series: u32, at: i64) {
+        let known = self.failed_commands.iter().rposition(|failed| failed.series == series);
+        let earlier = known.and_then(|known| self.failed_commands.remove(known));
+        let at_latest = earlier.map_or(at, |earlier| earlier.at.max(at));
+        let failed = FailedCommand { series, at: at_latest };
+        insert(&mut self.failed_commands, failed, MAX_LISTED, |failed| failed.at);
+        self.note(at, 1, What::CommandFailed, Who::Command(series));
     }
 
-    fn engine(&mut self, engine: &Engine<'_>, at: i64) {
+    /// The agent started or stopped.
+    pub(super) fn engine(&mut self, engine: &Engine<'_>, at: i64) {
         let what = match engine.state {
-            EngineState::Started => What::AgentStarted { version: kept(&engine.version) },
+            EngineState::Started => What::AgentStarted { version: kept(&engine.version).into() },
             EngineState::Stopped => What::AgentStopped,
         };
-        self.note(at, 1, what, Who::default());
+        self.note(at, 1, what, Who::Agent);
     }
 
-    fn refused(&mut self, refused: &Refused<'_>, at: i64) {
-        let who = Who::new(&refused.name, &refused.public_key, &refused.remote_addr);
+    /// Requests were refused.
+    pub(super) fn refused(&mut self, refused: &Refused<'_>, at: i64) {
+        let who = Who::named(&refused.name, &refused.public_key, &refused.remote_addr);
         let (action, reason) = (refused.action.as_str(), refused.reason.as_str());
         let count = refused.count.unwrap_or(1);
         if action == "push" {
-            let outcome = PushOutcome::Refused { reason: reason.to_owned(), count };
+            let outcome = PushOutcome::Refused { reason, count };
             insert(&mut self.pushes, Push { at, who: who.clone(), outcome }, MAX_LISTED, |push| push.at);
         }
-        let what = What::Refused { action: action.to_owned(), reason: reason.to_owned() };
-        self.note(at, count, what, who);
+        self.note(at, count, What::Refused { action, reason }, who);
     }
 
-    /// A shell was opened.
-    pub(super) fn shell_opened(&mut self, id: SessionId, shell: &Shell<'_>, at: i64) {
-        let who = Who::new(&shell.name, &shell.public_key, &shell.remote_addr);
+    /// A shell was opened, whose series in `etcha_sources_shells` this is.
+    pub(super) fn shell_opened(&mut self, id: SessionId, series: u32, at: i64) {
+        let who = Who::Shell(series);
         if let Some(known) = self.shells.iter_mut().rev().find(|known| known.id == id) {
             // Its end was read first.
             known.opened = known.opened.or(Some(at));
@@ -257,8 +357,8 @@ impl Recent {
         at: i64,
         reason: &str,
     ) {
-        let reason = kept(reason);
-        self.note(at, 1, What::ShellClosed { reason: reason.clone() }, who.clone());
+        let reason = Arc::<str>::from(kept(reason));
+        self.note(at, 1, What::ShellClosed { reason: Arc::clone(&reason) }, who.clone());
         let known =
             self.shells.iter().rposition(|known| known.id == id).and_then(|at| self.shells.remove(at));
         let mut shell = known.unwrap_or(ShellNote { id, who, opened, closed: None });
@@ -268,23 +368,12 @@ impl Recent {
 
     /// Adds a note, or counts it with an equal one.
     fn note(&mut self, at: i64, times: u64, what: What, who: Who) {
-        let same = self.notes.iter().rposition(|note| note.what == what && note.who == who);
+        let same = self.notes.iter().rposition(|note| note.who == who && note.what == what);
         let earlier = same.and_then(|at| self.notes.remove(at));
         let (before, latest) = earlier.map_or((0, at), |note| (note.times, note.at.max(at)));
         let note = Note { at: latest, times: before.saturating_add(times), what, who };
         insert(&mut self.notes, note, MAX_NOTES, |note| note.at);
     }
-}
-
-/// Whether a Command failed. A check that "fails" says that action is needed.
-pub(super) fn failed(command: &Command<'_>) -> bool {
-    command.error && command.mode != Mode::Check
-}
-
-/// Whether a run of a Source adds to what is kept here, beyond that it succeeded.
-pub(super) fn is_worth_a_look(source: &Source<'_>) -> bool {
-    let is_change = source.changed.unwrap_or(0) + source.removed.unwrap_or(0) > 0;
-    source.error || source.outcome.is_some() || source.trigger == Trigger::Push || is_change
 }
 
 /// Inserts by time, and drops the oldest beyond `limit`.

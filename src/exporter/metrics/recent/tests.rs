@@ -9,14 +9,24 @@ use super::super::{Known, Limits, Metrics};
 use super::*;
 
 /// Applies events, given without envelope, at these seconds since 1970.
-fn recent(events: &[(u32, &str)]) -> Recent {
+fn counted(events: &[(u32, &str)]) -> Metrics {
     let mut metrics = Metrics::new(Limits::default());
     for (seq, (second, event)) in events.iter().enumerate() {
         let time = jiff::Timestamp::from_second(i64::from(*second)).unwrap();
         let line = format!(r#"{{"v":1,"writer":"w","seq":{},"time":"{time:.3}",{event}}}"#, seq + 1);
         metrics.apply(&decode(line.as_bytes()).unwrap_or_else(|rejected| panic!("{line}: {rejected}")));
     }
-    Recent::clone(&metrics.recent())
+    metrics
+}
+
+fn recent(events: &[(u32, &str)]) -> Recent {
+    Recent::clone(&counted(events).recent())
+}
+
+/// Source, key and address.
+fn names(who: &Who, metrics: &Metrics) -> [String; 3] {
+    let Names { source, key, address } = who.names(metrics.tables());
+    [source, key, address]
 }
 
 const FAILED: &str = r#""event":"source","name":"web","trigger":"pull","error":true"#;
@@ -30,19 +40,36 @@ fn whats(recent: &Recent) -> Vec<(&What, u64)> {
     recent.notes().map(|note| (&note.what, note.times)).collect()
 }
 
+/// What is known of the one Source there is, while it fails, and the ids of the Commands that failed in its last run.
+fn failing(metrics: &Metrics) -> Option<(Failing, Vec<String>)> {
+    let (_, failing) = metrics.recent().failing().next()?;
+    let success = &metrics.tables().source_last_success;
+    let success = if success.len() > 0 { *success.value(0) } else { 0 };
+    let covered = metrics.recent();
+    let covered = covered.failed_commands().filter(|command| failing.covers(command.at, success));
+    Some((
+        failing,
+        covered.map(|command| metrics.tables().commands.label(command.series, "id").into()).collect(),
+    ))
+}
+
 #[test]
 fn a_source_fails_since_its_first_failed_run_with_the_commands_of_its_last() {
     let other = CHANGE.replace("site", "config");
-    let kept = recent(&[(1, SUCCEEDED), (2, CHECK), (3, CHANGE), (4, FAILED), (8, &other), (9, FAILED)]);
-    let failing = kept.failing("web").unwrap();
-    assert_eq!((failing.since, failing.is_known), (4000, true));
-    assert_eq!(failing.commands, [FailedCommand { id: "config".to_owned(), mode: Mode::Changed, at: 8000 }]);
-    let command = |id: &str| What::CommandFailed { id: id.to_owned(), mode: Mode::Changed };
-    assert_eq!(whats(&kept), [(&command("config"), 1), (&What::BeganToFail, 1), (&command("site"), 1)]);
-    assert_eq!(recent(&[(1, FAILED), (2, SUCCEEDED)]).failing("web"), None);
+    let kept = counted(&[(1, SUCCEEDED), (2, CHECK), (3, CHANGE), (4, FAILED), (8, &other), (9, FAILED)]);
+    let (now, commands) = failing(&kept).unwrap();
+    assert_eq!((now.since, now.is_known, commands), (4000, true, vec!["config".to_owned()]));
+    assert_eq!(
+        whats(&kept.recent()),
+        [(&What::CommandFailed, 1), (&What::BeganToFail, 1), (&What::CommandFailed, 1)]
+    );
+    assert_eq!(failing(&counted(&[(1, FAILED), (2, SUCCEEDED)])), None);
+    // What failed before the last success is of the past.
+    let again = counted(&[(1, CHANGE), (2, FAILED), (3, SUCCEEDED), (4, &other), (5, FAILED)]);
+    assert_eq!(failing(&again).unwrap().1, ["config"]);
     // A late line says nothing of now.
-    let late = recent(&[(1, SUCCEEDED), (9, FAILED), (5, SUCCEEDED), (4, FAILED)]);
-    assert_eq!(late.failing("web").map(|failing| failing.since), Some(9000));
+    let late = counted(&[(1, SUCCEEDED), (9, FAILED), (5, SUCCEEDED), (4, FAILED)]);
+    assert_eq!(failing(&late).map(|(failing, _)| failing.since), Some(9000));
 }
 
 /// As [`recent`], over the shortcuts by which the exporter counts labels that it knows.
@@ -53,7 +80,11 @@ fn recent_by_shortcut(events: &[(u32, &str)]) -> Recent {
         let line = format!(r#"{{"v":1,"writer":"w","seq":{},"time":"{time:.3}",{event}}}"#, seq + 1);
         let glance = glancer.glance(line.as_bytes()).unwrap();
         match metrics.find(&glance) {
-            Some(Known::Command(series)) => metrics.count_commands(&[series]),
+            Some(Known::Command(series)) => {
+                shortcuts += 1;
+                metrics.count_commands(&[series]);
+                metrics.look(series, glance.millisecond);
+            }
             Some(Known::Source(series, measured)) => {
                 shortcuts += 1;
                 metrics.count_known_source(series, &measured, &glance);
@@ -61,7 +92,7 @@ fn recent_by_shortcut(events: &[(u32, &str)]) -> Recent {
             None => metrics.count_and_learn(&glance.event(&mut Vec::new()).unwrap(), &glance),
         }
     }
-    assert!(shortcuts > 0, "no shortcut was taken");
+    assert!(shortcuts > events.len() / 2, "{shortcuts} shortcuts were taken");
     Recent::clone(&metrics.recent())
 }
 
@@ -81,15 +112,16 @@ fn a_shortcut_hides_nothing_that_is_kept() {
 #[test]
 fn a_shell_is_one_entry_in_whatever_order_its_lines_come() {
     for lines in [[(10, OPENED), (70, CLOSED)], [(70, CLOSED), (10, OPENED)]] {
-        let kept = recent(&lines);
+        let (metrics, closed) = (counted(&lines), Some((70_000, "exit".into())));
+        let kept = metrics.recent();
         let shells: Vec<_> = kept.shells().collect();
         assert_eq!(shells.len(), 1);
-        assert_eq!(shells[0].who, Who::new("db", "on-call", "::1"));
-        assert_eq!((shells[0].opened, &shells[0].closed), (Some(10_000), &Some((70_000, "exit".to_owned()))));
+        assert_eq!(names(&shells[0].who, &metrics), ["db", "on-call", "::1"]);
+        assert_eq!((shells[0].opened, &shells[0].closed), (Some(10_000), &closed));
     }
     // An agent that stops closes what is open.
     let kept = recent(&[(10, OPENED), (20, r#""event":"engine","state":"stopped""#)]);
-    assert_eq!(kept.shells().next().unwrap().closed, Some((20_000, "stopped".to_owned())));
+    assert_eq!(kept.shells().next().unwrap().closed, Some((20_000, "stopped".into())));
 }
 
 #[test]
@@ -98,41 +130,45 @@ fn a_push_has_its_key_its_address_and_how_it_ended() {
     let unknown = r#""event":"source","name":"web","trigger":"push","error":true,"outcome":"unknown""#;
     let refused =
         r#""event":"refused","action":"push","reason":"signature","remote_addr":"192.0.2.9","count":4"#;
-    let kept = recent(&[(1, push), (2, refused), (3, unknown)]);
-    let outcomes: Vec<_> = kept.pushes().map(|push| (push.at, &push.who, &push.outcome)).collect();
-    let refusal = PushOutcome::Refused { reason: "signature".to_owned(), count: 4 };
+    let metrics = counted(&[(1, push), (2, refused), (3, unknown)]);
+    let recent = metrics.recent();
+    let pushes = recent.pushes().map(|push| (push.at, names(&push.who, &metrics), push.outcome));
+    let owned = |names: [&str; 3]| names.map(str::to_owned);
     assert_eq!(
-        outcomes,
+        pushes.collect::<Vec<_>>(),
         [
-            (3000, &Who::new("web", "", ""), &PushOutcome::Unknown),
-            (2000, &Who::new("", "", "192.0.2.9"), &refusal),
-            (1000, &Who::new("web", "ci", "192.0.2.7"), &PushOutcome::Succeeded { changed: 2, removed: 0 }),
+            (3000, owned(["web", "", ""]), PushOutcome::Unknown),
+            (2000, owned(["", "", "192.0.2.9"]), PushOutcome::Refused { reason: "signature", count: 4 }),
+            (1000, owned(["web", "ci", "192.0.2.7"]), PushOutcome::Succeeded { changed: 2, removed: 0 }),
         ]
     );
-    assert_eq!(kept.failing("web").map(|failing| failing.is_known), Some(false));
+    assert_eq!(failing(&metrics).map(|(failing, _)| failing.is_known), Some(false));
 }
 
 #[test]
 fn equal_events_are_one_note_and_everything_is_bounded() {
     let start = r#""event":"engine","state":"started","version":"1""#;
     let kept = recent(&[(1, start), (2, start), (3, start)]);
-    assert_eq!(whats(&kept), [(&What::AgentStarted { version: "1".to_owned() }, 3)]);
+    assert_eq!(whats(&kept), [(&What::AgentStarted { version: "1".into() }, 3)]);
 
-    let mut kept = Recent::default();
     let long = "é".repeat(10_000);
-    for n in 0..1000 {
-        let name = format!("{n}{long}");
-        let line = format!(
-            r#"{{"v":1,"writer":"w","seq":1,"time":"2026-01-01T00:00:00.000Z","event":"source","name":"{name}","trigger":"push","error":true}}"#
-        );
-        kept.take(&decode(line.as_bytes()).unwrap().event, n);
-    }
-    assert_eq!((kept.notes().count(), kept.pushes().count()), (MAX_NOTES, MAX_LISTED));
-    assert_eq!(kept.pushes().next().unwrap().at, 999, "the latest stays");
-    assert!(
-        kept.notes().all(|note| note.who.source.len() <= MAX_TEXT_BYTES && note.who.source.ends_with('…'))
-    );
-    assert!(kept.pushes().all(|push| push.who.source.len() <= MAX_TEXT_BYTES));
-    assert!(kept.failing(&super::kept(&format!("0{long}"))).is_some());
-    assert!(kept.failing(&super::kept(&format!("999{long}"))).is_none(), "beyond the limit");
+    let lines: Vec<_> = (0..1000)
+        .flat_map(|n| {
+            [
+                format!(r#""event":"source","name":"{n}","trigger":"push","error":true"#),
+                format!(r#""event":"refused","action":"push","reason":"signature","name":"{n}{long}""#),
+                CHANGE.replace("site", &format!("site {n}")),
+                OPENED.replace(r#""1""#, &format!("\"{n}\"")),
+            ]
+        })
+        .collect();
+    let metrics = counted(&(0..).zip(lines.iter().map(String::as_str)).collect::<Vec<_>>());
+    let kept = metrics.recent();
+    let lengths = (kept.notes().count(), kept.pushes().count(), kept.shells().count());
+    assert_eq!(lengths, (MAX_NOTES, MAX_LISTED, MAX_LISTED));
+    assert_eq!((kept.failing().count(), kept.failed_commands().count()), (MAX_FAILING, MAX_LISTED));
+    assert_eq!(kept.pushes().next().unwrap().at, 3_997_000, "the latest stays");
+    let texts = kept.notes().filter(|note| matches!(note.what, What::Refused { .. }));
+    let texts: Vec<_> = texts.map(|note| names(&note.who, &metrics)[0].clone()).collect();
+    assert!(texts.len() > 10 && texts.iter().all(|text| text.len() <= MAX_TEXT_BYTES && text.ends_with('…')));
 }

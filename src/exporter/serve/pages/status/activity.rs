@@ -3,9 +3,11 @@
 use std::fmt::{self, Write as _};
 
 use super::super::values::{Span, Text, Whole};
+use super::State;
+use super::sources::script;
 use super::table::Table;
-use super::{State, mode};
-use crate::metrics::recent::{MAX_LISTED, MAX_NOTES, Note, Push, PushOutcome, ShellNote, What};
+use crate::metrics::Tables;
+use crate::metrics::recent::{MAX_LISTED, MAX_NOTES, Note, Push, PushOutcome, ShellNote, What, Who};
 
 /// What "the last day" is, in seconds.
 const DAY: i64 = 86_400;
@@ -40,7 +42,8 @@ pub(super) fn shells(state: &State<'_>, out: &mut String) {
     const COLUMNS: &[&str] = &["Source", "Key", "Address", "Opened", "Duration", "Closed because"];
     let mut table = Table::new("shells-day", COLUMNS, out);
     for shell in &day {
-        let ShellNote { who, opened, closed, .. } = shell;
+        let ShellNote { opened, closed, .. } = shell;
+        let who = shell.who.names(&state.snapshot.tables);
         let at = opened.map_or_else(
             || "<span class=\"none\">not known</span>".to_owned(),
             |at| state.clock.at(at).to_string(),
@@ -70,6 +73,7 @@ pub(super) fn pushes(state: &State<'_>, out: &mut String) {
     }
     let mut table = Table::new("pushes-day", &["Source", "Key", "Address", "Ended", "Outcome"], out);
     for Push { at, who, outcome } in day.iter().copied() {
+        let who = who.names(&state.snapshot.tables);
         table.row(&[
             &Text(&who.source),
             &Text(&who.key),
@@ -91,8 +95,14 @@ pub(super) fn events(state: &State<'_>, out: &mut String) {
     }
     let mut table = Table::new("events", &["Event", "Source", "Key", "Address", "When"], out);
     for note in &notes {
-        let (who, at) = (&note.who, state.clock.at(note.at));
-        table.row(&[&Event(note), &Text(&who.source), &Text(&who.key), &Text(&who.address), &at]);
+        let (who, at) = (note.who.names(&state.snapshot.tables), state.clock.at(note.at));
+        table.row(&[
+            &Event(note, &state.snapshot.tables),
+            &Text(&who.source),
+            &Text(&who.key),
+            &Text(&who.address),
+            &at,
+        ]);
     }
     table.end(0);
     let _ = writeln!(
@@ -142,7 +152,7 @@ impl fmt::Display for Outcome<'_> {
 }
 
 /// What happened, as a sentence of a few words.
-struct Event<'a>(&'a Note);
+struct Event<'a>(&'a Note, &'a Tables);
 
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,8 +168,11 @@ impl fmt::Display for Event<'_> {
             What::BeganToFail => f.write_str("<span class=\"bad\">Source began to fail</span>"),
             What::EndUnknown => f.write_str("run ended, its result is not known"),
             What::Recovered => f.write_str("<span class=\"good\">Source succeeded again</span>"),
-            What::CommandFailed { id, mode: which } => {
-                write!(f, "<span class=\"bad\">Command failed</span>: {} ({})", Text(id), mode(*which))
+            What::CommandFailed => {
+                f.write_str("<span class=\"bad\">Command failed</span>")?;
+                let Who::Command(series) = self.0.who else { return Ok(()) };
+                let label = |name| self.1.commands.label(series, name);
+                write!(f, ": {} ({})", Text(&label("id")), script(&label("mode")))
             }
             What::Refused { action, reason } => {
                 let (action, reason) = (Whole(action).to_string(), reason.replace('_', " "));

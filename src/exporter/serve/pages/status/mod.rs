@@ -19,7 +19,6 @@ use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
-use journal_schema::event::Mode;
 use rustix::system::uname;
 use warp::http::header::{CONTENT_LENGTH, REFRESH};
 use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -111,7 +110,8 @@ pub(in crate::serve) async fn show(
 /// The page of the host with this name.
 fn page(snapshot: &Snapshot, samples: &[Sample], view: View, host: &str, now: Timestamp) -> String {
     let state = State { snapshot, clock: Clock { now, exact: view.exact } };
-    let rows = if snapshot.caught_up { sources::rows(&snapshot.tables) } else { Vec::new() };
+    let rows =
+        if snapshot.caught_up { sources::rows(&snapshot.tables, &snapshot.recent) } else { Vec::new() };
     let problems = now::problems(&state);
     let mut out = head(host, &verdict(snapshot.caught_up, problems.len() + sources::failing(&rows)));
     navigation(&state, view, host, &mut out);
@@ -197,15 +197,6 @@ fn history(snapshot: &Snapshot, samples: &[Sample], now: Timestamp, out: &mut St
     let open = samples.iter().map(|sample| sample.shells).chain([snapshot.open_shells.count as u64]);
     plot("Shells open", &open.map(whole).collect::<Vec<_>>(), now, out);
     out.push_str("</div>\n");
-}
-
-/// The script of a Command, in words.
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Check => "check",
-        Mode::Changed => "change",
-        Mode::Remove => "remove",
-    }
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub(super) fn show(state: &State<'_>, problems: &[String], rows: &[(String, Row)
             "<p class=\"good\">Nothing: the journal is read, and the last run of each Source succeeded.</p>\n",
         );
     }
-    sources::show_failing(rows, &state.snapshot.recent, state.clock, out);
+    sources::show_failing(rows, state.clock, out);
     agent(state, out);
 }
 

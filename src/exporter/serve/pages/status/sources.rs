@@ -8,7 +8,7 @@ use super::table::Table;
 use super::{MAX_ROWS, State};
 use crate::metrics::Table as Series;
 use crate::metrics::Tables;
-use crate::metrics::recent::{FailedCommand, Failing, Recent};
+use crate::metrics::recent::{Failing, Recent};
 
 /// What is known of one Source. Times are milliseconds since 1970, 0 for never.
 #[derive(Default)]
@@ -18,6 +18,10 @@ pub(super) struct Row {
     change: i64,
     runs: u64,
     failed: u64,
+    /// What is known of its failing runs.
+    failing: Option<Failing>,
+    /// Ids of the Commands that failed in the last one, and which script of theirs.
+    commands: Vec<(String, &'static str)>,
 }
 
 impl Row {
@@ -27,7 +31,7 @@ impl Row {
 }
 
 /// All Sources by name: those whose last run did not succeed first, then by their last run.
-pub(super) fn rows(tables: &Tables) -> Vec<(String, Row)> {
+pub(super) fn rows(tables: &Tables, recent: &Recent) -> Vec<(String, Row)> {
     let mut rows = BTreeMap::<String, Row>::new();
     let times = |table: &Series<i64>, rows: &mut BTreeMap<String, Row>, set: fn(&mut Row) -> &mut i64| {
         for series in (0..).take(table.len()) {
@@ -45,6 +49,18 @@ pub(super) fn rows(tables: &Tables) -> Vec<(String, Row)> {
             row.failed += sources.value(series);
         }
     }
+    for (series, failing) in recent.failing() {
+        if let Some(row) = rows.get_mut(&*tables.source_last_run.label(series, "name")) {
+            row.failing = Some(failing);
+        }
+    }
+    for command in recent.failed_commands() {
+        let label = |name| tables.commands.label(command.series, name);
+        let Some(row) = rows.get_mut(&*label("source")) else { continue };
+        if row.failing.is_some_and(|failing| failing.covers(command.at, row.success)) {
+            row.commands.push((label("id").into_owned(), script(&label("mode"))));
+        }
+    }
     let mut rows: Vec<_> = rows.into_iter().collect();
     rows.sort_by_key(|(_, row)| (row.succeeded(), -row.run));
     rows
@@ -56,7 +72,7 @@ pub(super) fn failing(rows: &[(String, Row)]) -> usize {
 }
 
 /// The Sources that fail, with their failing Commands.
-pub(super) fn show_failing(rows: &[(String, Row)], recent: &Recent, clock: Clock, out: &mut String) {
+pub(super) fn show_failing(rows: &[(String, Row)], clock: Clock, out: &mut String) {
     let count = failing(rows);
     if count == 0 {
         return;
@@ -64,13 +80,12 @@ pub(super) fn show_failing(rows: &[(String, Row)], recent: &Recent, clock: Clock
     let _ = writeln!(out, "<h3 id=\"failing\">Failing Sources: {count}</h3>");
     let mut table = Table::new("failing", &["Source", "Result", "Failing since", "Failing Commands"], out);
     for (name, row) in rows.iter().filter(|(_, row)| !row.succeeded()).take(MAX_ROWS) {
-        let known = recent.failing(name);
-        let since = match known {
+        let since = match row.failing {
             Some(failing) => clock.at(failing.since).to_string(),
             None if row.success > 0 => format!("after {}", clock.at(row.success)),
             None => format!("its first run; the last was {}", clock.at(row.run)),
         };
-        table.row(&[&Text(name), &verdict(row, known), &since, &Commands(known)]);
+        table.row(&[&Text(name), &verdict(row), &since, &Commands(row)]);
     }
     table.end(count.saturating_sub(MAX_ROWS));
 }
@@ -88,7 +103,7 @@ pub(super) fn show(rows: &[(String, Row)], state: &State<'_>, out: &mut String) 
     for (name, row) in rows.iter().take(MAX_ROWS) {
         table.row(&[
             &Text(name),
-            &verdict(row, state.snapshot.recent.failing(name)),
+            &verdict(row),
             &state.clock.at(row.run),
             &state.clock.at(row.success),
             &state.clock.at(row.change),
@@ -99,10 +114,10 @@ pub(super) fn show(rows: &[(String, Row)], state: &State<'_>, out: &mut String) 
     table.end(rows.len().saturating_sub(MAX_ROWS));
 }
 
-fn verdict(row: &Row, failing: Option<&Failing>) -> &'static str {
+fn verdict(row: &Row) -> &'static str {
     if row.succeeded() {
         "<span class=\"good\">succeeded</span>"
-    } else if failing.is_none_or(|failing| failing.is_known) {
+    } else if row.failing.is_none_or(|failing| failing.is_known) {
         "<span class=\"bad\">failed</span>"
     } else {
         "<span class=\"bad\">not known</span>"
@@ -110,21 +125,31 @@ fn verdict(row: &Row, failing: Option<&Failing>) -> &'static str {
 }
 
 /// The Commands that failed in the last run.
-struct Commands<'a>(Option<&'a Failing>);
+struct Commands<'a>(&'a Row);
 
 impl fmt::Display for Commands<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let none = |f: &mut fmt::Formatter<'_>, text| write!(f, "<span class=\"none\">{text}</span>");
-        match self.0.map(|failing| failing.commands.as_slice()) {
-            None => none(f, "not known: the run was before this exporter kept them"),
-            Some([]) => none(f, "none: the run failed outside its Commands"),
-            Some(commands) => {
-                for (at, FailedCommand { id, mode, .. }) in commands.iter().enumerate() {
-                    let comma = if at > 0 { ", " } else { "" };
-                    write!(f, "{comma}{} ({})", Text(id), super::mode(*mode))?;
-                }
-                Ok(())
-            }
+        if self.0.failing.is_none() {
+            return none(f, "not known: the run was before this exporter started");
         }
+        if self.0.commands.is_empty() {
+            return none(f, "none: the run failed outside its Commands");
+        }
+        for (at, (id, script)) in self.0.commands.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{} ({script})", Text(id))?;
+        }
+        Ok(())
+    }
+}
+
+/// The script of a Command, in words, by its label `mode`.
+pub(super) fn script(mode: &str) -> &'static str {
+    match mode {
+        "check" => "check",
+        "changed" => "change",
+        "remove" => "remove",
+        _ => "not known",
     }
 }

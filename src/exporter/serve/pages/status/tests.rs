@@ -60,7 +60,7 @@ fn what_is_wrong_names_failing_sources_their_commands_and_since_when() {
         rows(&page, "events")[..2],
         [
             "Command failed: restart (change) | web | none | none | 56 min ago",
-            "Source began to fail | web | none | none | 58 min ago"
+            "Command failed: config (change), 2 times | web | none | none | 57 min ago"
         ]
     );
     let page = shown(&counted(&[run(true), run(false)]));
