@@ -60,6 +60,8 @@
     certificateDays: 14,
     // Any certificate, in minutes: its renewal has failed.
     certificateLastMinutes: 15,
+    // Part of --max-writers and --max-segments that may be used.
+    nearLimit: 0.8,
 
     // Interval of the recording rules' rates.
     rateInterval: '5m',

@@ -18,6 +18,12 @@ local lib = import '../alert.libsonnet';
     rejected: metric('etcha_exporter_lines_rejected_total', 'reason!="blank"'),
     expiry: metric('etcha_exporter_certificate_expiry_timestamp_seconds'),
     overflow: metric('etcha_exporter_series_overflow_total'),
+    writers: metric('etcha_exporter_writers'),
+    writersLimit: metric('etcha_exporter_writers_limit'),
+    // On disk: those that are gone may be forgotten.
+    segments: metric('etcha_exporter_journal_segments'),
+    segmentsLimit: metric('etcha_exporter_segments_limit'),
+    nearLimit: config.nearLimit,
     checkpointFailures: metric('etcha_exporter_checkpoint_failures_total'),
     reload: metric('etcha_exporter_reload_success'),
     host: config.hostLabels,
@@ -146,6 +152,18 @@ local lib = import '../alert.libsonnet';
           'increase(%(overflow)s[1h]) > 0' % words,
           '{{ $labels.instance }}: {{ $labels.family }} has reached its limit of series',
           'Further events are counted in one series whose labels are __overflow__. Find the label that grows, often ids or addresses. If all of it is wanted, raise --max-series.'
+        ),
+        lib.alert(
+          config,
+          'EtchaJournalLimitNear',
+          'warning',
+          |||
+            label_replace(%(writers)s / %(writersLimit)s, "limit", "--max-writers", "", "") >= %(nearLimit)g
+            or label_replace(%(segments)s / %(segmentsLimit)s, "limit", "--max-segments", "", "") >= %(nearLimit)g
+          ||| % words,
+          '{{ $labels.instance }}: {{ $value | humanizePercentage }} of {{ $labels.limit }} is used',
+          "Beyond --max-segments, further files beside the journal are not read. Beyond --max-writers, lines of the longest silent writers may count again if an edited file brings them back. Remove old files, let scripts write with etcha-journal append, which is one writer, or raise the limit.",
+          wait='5m'
         ),
         lib.alert(
           config,
