@@ -19,7 +19,7 @@ const READERS: usize = 240;
 /// Answers of this size: more than the buffers of two sockets hold of one that is not read.
 const IDS: usize = 5_000;
 
-/// Bodies that may be in memory together: those under way (`Limits::answers`), the one being made, and those of connections that
+/// Bodies that may be in memory together: those under way (`ConnectionLimits::answers`), the one being made, and those of connections that
 /// were closed a moment ago.
 const BODIES: u64 = 24;
 

@@ -11,7 +11,7 @@ use hyper::service::Service;
 use hyper::{Method, Request, Response};
 
 use super::counters::Counters;
-use super::places::{Answer, Large, Steps};
+use super::places::{AnswerGuard, Large, Steps};
 
 /// Answers are handed over in slices of so many bytes. Taken in one piece, a large one would count as done while its
 /// client has yet to read it; of this size, only what fits into buffers does.
@@ -75,7 +75,7 @@ pub(super) struct Reported<B> {
     rest: Bytes,
     /// Once a frame was longer than a slice.
     large: Option<Large>,
-    answer: Answer,
+    answer: AnswerGuard,
 }
 
 impl<B: Body> Body for Reported<B> {
@@ -146,7 +146,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::super::Limits;
+    use super::super::ConnectionLimits;
     use super::super::places::Places;
     use super::*;
 
@@ -171,8 +171,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_a_client_that_could_read_counts_as_one_that_does_not() {
-        let place =
-            Places::new(&Limits::default(), Arc::default()).admit("10.0.0.1:1".parse().unwrap()).unwrap();
+        let place = Places::new(&ConnectionLimits::default(), Arc::default())
+            .admit("10.0.0.1:1".parse().unwrap())
+            .unwrap();
         let steps = place.steps();
         let large = Bytes::from(vec![b'x'; SLICE + 5]);
         let parts = Parts([None, Some(large.clone()), None].into());

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::answer::Reporting;
 use super::counters::Counters;
 use super::handshake::{Refusals, handshake};
-use super::limits::Limits;
+use super::limits::ConnectionLimits;
 use super::places::{Phase, Place, Steps};
 use super::stream::Watched;
 use super::tls::Tls;
@@ -43,7 +43,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What all connections of a listener share.
 pub(super) struct Shared {
     pub(super) tls: Tls,
-    pub(super) limits: Limits,
+    pub(super) limits: ConnectionLimits,
     pub(super) counters: Arc<Counters>,
     pub(super) refusals: Refusals,
 }
@@ -93,7 +93,7 @@ pub(super) async fn run<S, B>(
     }
 }
 
-fn http1(limits: &Limits) -> http1::Builder {
+fn http1(limits: &ConnectionLimits) -> http1::Builder {
     let header_bytes = (limits.header_bytes as usize).max(LEAST_HEADER_BYTES);
     let mut builder = http1::Builder::new();
     builder
@@ -106,7 +106,7 @@ fn http1(limits: &Limits) -> http1::Builder {
     builder
 }
 
-fn http2(limits: &Limits, streams: &Streams) -> http2::Builder<Streams> {
+fn http2(limits: &ConnectionLimits, streams: &Streams) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams.clone());
     builder
         .timer(TokioTimer::new())
@@ -125,7 +125,7 @@ fn http2(limits: &Limits, streams: &Streams) -> http2::Builder<Streams> {
 async fn drive<C: GracefulConnection>(
     connection: C,
     steps: &Steps,
-    limits: &Limits,
+    limits: &ConnectionLimits,
     counters: &Counters,
     mut closed: watch::Receiver<bool>,
 ) where
@@ -172,7 +172,7 @@ async fn drive<C: GracefulConnection>(
 }
 
 /// The phase now, and when it is over. Once the listener closes, only answers under way get their time.
-fn deadline(steps: &Steps, limits: &Limits, closing: bool) -> (Phase, Instant) {
+fn deadline(steps: &Steps, limits: &ConnectionLimits, closing: bool) -> (Phase, Instant) {
     let (phase, since, taken) = steps.phase();
     let deadline = match phase {
         Phase::Answer => {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use hyper::body::Bytes;
 use tokio::time::Instant;
 
-use super::limits::Limits;
+use super::limits::ConnectionLimits;
 
 /// All large answers of a listener.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl LargeAnswers {
     /// Notes an answer, and takes out those that have to go for it: first the one whose client took nothing for the
     /// longest time. Returns the number of the answer and the places that have to be closed. One answer alone may be
     /// of any size.
-    pub(super) fn begin(&mut self, place: u64, buffer: Buffer, limits: &Limits) -> (u64, Vec<u64>) {
+    pub(super) fn begin(&mut self, place: u64, buffer: Buffer, limits: &ConnectionLimits) -> (u64, Vec<u64>) {
         let id = self.next;
         self.next += 1;
         self.under_way.insert(id, Entry { place, buffer, taken: Instant::now() });
@@ -85,8 +85,8 @@ mod tests {
 
     use super::*;
 
-    fn limits(answers: usize, answer_bytes: usize) -> Limits {
-        Limits { answers, answer_bytes, ..Limits::default() }
+    fn limits(answers: usize, answer_bytes: usize) -> ConnectionLimits {
+        ConnectionLimits { answers, answer_bytes, ..ConnectionLimits::default() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,7 +70,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use counters::Counters;
-pub use limits::Limits;
+pub use limits::ConnectionLimits;
 pub use peer::Peer;
 pub use tls::Tls;
 
@@ -102,14 +102,14 @@ const OF_A_CONNECTION: [Errno; 12] = [
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Serves `service` on all `listeners` until `shutdown` completes, then drains: no new connections, answers under
-/// way are finished within [`Limits::drain`], what is left is cut off. When it returns, no task of it is left.
+/// way are finished within [`ConnectionLimits::drain`], what is left is cut off. When it returns, no task of it is left.
 ///
 /// Each request carries a [`Peer`] in its extensions. Needs a tokio runtime with time and I/O. Errors of single
 /// connections end only these, and errors of accepting only delay the next; both are counted.
 pub async fn serve<S, B>(
     listeners: Vec<TcpListener>,
     tls: Tls,
-    limits: Limits,
+    limits: ConnectionLimits,
     counters: Arc<Counters>,
     service: S,
     shutdown: impl Future<Output = ()>,

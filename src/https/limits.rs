@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Limits on connections. All durations are wall time; none of them is renewed by a byte that trickles in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// From accept to the end of the TLS handshake. Beyond it the connection is closed. Default 10 s.
     pub handshake: Duration,
     /// From the handshake to the end of the first request's header, and, for HTTP/1.1, from the first byte of
@@ -48,7 +48,7 @@ pub struct Limits {
     pub ping: Duration,
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(10),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::counters::{Count, Counters};
 use super::large::{Buffer, LargeAnswers};
-use super::limits::Limits;
+use super::limits::ConnectionLimits;
 use super::peer::{Peer, network};
 
 /// Connections that close at once when there is no descriptor left: enough for a burst of newcomers, and for the
@@ -23,7 +23,7 @@ const DESCRIPTORS: usize = 16;
 pub(super) struct Places(Arc<Inner>);
 
 struct Inner {
-    limits: Limits,
+    limits: ConnectionLimits,
     counters: Arc<Counters>,
     taken: Mutex<Taken>,
 }
@@ -32,7 +32,7 @@ struct Inner {
 struct Taken {
     /// Number of the next place; never used twice.
     next: u64,
-    places: HashMap<u64, Arc<Seat>>,
+    places: HashMap<u64, Arc<Connection>>,
     large: LargeAnswers,
 }
 
@@ -50,7 +50,7 @@ pub(super) enum Phase {
 }
 
 /// What places and the connection's own task share.
-struct Seat {
+struct Connection {
     number: u64,
     places: Places,
     client: IpAddr,
@@ -85,7 +85,7 @@ enum Cause {
 }
 
 impl Places {
-    pub(super) fn new(limits: &Limits, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(limits: &ConnectionLimits, counters: Arc<Counters>) -> Self {
         Self(Arc::new(Inner { limits: limits.clone(), counters, taken: Mutex::default() }))
     }
 
@@ -95,7 +95,7 @@ impl Places {
         let peer = Peer::new(remote);
         let client = network(peer.address().ip());
         let mut taken = self.0.lock();
-        let of_client = taken.places.values().filter(|seat| seat.client == client).count();
+        let of_client = taken.places.values().filter(|connection| connection.client == client).count();
         if of_client >= self.0.limits.connections_per_client && !self.evict(&mut taken, Cause::Client(client))
         {
             self.0.counters.refused_per_client.increment();
@@ -109,7 +109,7 @@ impl Places {
         let state = State { phase: Phase::Handshake, since: now, step: now, answers: 0, taken: None };
         let number = taken.next;
         taken.next += 1;
-        let seat = Arc::new(Seat {
+        let connection = Arc::new(Connection {
             number,
             places: self.clone(),
             client,
@@ -118,9 +118,9 @@ impl Places {
             evicted: Notify::new(),
             moved: Notify::new(),
         });
-        taken.places.insert(number, Arc::clone(&seat));
+        taken.places.insert(number, Arc::clone(&connection));
         self.0.counters.open.increment();
-        Some(Place { seat })
+        Some(Place { connection })
     }
 
     /// Notes a large answer, and closes the connections that have to go for it: each holds a body in memory.
@@ -144,8 +144,8 @@ impl Places {
         let victim = taken
             .places
             .iter()
-            .filter(|(_, seat)| !matches!(cause, Cause::Client(client) if client != seat.client))
-            .map(|(number, seat)| (*number, seat.peer.is_vouched(), *seat.state()))
+            .filter(|(_, connection)| !matches!(cause, Cause::Client(client) if client != connection.client))
+            .map(|(number, connection)| (*number, connection.peer.is_vouched(), *connection.state()))
             .filter(|(_, vouched, state)| !(*vouched && state.phase == Phase::Answer))
             .min_by_key(|(number, vouched, state)| (*vouched, state.step, *number))
             .map(|(number, ..)| number);
@@ -154,8 +154,8 @@ impl Places {
 
     /// Takes the place with this number away; false when it is gone already.
     fn close(&self, taken: &mut Taken, number: u64, cause: Cause) -> bool {
-        let Some(seat) = taken.places.remove(&number) else { return false };
-        seat.evicted.notify_one();
+        let Some(connection) = taken.places.remove(&number) else { return false };
+        connection.evicted.notify_one();
         self.0.evictions(cause).increment();
         true
     }
@@ -177,7 +177,7 @@ impl Inner {
     }
 }
 
-impl Seat {
+impl Connection {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,13 +185,13 @@ impl Seat {
 
 /// The place of one connection; leaving it frees it.
 pub(super) struct Place {
-    seat: Arc<Seat>,
+    connection: Arc<Connection>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let places = &self.seat.places.0;
-        places.lock().places.remove(&self.seat.number);
+        let places = &self.connection.places.0;
+        places.lock().places.remove(&self.connection.number);
         places.counters.open.decrement();
     }
 }
@@ -199,18 +199,18 @@ impl Drop for Place {
 impl Place {
     /// Completes when this connection has to make room.
     pub(super) async fn evicted(&self) {
-        self.seat.evicted.notified().await;
+        self.connection.evicted.notified().await;
     }
 
     /// The part of a place that services and streams of the connection may hold on to.
     pub(super) fn steps(&self) -> Steps {
-        Steps(Arc::clone(&self.seat))
+        Steps(Arc::clone(&self.connection))
     }
 }
 
 /// Reports the steps of a connection.
 #[derive(Clone)]
-pub(super) struct Steps(Arc<Seat>);
+pub(super) struct Steps(Arc<Connection>);
 
 impl Steps {
     /// Whose connection it is.
@@ -243,10 +243,10 @@ impl Steps {
     }
 
     /// A whole header came in; the request is under way until the returned guard is dropped.
-    pub(super) fn request(&self) -> Answer {
+    pub(super) fn request(&self) -> AnswerGuard {
         self.0.state().answers += 1;
         self.enter(Phase::Answer, true);
-        Answer(self.clone())
+        AnswerGuard(self.clone())
     }
 
     fn enter(&self, phase: Phase, step: bool) {
@@ -262,9 +262,9 @@ impl Steps {
 }
 
 /// A request under way.
-pub(super) struct Answer(Steps);
+pub(super) struct AnswerGuard(Steps);
 
-impl Answer {
+impl AnswerGuard {
     /// The client takes another part.
     pub(super) fn taken(&self) {
         let mut state = self.0.0.state();
@@ -288,8 +288,11 @@ impl Answer {
     /// Notes that the answer is a large one with this `body`, until what is returned is dropped. May close this connection
     /// or another.
     pub(super) fn large(&self, body: &Bytes) -> Large {
-        let seat = &self.0.0;
-        Large { id: seat.places.large(seat.number, Buffer::of(body)), places: seat.places.clone() }
+        let connection = &self.0.0;
+        Large {
+            id: connection.places.large(connection.number, Buffer::of(body)),
+            places: connection.places.clone(),
+        }
     }
 }
 
@@ -312,7 +315,7 @@ impl Drop for Large {
     }
 }
 
-impl Drop for Answer {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         let mut state = self.0.0.state();
         state.answers -= 1;
@@ -336,7 +339,7 @@ mod tests {
     const BODY: Bytes = Bytes::from_static(b"any");
 
     fn places(connections: usize, connections_per_client: usize) -> Places {
-        let limits = Limits { connections, connections_per_client, ..Limits::default() };
+        let limits = ConnectionLimits { connections, connections_per_client, ..ConnectionLimits::default() };
         Places::new(&limits, Arc::default())
     }
 
@@ -347,7 +350,7 @@ mod tests {
     }
 
     fn is_evicted(place: &Place) -> bool {
-        let gone = !place.seat.places.0.lock().places.contains_key(&place.seat.number);
+        let gone = !place.connection.places.0.lock().places.contains_key(&place.connection.number);
         assert_eq!(gone, {
             let mut told = std::pin::pin!(place.evicted());
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -425,7 +428,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn beyond_the_limit_of_large_answers_the_client_that_took_nothing_for_longest_goes() {
-        let limits = Limits { answers: 2, ..Limits::default() };
+        let limits = ConnectionLimits { answers: 2, ..ConnectionLimits::default() };
         let places = Places::new(&limits, Arc::default());
         let (stalled, reading) =
             (admit(&places, "10.0.0.1:1").await.unwrap(), admit(&places, "10.0.0.2:1").await.unwrap());

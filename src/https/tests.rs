@@ -35,7 +35,7 @@ use super::listener::bind;
 use super::names::Names;
 use super::self_signed::SelfSigned;
 use super::tls::Changed;
-use super::{Counters, Limits, Peer, Tls, serve};
+use super::{ConnectionLimits, Counters, Peer, Tls, serve};
 
 /// Any single step of a test; far more than it takes, so that only a hang gets here.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,12 +61,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(limits: Limits) -> Self {
+    fn start(limits: ConnectionLimits) -> Self {
         let (directory, tls) = self_signed();
         Self::start_with(limits, directory, tls)
     }
 
-    fn start_with(limits: Limits, directory: tempfile::TempDir, tls: Tls) -> Self {
+    fn start_with(limits: ConnectionLimits, directory: tempfile::TempDir, tls: Tls) -> Self {
         raise_descriptor_limit();
         let authority = SelfSigned::new(directory.path()).certificate();
         let authority = CertificateDer::from_pem_file(authority).unwrap();

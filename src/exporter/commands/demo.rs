@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use agent::Agent;
 
 use crate::config::{
-    Bounds, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_MAX_LABEL_BYTES, DEFAULT_MAX_SERIES,
-    DEFAULT_POLL_INTERVAL, Limits, ListenAddress, Log, Policy, Surface,
+    Bounds, Config, Connections, DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_POLL_INTERVAL, Limits, ListenAddress,
+    Log, Policy, Surface,
 };
 use crate::run::{self, Hangup, RunError, Running};
 use crate::serve::{Access, METRICS_PATH};
@@ -92,7 +92,7 @@ fn configuration(directory: &Path, key: &str, listen: ListenAddress, log: Log) -
         connections: Connections::default(),
         poll_interval: DEFAULT_POLL_INTERVAL,
         checkpoint_interval: DEFAULT_CHECKPOINT_INTERVAL,
-        limits: Limits { max_series: DEFAULT_MAX_SERIES, max_label_bytes: DEFAULT_MAX_LABEL_BYTES },
+        limits: Limits::default(),
         bounds: Bounds::default(),
         log,
         warnings: Vec::new(),

@@ -10,8 +10,6 @@ use std::process::ExitCode;
 
 use crate::config::{Invocation, PROGRAM, Task};
 use crate::log;
-use crate::metrics::Limits;
-use crate::metrics::labels::LabelLimit;
 use crate::run::{self, Hangup};
 use render::Render;
 use terminal::{documents, ending};
@@ -31,10 +29,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
             Ok(()) => ended(write!(Printed, "{config}")),
             Err(error) => ending::unusable(PROGRAM, &error),
         },
-        Task::Render { files, limits, bounds } => {
-            let label = LabelLimit::new(limits.max_label_bytes);
-            render(&Render { files, limits: Limits { series: limits.max_series, label }, bounds })
-        }
+        Task::Render { files, limits, bounds } => render(&Render { files, limits, bounds }),
         Task::Demo { listen } => ended(demo::demo(listen, log)),
         Task::ShowCheckpoint { state_dir } => ended(checkpoint::show(&state_dir, &mut Printed)),
         Task::Documents { command, directory } => ended(

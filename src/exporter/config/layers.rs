@@ -17,6 +17,7 @@ use super::{
     TlsFiles, reread, text, web,
 };
 use crate::log::Format;
+use crate::metrics::labels::LabelLimit;
 use crate::serve::Access;
 
 /// Longest configuration file in bytes: thousands of times what its keys take.
@@ -111,8 +112,8 @@ pub(super) fn state_dir_of(layers: &mut Layers<'_>, around: &Surroundings) -> Pa
 /// Limits on what is counted, and the bytes of a line.
 pub(super) fn limits_of(layers: &mut Layers<'_>) -> (Limits, usize) {
     let limits = Limits {
-        max_series: layers.get(&known::MAX_SERIES),
-        max_label_bytes: layers.get(&known::MAX_LABEL_BYTES),
+        series: layers.get(&known::MAX_SERIES),
+        label: LabelLimit::new(layers.get(&known::MAX_LABEL_BYTES)),
     };
     (limits, layers.get(&known::MAX_LINE_BYTES))
 }

@@ -181,19 +181,13 @@ pub struct Connections {
 
 impl Default for Connections {
     fn default() -> Self {
-        let limits = https::Limits::default();
+        let limits = https::ConnectionLimits::default();
         Self { max: limits.connections, max_per_client: limits.connections_per_client }
     }
 }
 
-/// Limits on what is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Series that one family may have, 1 to 4,000,000,000.
-    pub max_series: usize,
-    /// Bytes that a label value may have, 64 to 1,000,000,000.
-    pub max_label_bytes: usize,
-}
+/// Series that one family may have, 1 to 4,000,000,000, and bytes that a label value may have, 64 to 1,000,000,000.
+pub use super::metrics::Limits;
 
 /// Bytes of a line, 1,024 to 65,536, and what is remembered so that a line that comes again is recognised: 1 to
 /// 1,000,000 of each.

@@ -10,6 +10,7 @@ use std::path::Path;
 use ::settings::Value as _;
 
 use super::*;
+use crate::metrics::labels::LabelLimit;
 
 /// A key that is in many of the files; must never be shown.
 const SECRET: &str = "secret";
@@ -97,7 +98,7 @@ fn without_a_file_the_defaults_hold() {
         (config.poll_interval, config.checkpoint_interval),
         (Duration::from_secs(1), Duration::from_secs(15))
     );
-    assert_eq!(config.limits, Limits { max_series: 100_000, max_label_bytes: 1024 });
+    assert_eq!(config.limits, Limits { series: 100_000, label: LabelLimit::new(1024) });
     assert_eq!(config.log, Log { format: log::Format::Logfmt, level: log::Level::Info });
     assert!(config.access.keys.admit(SECRET.as_bytes()));
 }
@@ -146,7 +147,7 @@ fn flags_are_stronger_than_the_file() {
         (config.poll_interval, config.checkpoint_interval),
         (Duration::from_secs(120), Duration::from_secs(1))
     );
-    assert_eq!(config.limits, Limits { max_series: 7, max_label_bytes: 64 });
+    assert_eq!(config.limits, Limits { series: 7, label: LabelLimit::new(64) });
     assert_eq!(config.connections, Connections { max: 9, max_per_client: 5 });
     assert_eq!(config.bounds, Bounds { line_bytes: 2048, writers: 11, segments: 12 });
     assert_eq!(config.textfile.as_deref(), Some(Path::new("typed.prom")));
@@ -247,7 +248,7 @@ fn wrong_usage_names_the_flag() {
 #[test]
 fn subcommands_need_no_key() {
     let task = |words: &[&str]| read_words(words, &Surroundings::default()).unwrap().task;
-    let limits = Limits { max_series: 5, max_label_bytes: DEFAULT_MAX_LABEL_BYTES };
+    let limits = Limits { series: 5, label: LabelLimit::default() };
     assert!(matches!(
         task(&["render", "--max-series", "5", "--max-line-bytes", "2048", "a.jsonl", "-"]),
         Task::Render { files, limits: found, bounds } if files == [Path::new("a.jsonl"), Path::new("-")]

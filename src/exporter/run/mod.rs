@@ -27,8 +27,7 @@ use crate::checkpoint::{self, Origin, Unusable};
 use crate::config::Config;
 use crate::follow::Follower;
 use crate::follow::tail::{Moment, Tail};
-use crate::metrics::labels::LabelLimit;
-use crate::metrics::{Limits, Metrics};
+use crate::metrics::Metrics;
 use crate::publish::Published;
 use crate::publish::publisher::Publisher;
 use crate::publish::systemd::Supervisor;
@@ -186,18 +185,17 @@ fn certificate(config: &Config) -> Result<Tls, RunError> {
     reload::load(files).map_err(RunError::Certificate)
 }
 
-fn connection_limits(config: &Config) -> https::Limits {
-    https::Limits {
+fn connection_limits(config: &Config) -> https::ConnectionLimits {
+    https::ConnectionLimits {
         connections: config.connections.max,
         connections_per_client: config.connections.max_per_client,
-        ..https::Limits::default()
+        ..https::ConnectionLimits::default()
     }
 }
 
 /// A follower that goes on from the newest checkpoint that can be used, or from nothing.
 fn follower(config: &Config, state: &mut StateDir) -> (Follower, Option<Origin>) {
-    let limits =
-        Limits { series: config.limits.max_series, label: LabelLimit::new(config.limits.max_label_bytes) };
+    let limits = config.limits;
     let loaded = checkpoint::load(state, |checkpoint| {
         let is_same = is_same_file(&checkpoint.journal, &config.journal);
         let metrics = Metrics::restore(checkpoint.metrics, limits).ok_or(Unusable::Unsound)?;

@@ -5,7 +5,7 @@ use crate::certificate::Clients;
 
 #[tokio::test]
 async fn a_pair_that_does_not_match_is_not_taken_up_and_the_right_one_is() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let (other, other_tls) = self_signed();
     let old = server.tls.not_after();
     assert_eq!(server.tls.reload().unwrap(), Changed::No);
@@ -40,7 +40,7 @@ async fn client_certificates_are_asked_for_and_checked() {
         }),
         ..SelfSigned::new(directory.path()).files()
     };
-    let server = Server::start_with(Limits::default(), directory, Tls::load(files).unwrap());
+    let server = Server::start_with(ConnectionLimits::default(), directory, Tls::load(files).unwrap());
     let key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::default();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn five_hundred_silent_slow_and_half_connections_delay_no_right_request() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let (mut silent, mut slow) = (Vec::new(), Vec::new());
     for round in 0..500 {
         if round % 5 > 0 {
@@ -32,7 +32,7 @@ async fn five_hundred_silent_slow_and_half_connections_delay_no_right_request() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lasting_flood_of_connections_delays_no_right_request() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let address = server.address;
     let flood = tokio::spawn(async move {
         let mut held = std::collections::VecDeque::new();
@@ -60,7 +60,7 @@ async fn a_lasting_flood_of_connections_delays_no_right_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_from_elsewhere_as_fast_as_it_can_takes_no_place_of_a_right_request() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let address = server.address;
     let flood = tokio::spawn(async move {
         let mut held = std::collections::VecDeque::new();
@@ -90,7 +90,11 @@ async fn a_flood_from_elsewhere_as_fast_as_it_can_takes_no_place_of_a_right_requ
 #[tokio::test]
 async fn the_oldest_silent_connection_makes_room_at_each_limit() {
     for (connections, connections_per_client) in [(2, 5), (5, 2)] {
-        let server = Server::start(Limits { connections, connections_per_client, ..Limits::default() });
+        let server = Server::start(ConnectionLimits {
+            connections,
+            connections_per_client,
+            ..ConnectionLimits::default()
+        });
         let mut first = server.tcp().await;
         until("the first is in", || server.counters.open.get() == 1).await;
         let second = server.tcp().await;
@@ -121,7 +125,7 @@ async fn accepting_pauses_only_when_the_same_error_would_come_again() {
 
 #[tokio::test]
 async fn a_known_client_keeps_its_connection_while_strangers_come() {
-    let server = Server::start(Limits { connections: 4, ..Limits::default() });
+    let server = Server::start(ConnectionLimits { connections: 4, ..ConnectionLimits::default() });
     let stream = TokioIo::new(server.secured(H1).await);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
     let connection = tokio::spawn(connection);
@@ -145,7 +149,13 @@ async fn a_known_client_keeps_its_connection_while_strangers_come() {
 #[tokio::test]
 async fn each_phase_that_takes_too_long_is_ended_and_counted() {
     let (short, handshake) = (Duration::from_millis(400), Duration::from_secs(1));
-    let limits = Limits { handshake, header: short, idle: short, answer: short, ..Limits::default() };
+    let limits = ConnectionLimits {
+        handshake,
+        header: short,
+        idle: short,
+        answer: short,
+        ..ConnectionLimits::default()
+    };
     let server = Server::start(limits);
     let counters = &server.counters;
     assert_eq!(read_to_close(&mut server.tcp().await).await, "");
@@ -191,7 +201,7 @@ async fn each_phase_that_takes_too_long_is_ended_and_counted() {
 #[tokio::test]
 async fn a_request_that_came_while_the_process_stood_still_is_answered() {
     let header = Duration::from_secs(2);
-    let server = Server::start(Limits { header, ..Limits::default() });
+    let server = Server::start(ConnectionLimits { header, ..ConnectionLimits::default() });
     let mut streams = Vec::new();
     for _ in 0..8 {
         streams.push(server.secured(H1).await);
@@ -232,7 +242,7 @@ async fn trickle(stream: &mut TlsStream<TcpStream>) {
 
 #[tokio::test]
 async fn a_header_that_is_too_large_is_refused() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     for path in ["x".repeat(20_000), "x".repeat(1 << 20)] {
         let mut stream = server.secured(H1).await;
         let request = format!("GET /hello?key={path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -249,7 +259,7 @@ async fn a_header_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn ten_thousand_streams_reset_at_once_are_capped() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let (mut client, connection) = h2::client::handshake(server.secured(H2).await).await.unwrap();
     let connection = tokio::spawn(connection);
     let flood = async {
@@ -274,7 +284,7 @@ async fn ten_thousand_streams_reset_at_once_are_capped() {
 
 #[tokio::test]
 async fn frames_that_ask_for_nothing_end_their_connection() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     // WINDOW_UPDATE for the connection, PRIORITY, PING, SETTINGS.
     let frames: [&[u8]; 4] = [
         b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01",
@@ -298,7 +308,8 @@ async fn frames_that_ask_for_nothing_end_their_connection() {
 
 #[tokio::test]
 async fn clients_that_do_not_read_their_answers_hold_few_of_them_and_not_for_long() {
-    let server = Server::start(Limits { answers: 4, stalled: 3 * PROMPT, ..Limits::default() });
+    let server =
+        Server::start(ConnectionLimits { answers: 4, stalled: 3 * PROMPT, ..ConnectionLimits::default() });
     let mut stalled = Vec::new();
     for _ in 0..40 {
         let mut stream = server.secured(H1).await;
@@ -317,7 +328,7 @@ async fn clients_that_do_not_read_their_answers_hold_few_of_them_and_not_for_lon
 
 #[tokio::test]
 async fn streams_of_one_connection_are_capped() {
-    let server = Server::start(Limits { streams: 4, ..Limits::default() });
+    let server = Server::start(ConnectionLimits { streams: 4, ..ConnectionLimits::default() });
     let stream = server.secured(H2).await;
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn both_versions_and_both_protocols_are_spoken_and_verified_by_a_copy_of_the_certificate() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     for (version, expected) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
         for name in ["localhost", "127.0.0.1", "::1", "web"] {
             let stream = server.secured_as(name, &[version], H1).await.unwrap();
@@ -32,7 +32,7 @@ async fn both_versions_and_both_protocols_are_spoken_and_verified_by_a_copy_of_t
 
 #[tokio::test]
 async fn an_answer_to_head_has_its_length_and_no_body_with_either_protocol() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let request = || Request::head("https://localhost/hello").body(Empty::<Bytes>::new()).unwrap();
     let (executor, io) = (TokioExecutor::new(), TokioIo::new(server.secured(H2).await));
     let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
@@ -57,7 +57,7 @@ async fn an_answer_to_head_has_its_length_and_no_body_with_either_protocol() {
 
 #[tokio::test]
 async fn a_client_that_offers_only_the_oldest_protocol_is_served() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let mut stream = server.secured(&[b"http/1.0"]).await;
     stream.write_all(b"GET /hello HTTP/1.0\r\n\r\n").await.unwrap();
     let answer = read_to_close(&mut stream).await;
@@ -67,7 +67,7 @@ async fn a_client_that_offers_only_the_oldest_protocol_is_served() {
 
 #[tokio::test]
 async fn routes_learn_the_address_of_their_client() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let stream = server.secured(H1).await;
     let address = stream.get_ref().0.local_addr().unwrap().to_string();
     assert_eq!(get_on(stream, "/peer").await, (StatusCode::OK, address));
@@ -76,7 +76,7 @@ async fn routes_learn_the_address_of_their_client() {
 
 #[tokio::test]
 async fn plain_http_is_told_to_use_https() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let mut stream = server.tcp().await;
     stream.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let answer = read_to_close(&mut stream).await;
@@ -87,7 +87,7 @@ async fn plain_http_is_told_to_use_https() {
 
 #[tokio::test]
 async fn what_is_neither_tls_nor_http_is_closed_and_counted() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     for bytes in [&b"\x00\x01"[..], b"\x16\x03\x01\x00\x04\xff\x00\x00\x00"] {
         let mut stream = server.tcp().await;
         stream.write_all(bytes).await.unwrap();

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn shutdown_finishes_the_answer_under_way_and_takes_nothing_new() {
-    let server = Server::start(Limits::default());
+    let server = Server::start(ConnectionLimits::default());
     let (asked, waiting) = (server.secured(H1).await, server.tcp().await);
     let answer = tokio::spawn(get_on(asked, "/gate"));
     until("the request is under way", || server.counters.requests.get() == 1).await;
@@ -28,7 +28,8 @@ async fn shutdown_finishes_the_answer_under_way_and_takes_nothing_new() {
 
 #[tokio::test]
 async fn shutdown_cuts_off_what_does_not_finish_in_time() {
-    let server = Server::start(Limits { drain: Duration::from_millis(100), ..Limits::default() });
+    let server =
+        Server::start(ConnectionLimits { drain: Duration::from_millis(100), ..ConnectionLimits::default() });
     let mut streams = Vec::new();
     for alpn in [H1, H2] {
         let stream = server.secured(alpn).await;

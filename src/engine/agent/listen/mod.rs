@@ -43,7 +43,7 @@ use crate::wire::bound::key_text;
 use https::certificate::{self, Files};
 use https::names::Names;
 use https::self_signed::{self, Ensured, SelfSigned};
-use https::{self, Counters, Limits, Tls, listener};
+use https::{self, ConnectionLimits, Counters, Tls, listener};
 pub(crate) use site::Site;
 
 /// How often certificate files are looked at, and the own one renewed if it has to be.
@@ -93,7 +93,7 @@ pub(crate) struct Listener {
     listeners: Vec<TcpListener>,
     tls: Tls,
     own: Option<SelfSigned>,
-    limits: Limits,
+    limits: ConnectionLimits,
 }
 
 impl Listener {
@@ -112,7 +112,12 @@ impl Listener {
         let longest = (longest * 2).max(config.timeout_shell);
         // Answers under way when the end is asked for have the time that scripts have.
         let drain = config.timeout_stop + DRAIN_MARGIN;
-        let limits = Limits { answer: longest + ANSWER_MARGIN, drain, streams: STREAMS, ..Limits::default() };
+        let limits = ConnectionLimits {
+            answer: longest + ANSWER_MARGIN,
+            drain,
+            streams: STREAMS,
+            ..ConnectionLimits::default()
+        };
         Ok(Some(Listener { listeners, tls, own, limits }))
     }
 
