@@ -3,15 +3,15 @@
 
 #![no_main]
 
-use engine::jsonnet::protocol::{Answer, MAX_TEXT_BYTES, MAX_TRACES, Request};
+use engine::jsonnet::protocol::{MAX_TEXT_BYTES, MAX_TRACES, RenderAnswer, RenderRequest};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(request) = Request::decode(bytes) {
-        let again = Request::decode(&request.encode().unwrap()).unwrap();
+    if let Ok(request) = RenderRequest::decode(bytes) {
+        let again = RenderRequest::decode(&request.encode().unwrap()).unwrap();
         assert_eq!((again.imports, again.env), (request.imports, request.env));
     }
-    if let Ok((traces, rendered)) = Answer::decode(bytes) {
+    if let Ok((traces, rendered)) = RenderAnswer::decode(bytes) {
         assert!(traces.len() <= MAX_TRACES);
         let error = rendered.err().map(|error| error.0).unwrap_or_default();
         let texts = traces.iter().chain([&error]);

@@ -303,7 +303,7 @@ struct Signals {
 }
 
 /// What a signal asks for.
-enum Asked {
+enum SignalAction {
     End,
     Reload,
 }
@@ -321,19 +321,19 @@ impl Signals {
     async fn follow(mut self, sources: Arc<Sources>, stopper: Stopper, load: Arc<Load>) {
         loop {
             match self.next().await {
-                Asked::Reload if sources.stop().is_asked() => {}
-                Asked::Reload => reload(&sources, Arc::clone(&load)).await,
-                Asked::End if sources.stop().is_asked() => stopper.end(),
-                Asked::End => stopper.ask(),
+                SignalAction::Reload if sources.stop().is_asked() => {}
+                SignalAction::Reload => reload(&sources, Arc::clone(&load)).await,
+                SignalAction::End if sources.stop().is_asked() => stopper.end(),
+                SignalAction::End => stopper.ask(),
             }
         }
     }
 
-    async fn next(&mut self) -> Asked {
+    async fn next(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::End,
-            _ = self.interrupt.recv() => Asked::End,
-            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.terminate.recv() => SignalAction::End,
+            _ = self.interrupt.recv() => SignalAction::End,
+            _ = self.hangup.recv() => SignalAction::Reload,
         }
     }
 }

@@ -19,10 +19,10 @@ use tokio::runtime::{Builder, Runtime};
 use crate::agent::{self, AgentError};
 use crate::config::layers::Layers;
 use crate::config::{Config, ConfigError};
-use crate::exec::process::Limits;
+use crate::exec::process::RunLimits;
 use crate::operator::build;
 use crate::operator::local::{self, Local};
-use crate::operator::push::{self, Push};
+use crate::operator::push::{self, PushOptions};
 use crate::operator::report;
 use crate::program::{self, View};
 use crate::stop;
@@ -282,7 +282,7 @@ async fn perform(arguments: &Arguments) -> Result<bool, CliError> {
             Ok(local::local(&config, &local, &limits()?, &mut io::stdout().lock())?)
         }
         Task::Push { source, argument, check, filter, host, target, port, path } => {
-            let push = Push {
+            let push = PushOptions {
                 source,
                 argument: argument.as_deref(),
                 check: *check,
@@ -397,8 +397,8 @@ fn print(text: &str) -> Result<bool, CliError> {
 }
 
 /// For work that ends by itself, or with Ctrl-C.
-fn limits() -> Result<Limits, CliError> {
-    Ok(Limits { deadline: None, stop: stop::on_signals().map_err(CliError::System)? })
+fn limits() -> Result<RunLimits, CliError> {
+    Ok(RunLimits { deadline: None, stop: stop::on_signals().map_err(CliError::System)? })
 }
 
 /// Variables whose names and values are text; no other can be about the configuration.

@@ -7,7 +7,7 @@
 pub(crate) mod found;
 mod keys;
 pub(crate) mod layers;
-pub(crate) mod place;
+pub(crate) mod pull_path;
 mod section;
 mod server;
 pub(crate) mod signing;

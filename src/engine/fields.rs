@@ -256,7 +256,7 @@ impl Fields {
 
 /// A key that was asked for while [`recorded`] listened.
 #[cfg(test)]
-pub(crate) struct Asked {
+pub(crate) struct AskedKey {
     /// Where the object stands.
     pub(crate) place: String,
     pub(crate) key: &'static str,
@@ -266,7 +266,7 @@ pub(crate) struct Asked {
 
 #[cfg(test)]
 thread_local! {
-    static ASKED: std::cell::RefCell<Vec<Asked>> = const { std::cell::RefCell::new(Vec::new()) };
+    static ASKED: std::cell::RefCell<Vec<AskedKey>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 #[cfg(test)]
@@ -274,14 +274,14 @@ fn record(place: &str, key: &'static str, refused: bool) {
     ASKED.with_borrow_mut(|asked| {
         // A key that is refused is looked for, too.
         if !asked.iter().any(|known| known.place == place && known.key == key) {
-            asked.push(Asked { place: place.to_owned(), key, refused });
+            asked.push(AskedKey { place: place.to_owned(), key, refused });
         }
     });
 }
 
 /// The keys that `read` asks for, which are those that there are.
 #[cfg(test)]
-pub(crate) fn recorded(read: impl FnOnce()) -> Vec<Asked> {
+pub(crate) fn recorded(read: impl FnOnce()) -> Vec<AskedKey> {
     ASKED.take();
     read();
     ASKED.take()

@@ -71,17 +71,17 @@ pub fn evaluate(
     let mut program = Program::new(&arena);
     program.set_max_stack(MAX_CALLS);
     natives::register(&mut program);
-    let mut session =
-        Session { imports, natives, traces, sources: Sources::default(), failure: Cell::new(None) };
+    let mut evaluation =
+        Evaluation { imports, natives, traces, sources: Sources::default(), failure: Cell::new(None) };
     let name = imports.entrypoint.as_str();
     let Some(text) = imports.files.get(name) else {
         return Err(JsonnetError(format!("{name}: is not among the files of the program")));
     };
-    let entry = session.load(&mut program, name, text)?;
-    let value = session.value(&mut program, &entry);
-    let value = value.map_err(|error| session.explain(&program, &error))?;
+    let entry = evaluation.load(&mut program, name, text)?;
+    let value = evaluation.value(&mut program, &entry);
+    let value = value.map_err(|error| evaluation.explain(&program, &error))?;
     let json = program.manifest_json(&value, false);
-    json.map_err(|error| session.explain(&program, &error))
+    json.map_err(|error| evaluation.explain(&program, &error))
 }
 
 /// Why a callback of the evaluator failed.
@@ -104,7 +104,7 @@ enum CallbackError {
 }
 
 /// What the evaluator asks for.
-struct Session<'a> {
+struct Evaluation<'a> {
     imports: &'a Imports,
     natives: &'a Natives,
     traces: &'a mut Vec<String>,
@@ -113,7 +113,7 @@ struct Session<'a> {
     failure: Cell<Option<CallbackError>>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> Evaluation<'a> {
     fn load<'p>(
         &mut self,
         program: &mut Program<'p>,
@@ -180,7 +180,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl<'p> Callbacks<'p> for Session<'_> {
+impl<'p> Callbacks<'p> for Evaluation<'_> {
     fn import(
         &mut self,
         program: &mut Program<'p>,

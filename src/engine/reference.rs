@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::exec::process::MAX_OUTPUT_BYTES;
-use crate::fields::{Asked, recorded};
+use crate::fields::{AskedKey, recorded};
 use crate::jsonnet::{DEADLINE, FUNCTIONS, Imports, Natives, evaluate, imports, protocol};
 use crate::pattern::Pattern;
 use crate::values;
@@ -41,7 +41,7 @@ fn keys(heading: &str) -> BTreeSet<(String, bool)> {
         .collect()
 }
 
-fn read(asked: &[Asked], place: &str) -> BTreeSet<(String, bool)> {
+fn read(asked: &[AskedKey], place: &str) -> BTreeSet<(String, bool)> {
     asked.iter().filter(|one| one.place == place).map(|one| (one.key.to_owned(), one.refused)).collect()
 }
 
@@ -109,7 +109,7 @@ fn every_variable_that_the_engine_sets_is_in_the_reference() {
 
 #[test]
 fn limits_in_the_reference_are_those_of_the_program() {
-    let section = section("Limits");
+    let section = section("RunLimits");
     let mib = |bytes: u64| format!("{} MiB", bytes / 1024 / 1024);
     let rows = [
         ("output that is kept of one script", mib(MAX_OUTPUT_BYTES as u64)),

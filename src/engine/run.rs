@@ -14,12 +14,12 @@ use regex::Regex;
 use terminal::printable;
 
 use crate::exec::Exec;
-use crate::exec::process::{self, Ending, Finished, Limits};
+use crate::exec::process::{self, Ending, Finished, RunLimits};
 use crate::pattern::command::{Body, Command, Scripts, Target};
 pub(crate) use parents::Parents;
 #[cfg(test)]
 pub(crate) use summary::MAX_KEPT_BYTES;
-pub(crate) use summary::{Failure, Output, Summary};
+pub(crate) use summary::{CommandResult, Failure, Summary};
 #[cfg(test)]
 pub(crate) use variables::MAX_VALUE_BYTES;
 use variables::Variables;
@@ -49,7 +49,7 @@ pub(crate) enum Mode {
 
 /// What holds for a whole run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Setting<'a> {
+pub(crate) struct RunContext<'a> {
     /// Name of the Source.
     pub source: &'a str,
     /// How scripts run, where a Command says nothing else.
@@ -59,7 +59,7 @@ pub(crate) struct Setting<'a> {
     /// Ask, but do not act.
     pub check_only: bool,
     /// How long it may take.
-    pub limits: &'a Limits,
+    pub limits: &'a RunLimits,
 }
 
 /// Something that counts: a Command was asked, or has acted. One row of the decision table.
@@ -146,7 +146,7 @@ pub(crate) fn is_needed(phase: Phase, succeeded: bool) -> bool {
 /// Runs `stages` in order until one fails. `report` hears of every step as it is done, and `set_off` of what is still to be
 /// done whenever a Command has set off another one.
 pub(crate) fn run(
-    setting: Setting<'_>,
+    context: RunContext<'_>,
     stages: &[(Phase, &[Command])],
     variables: &BTreeMap<String, String>,
     pending: &mut Pending,
@@ -155,8 +155,8 @@ pub(crate) fn run(
 ) -> Summary {
     let begin = Instant::now();
     let mut run =
-        Run { setting, variables: Variables::new(variables), outputs: Vec::new(), kept: 0, report, set_off };
-    let top = Parents::top(setting.source);
+        Run { context, variables: Variables::new(variables), outputs: Vec::new(), kept: 0, report, set_off };
+    let top = Parents::top(context.source);
     let failure = stages.iter().enumerate().find_map(|(at, (phase, commands))| {
         let failure = run.list(commands, *phase, &top, pending).err()?;
         let is_before =
@@ -169,10 +169,10 @@ pub(crate) fn run(
 }
 
 struct Run<'a> {
-    setting: Setting<'a>,
+    context: RunContext<'a>,
     /// Shared by all Commands of the run.
     variables: Variables,
-    outputs: Vec<Output>,
+    outputs: Vec<CommandResult>,
     /// Bytes of output that are kept in `outputs`.
     kept: usize,
     report: &'a mut dyn FnMut(&Step<'_>),
@@ -221,7 +221,7 @@ impl Run<'_> {
         parents: &Parents,
         pending: &mut Pending,
     ) -> Result<bool, Box<Failure>> {
-        if self.setting.filter.is_some_and(|filter| !filter.is_match(parents.path())) {
+        if self.context.filter.is_some_and(|filter| !filter.is_match(parents.path())) {
             return Ok(false);
         }
         let via = pending.of(phase).get(&command.number).cloned().unwrap_or_default();
@@ -234,7 +234,7 @@ impl Run<'_> {
             }
             Beforehand::Act => self.step(command, parents, Mode::Check, true, None, &via),
             Beforehand::Ask => {
-                let finished = self.script(scripts, &scripts.check, self.setting.limits);
+                let finished = self.script(scripts, &scripts.check, self.context.limits);
                 if !finished.ending.is_answer() {
                     // Neither "there" nor "not there", so it counts as neither. To act on it would be a guess.
                     return Err(Box::new(Failure::new("checking", &command.id, parents, &finished)));
@@ -250,8 +250,9 @@ impl Run<'_> {
             }
         }
         self.variables.set(scripts, "_CHECK", "1");
-        let output = Output { needed: true, check_output, ..Output::new(command, parents, phase) };
-        if self.setting.check_only {
+        let output =
+            CommandResult { needed: true, check_output, ..CommandResult::new(command, parents, phase) };
+        if self.context.check_only {
             self.outputs.push(output);
             return Ok(false);
         }
@@ -266,7 +267,7 @@ impl Run<'_> {
         scripts: &Scripts,
         phase: Phase,
         parents: &Parents,
-        mut output: Output,
+        mut output: CommandResult,
         via: &[String],
     ) -> Result<bool, Box<Failure>> {
         let (script, mode, doing) = match phase {
@@ -277,7 +278,7 @@ impl Run<'_> {
             self.outputs.push(output);
             return Ok(false);
         }
-        let finished = self.script(scripts, script, self.setting.limits);
+        let finished = self.script(scripts, script, self.context.limits);
         let failed = !finished.ending.is_success();
         self.variables.set_acted(scripts, phase, failed, &finished.output.text);
         self.step(command, parents, mode, failed, Some(&finished), via);
@@ -336,7 +337,7 @@ impl Run<'_> {
         failure: &Failure,
         parents: &Parents,
     ) {
-        if self.setting.check_only || failure.ending == Ending::Stopped {
+        if self.context.check_only || failure.ending == Ending::Stopped {
             return;
         }
         for target in &scripts.on_fail {
@@ -344,7 +345,7 @@ impl Run<'_> {
                 self.event(&commands[index], parents, Phase::Change, name);
             }
         }
-        let mut limits = self.setting.limits.clone();
+        let mut limits = self.context.limits.clone();
         if limits.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             limits.deadline = Some(Instant::now() + ON_FAIL_TIME);
         }
@@ -366,16 +367,16 @@ impl Run<'_> {
         command: &Command,
         scripts: &Scripts,
         parents: &Parents,
-        limits: &Limits,
+        limits: &RunLimits,
     ) {
         let finished = self.script(scripts, &scripts.change, limits);
         let failed = !finished.ending.is_success();
         self.variables.set_acted(scripts, Phase::Change, failed, &finished.output.text);
         if failed {
             let failure = Failure::new("changing", &command.id, parents, &finished);
-            tracing::error!(source = self.setting.source, "after a failure: {failure}");
+            tracing::error!(source = self.context.source, "after a failure: {failure}");
         }
-        let mut output = Output::new(command, parents, Phase::Change);
+        let mut output = CommandResult::new(command, parents, Phase::Change);
         output.output = self.keep(&finished);
         (output.changed, output.failed) = (true, failed);
         self.outputs.push(output);
@@ -385,7 +386,7 @@ impl Run<'_> {
     fn event(&mut self, command: &Command, parents: &Parents, phase: Phase, name: &str) {
         let own = self.outputs.iter().rposition(|output| output.number == command.number);
         let at = own.unwrap_or_else(|| {
-            self.outputs.push(Output::new(command, parents, phase));
+            self.outputs.push(CommandResult::new(command, parents, phase));
             self.outputs.len() - 1
         });
         let output = &mut self.outputs[at];
@@ -398,11 +399,11 @@ impl Run<'_> {
         };
     }
 
-    fn script(&self, scripts: &Scripts, script: &str, limits: &Limits) -> Finished {
-        if self.setting.exec.refuses(&scripts.exec) {
-            tracing::warn!(source = self.setting.source, "`exec` of a command is not allowed to override");
+    fn script(&self, scripts: &Scripts, script: &str, limits: &RunLimits) -> Finished {
+        if self.context.exec.refuses(&scripts.exec) {
+            tracing::warn!(source = self.context.source, "`exec` of a command is not allowed to override");
         }
-        let exec = self.setting.exec.with(&scripts.exec);
+        let exec = self.context.exec.with(&scripts.exec);
         process::run(&exec, script, scripts.stdin.as_deref(), self.variables.all(), limits)
     }
 
@@ -422,7 +423,7 @@ impl Run<'_> {
     fn keep(&mut self, finished: &Finished) -> String {
         let text = &finished.output.text;
         if self.kept + text.len() > summary::MAX_KEPT_BYTES {
-            tracing::warn!(source = self.setting.source, "a run keeps no more output; the rest is left out");
+            tracing::warn!(source = self.context.source, "a run keeps no more output; the rest is left out");
             return String::new();
         }
         self.kept += text.len();

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Wish {
+enum StopStage {
     #[default]
     GoOn,
     /// What is under way may finish.
@@ -27,19 +27,19 @@ enum Wish {
 /// Asks for the end; at the latest when the last of them is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopper {
-    wish: Arc<watch::Sender<Wish>>,
+    stage: Arc<watch::Sender<StopStage>>,
     over: Arc<Mutex<Option<End>>>,
 }
 
 impl Stopper {
     /// Asks for the end. What is under way may finish.
     pub(crate) fn ask(&self) {
-        self.wish.send_modify(|wish| *wish = (*wish).max(Wish::Finish));
+        self.stage.send_modify(|stage| *stage = (*stage).max(StopStage::Finish));
     }
 
     /// Ends what is under way, too.
     pub(crate) fn end(&self) {
-        self.wish.send_replace(Wish::End);
+        self.stage.send_replace(StopStage::End);
         // Nothing can be half done behind this lock.
         self.over.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -60,7 +60,7 @@ impl Drop for End {
 /// Says whether the end was asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop {
-    wish: watch::Receiver<Wish>,
+    stage: watch::Receiver<StopStage>,
     over: Arc<PipeReader>,
 }
 
@@ -71,26 +71,26 @@ pub(crate) struct Stop {
 /// The system gives no pipe.
 pub(crate) fn pair() -> io::Result<(Stopper, Stop)> {
     let (reader, writer) = io::pipe()?;
-    let (send, wish) = watch::channel(Wish::GoOn);
-    let stopper = Stopper { wish: Arc::new(send), over: Arc::new(Mutex::new(Some(End(writer)))) };
-    Ok((stopper, Stop { wish, over: Arc::new(reader) }))
+    let (send, stage) = watch::channel(StopStage::GoOn);
+    let stopper = Stopper { stage: Arc::new(send), over: Arc::new(Mutex::new(Some(End(writer)))) };
+    Ok((stopper, Stop { stage, over: Arc::new(reader) }))
 }
 
 impl Stop {
     /// Whether the end was asked for: nothing new begins.
     pub(crate) fn is_asked(&self) -> bool {
-        *self.wish.borrow() >= Wish::Finish || self.wish.has_changed().is_err()
+        *self.stage.borrow() >= StopStage::Finish || self.stage.has_changed().is_err()
     }
 
     /// Completes when the end is asked for.
     pub(crate) async fn asked(&self) {
         // It fails once all stoppers are gone, which is the end, too.
-        let _ = self.wish.clone().wait_for(|wish| *wish >= Wish::Finish).await;
+        let _ = self.stage.clone().wait_for(|stage| *stage >= StopStage::Finish).await;
     }
 
     /// Completes when what is under way has to end, too.
     pub(crate) async fn over(&self) {
-        let _ = self.wish.clone().wait_for(|wish| *wish >= Wish::End).await;
+        let _ = self.stage.clone().wait_for(|stage| *stage >= StopStage::End).await;
     }
 
     /// Whether what is under way has to end, too.

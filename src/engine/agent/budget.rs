@@ -37,12 +37,12 @@ struct State {
     next: u64,
     loans: HashMap<u64, Entry>,
     /// An address or, of IPv6, a network; all that have none count as one client.
-    clients: HashMap<Option<IpAddr>, Client>,
+    clients: HashMap<Option<IpAddr>, ClientAccount>,
 }
 
 /// What a client holds that may be asked to go.
 #[derive(Debug, Default)]
-struct Client {
+struct ClientAccount {
     bytes: usize,
     loans: BTreeSet<u64>,
 }

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::config::place::{Place, Remote};
+use crate::config::pull_path::{PullPath, Remote};
 use crate::wire::client::{Client, ConnectError, Server};
 use crate::wire::token;
 
@@ -87,16 +87,16 @@ const FETCHES: usize = 3;
 
 /// What may be fetched before anything of it is verified: by each fetch, and by all that go on side by side.
 #[derive(Clone, Debug)]
-pub(crate) struct Room {
+pub(crate) struct FetchBudget {
     max_bytes: usize,
     /// A permit for each byte.
     bytes: Arc<Semaphore>,
 }
 
-impl Room {
+impl FetchBudget {
     /// For tokens of at most `max_bytes`.
-    pub(crate) fn new(max_bytes: usize) -> Room {
-        Room { max_bytes, bytes: Arc::new(Semaphore::new(FETCHES * max_bytes)) }
+    pub(crate) fn new(max_bytes: usize) -> FetchBudget {
+        FetchBudget { max_bytes, bytes: Arc::new(Semaphore::new(FETCHES * max_bytes)) }
     }
 }
 
@@ -109,14 +109,16 @@ impl Client {
     /// There is no answer, or it is none that could be a token.
     pub(crate) async fn fetch(
         &self,
-        place: &Place,
+        place: &PullPath,
         before: Option<&Fetched>,
-        room: &Room,
+        room: &FetchBudget,
         reads: &Arc<Semaphore>,
     ) -> Result<Fetched, FetchError> {
         let (fetched, time) = match place {
-            Place::File(path) => (timeout(READ_TIMEOUT, read_file(path.clone(), reads)).await, READ_TIMEOUT),
-            Place::Remote(remote) => {
+            PullPath::File(path) => {
+                (timeout(READ_TIMEOUT, read_file(path.clone(), reads)).await, READ_TIMEOUT)
+            }
+            PullPath::Remote(remote) => {
                 (timeout(remote.timeout, self.ask(remote, before, room)).await, remote.timeout)
             }
         };
@@ -127,7 +129,7 @@ impl Client {
         &self,
         remote: &Remote,
         before: Option<&Fetched>,
-        room: &Room,
+        room: &FetchBudget,
     ) -> Result<Fetched, FetchError> {
         let is_tls = remote.uri.scheme_str() == Some("https");
         let server = Server {
@@ -184,7 +186,7 @@ fn request(remote: &Remote, before: Option<&Fetched>) -> Result<Request<Empty<By
 async fn read(
     response: Response<Incoming>,
     before: Option<&Fetched>,
-    room: &Room,
+    room: &FetchBudget,
 ) -> Result<Fetched, FetchError> {
     let (parts, body) = response.into_parts();
     match (parts.status, before) {
@@ -209,7 +211,7 @@ async fn read(
 }
 
 /// The body of an answer, once there is room for all that it may be.
-async fn whole(mut body: Incoming, room: &Room) -> Result<Vec<u8>, FetchError> {
+async fn whole(mut body: Incoming, room: &FetchBudget) -> Result<Vec<u8>, FetchError> {
     let too_long = || FetchError::TooLong(room.max_bytes);
     let announced = usize::try_from(body.size_hint().upper().unwrap_or(room.max_bytes as u64));
     let announced = announced.ok().filter(|bytes| *bytes <= room.max_bytes).ok_or_else(too_long)?;

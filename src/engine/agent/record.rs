@@ -88,7 +88,7 @@ pub(crate) struct RunUnderWay {
 
 /// A shell session, and who opened it.
 #[derive(Clone, Debug)]
-pub(crate) struct Visit {
+pub(crate) struct ShellSession {
     /// Name of the Source.
     pub source: String,
     /// Names the session, alone and for ever.
@@ -206,12 +206,12 @@ impl Journal {
     }
 
     /// A shell session was opened.
-    pub(crate) fn shell_opened(&self, visit: &Visit) {
+    pub(crate) fn shell_opened(&self, visit: &ShellSession) {
         self.append(&shell(visit, journal::ShellState::Opened, ""));
     }
 
     /// A shell session is over, for this reason.
-    pub(crate) fn shell_closed(&self, visit: &Visit, reason: &str) {
+    pub(crate) fn shell_closed(&self, visit: &ShellSession, reason: &str) {
         self.append(&shell(visit, journal::ShellState::Closed, reason));
     }
 
@@ -330,7 +330,7 @@ impl From<Trigger> for journal::Trigger {
     }
 }
 
-fn shell<'a>(visit: &'a Visit, state: journal::ShellState, reason: &'a str) -> Event<'a> {
+fn shell<'a>(visit: &'a ShellSession, state: journal::ShellState, reason: &'a str) -> Event<'a> {
     Event::Shell(journal::Shell {
         name: borrowed(&visit.source),
         session: borrowed(&visit.session),

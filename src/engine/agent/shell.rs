@@ -28,7 +28,7 @@ use tokio::task::spawn_blocking;
 use self::session::{Input, Reason, Session};
 use self::terminal::StartError;
 use crate::agent::guard::{Asks, Guard};
-use crate::agent::record::{Refusal, Visit};
+use crate::agent::record::{Refusal, ShellSession};
 use crate::agent::refusals::{self, Denied};
 use crate::agent::source::Sources;
 use crate::agent::source::events::{Cause, System};
@@ -71,20 +71,20 @@ struct Open {
 
 /// A request that is to be trusted.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct VerifiedRequest {
     source: String,
     key: VerifyKey,
     exec: Exec,
     request: Request,
 }
 
-impl Asked {
+impl VerifiedRequest {
     /// The request `token` for the Source `name`.
     ///
     /// # Errors
     ///
     /// There is no such shell, or the token is not to be trusted. Says which.
-    pub(crate) fn verify(config: &Config, name: &str, token: &str) -> Result<Asked, Denied> {
+    pub(crate) fn verify(config: &Config, name: &str, token: &str) -> Result<VerifiedRequest, Denied> {
         let none = || Denied::new(Refusal::Unknown, "there is no such source");
         let source = config.sources.get(name).ok_or_else(none)?;
         let no_shell = || Denied::new(Refusal::NotAllowed, "the source has no shell");
@@ -100,7 +100,7 @@ impl Asked {
             Denied::new(reason, format!("the token {why}"))
         })?;
         let exec = config.exec.with(&source.exec).with(shell);
-        Ok(Asked { source: name.to_owned(), key: key.clone(), exec, request })
+        Ok(VerifiedRequest { source: name.to_owned(), key: key.clone(), exec, request })
     }
 
     /// Id of the key that verified it; empty if it has none.
@@ -113,7 +113,7 @@ impl Asked {
     /// # Errors
     ///
     /// It is not. Says why.
-    pub(crate) fn admitted(self, config: &Config, guard: &Guard) -> Result<Asked, Denied> {
+    pub(crate) fn admitted(self, config: &Config, guard: &Guard) -> Result<VerifiedRequest, Denied> {
         let asks = if self.request.session.is_some() { Asks::Input } else { Asks::Shell };
         let token = (self.source.as_str(), self.request.bound.as_ref(), &self.key);
         let admitted = guard.admit(config, asks, token, program::now());
@@ -136,7 +136,7 @@ impl Open {
 
 /// What came of a request.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ShellAnswer {
     /// A session was opened. Its lines follow.
     Opened(Lines),
     /// The session has got its input.
@@ -145,7 +145,7 @@ pub(crate) enum Answer {
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum ShellRefusal {
     /// There is no such session for this key, or none any more. Says which, for the log.
     #[error("{0}")]
     NotFound(String),
@@ -189,10 +189,14 @@ impl Shells {
     /// # Errors
     ///
     /// It is refused, and nothing has happened.
-    pub(crate) async fn answer(&self, asked: Asked, address: IpAddr) -> Result<Answer, Refused> {
+    pub(crate) async fn answer(
+        &self,
+        asked: VerifiedRequest,
+        address: IpAddr,
+    ) -> Result<ShellAnswer, ShellRefusal> {
         match &asked.request.session {
             Some(session) => self.input(session, &asked).await,
-            None => self.open(asked, address).await.map(Answer::Opened),
+            None => self.open(asked, address).await.map(ShellAnswer::Opened),
         }
     }
 
@@ -207,8 +211,8 @@ impl Shells {
         let _ = self.state.subscribe().wait_for(|state| state.places.is_empty()).await;
     }
 
-    async fn input(&self, session: &str, asked: &Asked) -> Result<Answer, Refused> {
-        let gone = |why: &str| Err(Refused::NotFound(why.to_owned()));
+    async fn input(&self, session: &str, asked: &VerifiedRequest) -> Result<ShellAnswer, ShellRefusal> {
+        let gone = |why: &str| Err(ShellRefusal::NotFound(why.to_owned()));
         let open = self.state.borrow().open.get(session).cloned();
         let Some(open) = open.filter(|open| open.source == asked.source && open.key == asked.key) else {
             return gone("this key has no such shell here");
@@ -217,15 +221,15 @@ impl Shells {
             return gone("the input was taken before, or is not bound as the shell is");
         }
         match open.input.write(asked.request.size, &asked.request.input).await {
-            Ok(true) => Ok(Answer::Taken),
+            Ok(true) => Ok(ShellAnswer::Taken),
             Ok(false) => gone("the shell is over"),
             Err(error) => gone(&format!("the terminal takes nothing: {error}")),
         }
     }
 
-    async fn open(&self, asked: Asked, address: IpAddr) -> Result<Lines, Refused> {
-        let place = Place::take(&self.state, address)?;
-        let visit = Visit {
+    async fn open(&self, asked: VerifiedRequest, address: IpAddr) -> Result<Lines, ShellRefusal> {
+        let place = Slot::take(&self.state, address)?;
+        let visit = ShellSession {
             source: asked.source.clone(),
             session: new_id().map_err(StartError::from)?,
             public_key: asked.key.id().to_owned(),
@@ -234,26 +238,26 @@ impl Shells {
         // A task of its own, so that nothing is left undone if this future is dropped.
         let (tell, told) = oneshot::channel();
         tokio::spawn(self.clone().live(asked, visit, place, tell));
-        told.await.unwrap_or(Err(Refused::Busy))
+        told.await.unwrap_or(Err(ShellRefusal::Busy))
     }
 
     /// Opens a session, tells how that went once it is recorded, and lives it to its end.
     async fn live(
         self,
-        asked: Asked,
-        visit: Visit,
-        place: Place,
-        tell: oneshot::Sender<Result<Lines, Refused>>,
+        asked: VerifiedRequest,
+        visit: ShellSession,
+        place: Slot,
+        tell: oneshot::Sender<Result<Lines, ShellRefusal>>,
     ) {
         let variables = BTreeMap::from([("ETCHA_SOURCE_NAME".to_owned(), visit.source.clone())]);
-        let Asked { key, exec, request, .. } = asked;
+        let VerifiedRequest { key, exec, request, .. } = asked;
         let started = spawn_blocking(move || terminal::start(&exec, &variables, request.size)).await;
         let started = match started.unwrap_or_else(|error| Err(error.into())) {
             Ok(started) => started,
             Err(why) => {
                 tracing::error!(source = visit.source, "shell: does not start: {why}");
                 drop(place);
-                let _ = tell.send(Err(Refused::NotStarted(why)));
+                let _ = tell.send(Err(ShellRefusal::NotStarted(why)));
                 return;
             }
         };
@@ -290,14 +294,14 @@ impl Shells {
     }
 
     /// Sets off the Sources that receive the event of an opened shell.
-    fn send_event(&self, visit: &Visit) {
+    fn send_event(&self, visit: &ShellSession) {
         let cause =
             Cause { source: &visit.source, public_key: &visit.public_key, remote_addr: &visit.remote_addr };
         self.sources.send_system(System::Shell, cause, "");
     }
 
     /// Records the opening, or the end. A line about a shell is synced, which may take a while.
-    async fn record(&self, visit: &Arc<Visit>, end: Option<Reason>) {
+    async fn record(&self, visit: &Arc<ShellSession>, end: Option<Reason>) {
         let (sources, visit) = (Arc::clone(&self.sources), Arc::clone(visit));
         let recorded = spawn_blocking(move || match end {
             None => sources.journal().shell_opened(&visit),
@@ -310,20 +314,20 @@ impl Shells {
 }
 
 /// One of the sessions that there may be.
-struct Place {
+struct Slot {
     state: Arc<watch::Sender<State>>,
     address: IpAddr,
 }
 
-impl Place {
-    fn take(state: &Arc<watch::Sender<State>>, address: IpAddr) -> Result<Place, Refused> {
+impl Slot {
+    fn take(state: &Arc<watch::Sender<State>>, address: IpAddr) -> Result<Slot, ShellRefusal> {
         let mut taken = Ok(());
         state.send_if_modified(|state| {
             let of_client = network(address);
             let of_address = state.places.iter().filter(|taken| network(**taken) == of_client).count();
             taken = match () {
-                () if state.stopping || state.places.len() >= MAX_SESSIONS => Err(Refused::Busy),
-                () if of_address >= MAX_SESSIONS_PER_ADDRESS => Err(Refused::TooMany),
+                () if state.stopping || state.places.len() >= MAX_SESSIONS => Err(ShellRefusal::Busy),
+                () if of_address >= MAX_SESSIONS_PER_ADDRESS => Err(ShellRefusal::TooMany),
                 () => {
                     state.places.push(address);
                     Ok(())
@@ -331,11 +335,11 @@ impl Place {
             };
             taken.is_ok()
         });
-        taken.map(|()| Place { state: Arc::clone(state), address })
+        taken.map(|()| Slot { state: Arc::clone(state), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.state.send_modify(|state| {
             if let Some(at) = state.places.iter().position(|taken| *taken == self.address) {

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
-use crate::agent::pull::{Fetched, Room};
+use crate::agent::pull::{FetchBudget, Fetched};
 use crate::agent::record::{Action, Journal, Origin, Refused, Trigger};
 use crate::agent::refusals::{Denied, Refusals};
 use crate::agent::state::{Kept, StateDir};
@@ -59,7 +59,7 @@ pub(crate) struct Sources {
     stop: Stop,
     stopper: Stopper,
     /// What all pulls together may hold of what nothing is known of.
-    pulls: Room,
+    pulls: FetchBudget,
     states: Mutex<BTreeMap<String, Arc<State>>>,
     work: Work,
     refusals: Refusals,
@@ -111,7 +111,7 @@ struct Base {
 
 /// A Source as it is configured when a run begins, and what changes of it.
 #[derive(Clone)]
-struct Bound {
+struct ConfiguredSource {
     config: Arc<Config>,
     client: Arc<Client>,
     generation: u64,
@@ -151,7 +151,7 @@ impl State {
     }
 }
 
-impl Bound {
+impl ConfiguredSource {
     fn source(&self) -> &Source {
         // It was found there when this was made, and a configuration is only replaced as a whole.
         &self.config.sources[&self.name]
@@ -168,7 +168,7 @@ impl Sources {
         stopper: Stopper,
     ) -> Arc<Sources> {
         let client = Arc::new(Client::new(config.trust.clone()));
-        let pulls = Room::new(config.max_token_bytes);
+        let pulls = FetchBudget::new(config.max_token_bytes);
         let settings = watch::Sender::new(Settings { config: Arc::new(config), client, generation: 1 });
         let (states, work, refusals) = (Mutex::default(), Work::default(), Refusals::default());
         Arc::new(Sources { settings, journal, state, stop, stopper, pulls, states, work, refusals })
@@ -295,8 +295,9 @@ impl Sources {
     /// Runs the Source `name` on the engine's own account, at its start or on its schedule, and then sets off its events. A
     /// pull that fails is a failed run; at the start, what is there already runs anyway.
     pub(crate) async fn run(self: &Arc<Self>, name: &str, trigger: Trigger) -> Outcome {
-        let Some(bound) = self.bound(name) else { return Outcome::Nothing };
-        let Ok(turn) = bound.state.turns.take(bound.source().run_multi, None, &self.stop).await else {
+        let Some(configured) = self.configured(name) else { return Outcome::Nothing };
+        let Ok(turn) = configured.state.turns.take(configured.source().run_multi, None, &self.stop).await
+        else {
             return Outcome::Nothing;
         };
         // Which key signed what runs is only known once it was fetched.
@@ -311,16 +312,16 @@ impl Sources {
         let pulled = tokio::select! {
             biased;
             () = self.stop.asked() => return Outcome::Nothing,
-            pulled = self.pull(&bound) => pulled,
+            pulled = self.pull(&configured) => pulled,
         };
         let system = matches!(pulled, Ok(Some(_))).then_some(System::Pull);
         let ran = self.blocking(move |sources| {
-            let ran = sources.run_own(&bound, trigger, pulled);
+            let ran = sources.run_own(&configured, trigger, pulled);
             drop(turn);
-            (bound, ran)
+            (configured, ran)
         });
-        let Some((bound, (origin, ran))) = ran.await else { return Outcome::Failed };
-        self.set_off(&bound, &origin, &ran, system);
+        let Some((configured, (origin, ran))) = ran.await else { return Outcome::Failed };
+        self.set_off(&configured, &origin, &ran, system);
         drop(working);
         ran.outcome
     }
@@ -328,13 +329,13 @@ impl Sources {
     /// Runs in a thread that may wait, with what was pulled.
     fn run_own(
         &self,
-        bound: &Bound,
+        configured: &ConfiguredSource,
         trigger: Trigger,
         pulled: Result<Option<Token>, PullError>,
     ) -> (Origin, RunResult) {
-        self.restore(bound);
+        self.restore(configured);
         let origin = |key_id: &str| Origin {
-            source: bound.name.clone(),
+            source: configured.name.clone(),
             trigger,
             public_key: key_id.to_owned(),
             remote_addr: String::new(),
@@ -343,8 +344,8 @@ impl Sources {
         let pulled = match pulled {
             Ok(pulled) => pulled,
             Err(why) => {
-                tracing::error!(source = bound.name, "pull: {why}");
-                if trigger != Trigger::Init || lock(&bound.state.current).pattern.is_none() {
+                tracing::error!(source = configured.name, "pull: {why}");
+                if trigger != Trigger::Init || lock(&configured.state.current).pattern.is_none() {
                     let origin = origin("");
                     self.journal.source_failed(&origin);
                     return (origin, RunResult::without_outputs(Outcome::Failed));
@@ -352,16 +353,22 @@ impl Sources {
                 None
             }
         };
-        let token = bound.newest(pulled);
+        let token = configured.newest(pulled);
         let origin = origin(token.as_ref().map_or("", |token| &token.key_id));
-        let options = RunOptions { time: bound.source().run_timeout, ..RunOptions::default() };
-        let ran = self.run_pattern(bound, &origin, token, &options);
+        let options = RunOptions { time: configured.source().run_timeout, ..RunOptions::default() };
+        let ran = self.run_pattern(configured, &origin, token, &options);
         (origin, ran)
     }
 
     /// What a run sets off: events of its Commands, the engine's own, and the end of the engine if a Command asks for it.
-    fn set_off(self: &Arc<Self>, bound: &Bound, origin: &Origin, ran: &RunResult, system: Option<System>) {
-        let mut deliveries = self.deliveries(bound, origin, &ran.outputs);
+    fn set_off(
+        self: &Arc<Self>,
+        configured: &ConfiguredSource,
+        origin: &Origin,
+        ran: &RunResult,
+        system: Option<System>,
+    ) {
+        let mut deliveries = self.deliveries(configured, origin, &ran.outputs);
         if let Some(system) = system {
             let failure = ran.failure.as_ref().map(ToString::to_string).unwrap_or_default();
             deliveries.extend(self.system_deliveries(system, origin.into(), &failure));
@@ -369,7 +376,7 @@ impl Sources {
         let delivered = self.deliver(deliveries);
         if ran.asks_for_exit() {
             tracing::info!(source = origin.source, "a command asks the engine to end");
-            let (stopper, patience) = (self.stopper.clone(), bound.config.timeout_stop);
+            let (stopper, patience) = (self.stopper.clone(), configured.config.timeout_stop);
             tokio::spawn(async move {
                 // They are started before nothing may begin any more, but a slow one does not keep the engine.
                 let _ = tokio::time::timeout(patience, delivered).await;
@@ -379,7 +386,7 @@ impl Sources {
     }
 
     /// The Source `name` as it is configured now.
-    fn bound(&self, name: &str) -> Option<Bound> {
+    fn configured(&self, name: &str) -> Option<ConfiguredSource> {
         let Settings { config, client, generation } = self.settings();
         if !config.sources.contains_key(name) {
             return None;
@@ -388,7 +395,7 @@ impl Sources {
             let mut states = lock(&self.states);
             Arc::clone(states.entry(name.to_owned()).or_insert_with(|| Arc::new(State::new())))
         };
-        Some(Bound { config, client, generation, name: name.to_owned(), state })
+        Some(ConfiguredSource { config, client, generation, name: name.to_owned(), state })
     }
 
     fn settings(&self) -> Settings {

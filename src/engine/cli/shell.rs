@@ -8,7 +8,7 @@ use clap::Args;
 use super::error::CliError;
 use crate::config::{Config, Target};
 use crate::operator::push::host;
-use crate::operator::shell::{Door, shell};
+use crate::operator::shell::{Destination, shell};
 use crate::wire::client::{Client, Server};
 use crate::wire::paths::segment;
 
@@ -56,7 +56,7 @@ impl Shell {
         let path = self.path.as_deref().unwrap_or(&target.path_shell);
         let path = format!("{}/{}", path.trim_end_matches('/'), segment(&self.source));
         let client = Client::new(config.trust.clone());
-        let status = shell(&Door {
+        let status = shell(&Destination {
             server,
             path: &path,
             key,

@@ -14,10 +14,10 @@ use journal_schema::{Sync, limits};
 use settings::value::{Parsed, Word};
 use settings::{About, Defined, Setting, Shape};
 
-use super::place::Place;
+use super::pull_path::PullPath;
 use super::source::{EventFilter, WebhookPath};
 use super::targets::RequestPath;
-use super::trusted::Request;
+use super::trusted::RequestKind;
 use crate::fields::MAX_DURATION;
 use crate::wire::key::{SigningKey, VerifyKey};
 use crate::wire::token;
@@ -168,10 +168,10 @@ lists! {
     SHELL_KEYS: VerifyKey = "run.shellKeys", "list of public keys", "`run_verifyKeys`"; OURS, "who opens shells"
     AUDIENCES: String = "run.audiences", "list of strings", "none"; OURS,
         "names of this engine in tokens, beside its own"
-    ACCEPT_UNBOUND: Word<Request> = "run.acceptUnbound", "list of `push`, `shell`", "`push`"; OURS,
+    ACCEPT_UNBOUND: Word<RequestKind> = "run.acceptUnbound", "list of `push`, `shell`", "`push`"; OURS,
         "what is taken although it is bound to no host, as Etcha's clients send it"
     EVENTS_RECEIVE: String = "sources.NAME.eventsReceive", "list of strings", "none"; SAME, "events that run it"
-    PULL_PATHS: Place = "sources.NAME.pullPaths", "list of paths and URLs", "none"; SAME,
+    PULL_PATHS: PullPath = "sources.NAME.pullPaths", "list of paths and URLs", "none"; SAME,
         "where signed Patterns are fetched"
     SOURCE_SHELL_KEYS: VerifyKey = "sources.NAME.shellKeys", "list of public keys", "none"; OURS,
         "who opens its shells, after `run_shellKeys`"

@@ -17,7 +17,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A place to fetch from.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum PullPath {
     /// A file on this host.
     File(PathBuf),
     /// An address.
@@ -35,7 +35,7 @@ pub(crate) struct Remote {
 
 /// Why an address cannot be asked. Never holds the address: it may carry secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PlaceError {
+pub(crate) enum PullPathError {
     #[error("is no address")]
     NoAddress,
     #[error("holds credentials in an address; give them as a header behind #")]
@@ -50,31 +50,31 @@ pub(crate) enum PlaceError {
     HeaderValue,
 }
 
-read_from_text!(Place, Place::read);
+read_from_text!(PullPath, PullPath::read);
 
-impl Place {
+impl PullPath {
     /// Reads a path as it stands in `pullPaths`. `file:` before a path and `~` for the home directory are understood.
     ///
     /// # Errors
     ///
     /// It is an address that cannot be asked.
-    pub(crate) fn read(text: &str) -> Result<Place, PlaceError> {
+    pub(crate) fn read(text: &str) -> Result<PullPath, PullPathError> {
         if text.starts_with("http://") || text.starts_with("https://") {
-            return Remote::read(text).map(|remote| Place::Remote(Box::new(remote)));
+            return Remote::read(text).map(|remote| PullPath::Remote(Box::new(remote)));
         }
         let path = text.strip_prefix("file:").unwrap_or(text);
-        Ok(Place::File(match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
+        Ok(PullPath::File(match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
             (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
             _ => PathBuf::from(path),
         }))
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PullPath {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File(path) => write!(out, "{}", path.display()),
-            Place::Remote(remote) => write!(out, "{remote:?}"),
+            PullPath::File(path) => write!(out, "{}", path.display()),
+            PullPath::Remote(remote) => write!(out, "{remote:?}"),
         }
     }
 }
@@ -92,33 +92,33 @@ impl fmt::Debug for Remote {
 }
 
 impl Remote {
-    fn read(text: &str) -> Result<Remote, PlaceError> {
+    fn read(text: &str) -> Result<Remote, PullPathError> {
         let (address, lines) = text.split_once('#').unwrap_or((text, ""));
-        let uri: Uri = address.parse().map_err(|_| PlaceError::NoAddress)?;
+        let uri: Uri = address.parse().map_err(|_| PullPathError::NoAddress)?;
         if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
-            return Err(PlaceError::Credentials);
+            return Err(PullPathError::Credentials);
         }
         let mut remote =
             Remote { uri, headers: HeaderMap::new(), skip_verify: false, timeout: DEFAULT_TIMEOUT };
         for line in lines.split("\r\n").filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(':').ok_or(PlaceError::NoHeader)?;
+            let (name, value) = line.split_once(':').ok_or(PullPathError::NoHeader)?;
             remote.take(name.trim(), value.trim())?;
         }
         Ok(remote)
     }
 
-    fn take(&mut self, name: &str, value: &str) -> Result<(), PlaceError> {
+    fn take(&mut self, name: &str, value: &str) -> Result<(), PullPathError> {
         match name {
             "skipVerify" | "clientSkipVerify" => self.skip_verify = value != "false",
             "clientTimeout" => {
                 self.timeout = match value.parse() {
                     Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
-                    _ => return Err(PlaceError::Timeout),
+                    _ => return Err(PullPathError::Timeout),
                 };
             }
             _ => {
-                let name: HeaderName = name.parse().map_err(|_| PlaceError::HeaderName)?;
-                let mut value: HeaderValue = value.parse().map_err(|_| PlaceError::HeaderValue)?;
+                let name: HeaderName = name.parse().map_err(|_| PullPathError::HeaderName)?;
+                let mut value: HeaderValue = value.parse().map_err(|_| PullPathError::HeaderValue)?;
                 value.set_sensitive(true);
                 self.headers.append(name, value);
             }

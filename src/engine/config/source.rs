@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use settings::About;
 
 use super::keys;
-use super::place::Place;
+use super::pull_path::PullPath;
 use super::section::{Section, read_from_text};
 use crate::exec::Overrides;
 use crate::fields::{Fields, Wrong};
@@ -42,7 +42,7 @@ pub(crate) struct Source {
     /// A new version alone makes no new Pattern.
     pub pull_ignore_version: bool,
     /// Where signed Patterns are fetched, in order of preference.
-    pub pull_paths: Vec<Place>,
+    pub pull_paths: Vec<PullPath>,
     /// Time between two runs on its schedule; without it there are none.
     pub run_frequency: Option<Duration>,
     /// Runs need not wait for each other.

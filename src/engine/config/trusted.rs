@@ -12,7 +12,7 @@ read_from_text!(VerifyKey, VerifyKey::read);
 
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Request {
+pub(super) enum RequestKind {
     Push,
     Shell,
 }
@@ -41,7 +41,7 @@ impl Unbound {
         }
         let given = section.list(&keys::ACCEPT_UNBOUND);
         let has = |request| given.contains(&Word(request));
-        Unbound { push: has(Request::Push), shell: has(Request::Shell) }
+        Unbound { push: has(RequestKind::Push), shell: has(RequestKind::Shell) }
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) static STARTING: RwLock<()> = RwLock::new(());
 
 /// How long a script may run.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct RunLimits {
     /// The moment at which it is ended.
     pub deadline: Option<Instant>,
     /// Ends it when the engine stops.
@@ -110,7 +110,7 @@ pub(crate) fn run(
     script: &str,
     stdin: Option<&str>,
     variables: &BTreeMap<String, String>,
-    limits: &Limits,
+    limits: &RunLimits,
 ) -> Finished {
     let begin = Instant::now();
     let finish = |ending, output| Finished { ending, output, duration: begin.elapsed() };

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit, setsid};
 use serde_json::Value;
 
-use super::protocol::{Answer, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, Request};
+use super::protocol::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, RenderAnswer, RenderRequest};
 use super::{Imports, JsonnetError, Natives, evaluate};
 use crate::exec::account::{Account, AccountError};
 use crate::exec::child::{Task, Then};
@@ -28,7 +28,7 @@ const FILES: u64 = 16;
 /// Renders in a child, within `time`.
 pub(super) fn render(imports: &Imports, natives: &Natives, time: Duration) -> Result<Value, JsonnetError> {
     let failed = |why: String| JsonnetError(format!("{}: {why}", imports.entrypoint));
-    let request = Request {
+    let request = RenderRequest {
         imports: imports.clone(),
         directory: imports.directory.clone(),
         config: natives.config.clone(),
@@ -46,7 +46,7 @@ pub(super) fn render(imports: &Imports, natives: &Natives, time: Duration) -> Re
     if ending != Ending::Exit(0) {
         return Err(failed(explained(&ending, &output.unwrap_or_default(), time)));
     }
-    let (traces, rendered) = Answer::decode(&output?).map_err(|error| failed(error.to_string()))?;
+    let (traces, rendered) = RenderAnswer::decode(&output?).map_err(|error| failed(error.to_string()))?;
     for message in traces {
         tracing::info!(file = imports.entrypoint, "trace: {}", terminal::printable::line(&message));
     }
@@ -92,7 +92,7 @@ enum ChildError {
     System(#[from] io::Error),
     /// The request cannot be understood.
     #[error(transparent)]
-    Request(#[from] serde_json::Error),
+    RenderRequest(#[from] serde_json::Error),
     /// The thread that evaluates ended early.
     #[error("the evaluation broke off")]
     Broken,
@@ -101,8 +101,9 @@ enum ChildError {
 /// The child's part: reads a request from standard input and writes the answer to standard error.
 pub(crate) fn perform(task: &Task) -> ExitCode {
     let answer = limited(task).and_then(|account| answer(&account));
-    let answer = answer
-        .unwrap_or_else(|error| Answer::new(Vec::new(), Err(JsonnetError(format!("not rendered: {error}")))));
+    let answer = answer.unwrap_or_else(|error| {
+        RenderAnswer::new(Vec::new(), Err(JsonnetError(format!("not rendered: {error}"))))
+    });
     let written = answer.encode().map(|bytes| std::io::stderr().write_all(&bytes));
     match written {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -135,22 +136,22 @@ fn limited(task: &Task) -> Result<Account, ChildError> {
     Ok(account)
 }
 
-fn answer(account: &Account) -> Result<Answer, ChildError> {
+fn answer(account: &Account) -> Result<RenderAnswer, ChildError> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().take(MAX_REQUEST_BYTES).read_to_end(&mut bytes)?;
-    let mut request = Request::decode(&bytes)?;
+    let mut request = RenderRequest::decode(&bytes)?;
     drop(bytes);
     for (name, value) in &account.personal {
         let value = value.to_string_lossy().into_owned();
         request.env.entry((*name).to_owned()).or_insert(value);
     }
-    let Request { mut imports, directory, config, env } = request;
+    let RenderRequest { mut imports, directory, config, env } = request;
     imports.directory = directory;
     let natives = Natives { config, env, account: (None, None) };
     let evaluating = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
         let mut traces = Vec::new();
         let rendered = evaluate(&imports, &natives, &mut traces);
-        Answer::new(traces, rendered)
+        RenderAnswer::new(traces, rendered)
     });
     evaluating?.join().map_err(|_| ChildError::Broken)
 }

@@ -25,7 +25,7 @@ pub const MAX_TEXT_BYTES: usize = 4 * 1024;
 
 /// What is to be rendered, and what the program sees.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Request {
+pub struct RenderRequest {
     /// The program.
     pub imports: Imports,
     /// Where its file lies; unknown for a program that came in a token.
@@ -38,7 +38,7 @@ pub struct Request {
 
 /// What came of it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Answer {
+pub struct RenderAnswer {
     /// What the program printed with `std.trace`.
     traces: Vec<String>,
     /// The JSON, or why there is none.
@@ -59,13 +59,13 @@ pub enum AnswerError {
     TooMany,
 }
 
-impl Request {
+impl RenderRequest {
     /// Reads a request.
     ///
     /// # Errors
     ///
     /// It is none.
-    pub fn decode(bytes: &[u8]) -> Result<Request, serde_json::Error> {
+    pub fn decode(bytes: &[u8]) -> Result<RenderRequest, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 
@@ -79,11 +79,11 @@ impl Request {
     }
 }
 
-impl Answer {
+impl RenderAnswer {
     /// What a rendering came to. JSON that is none is an error of the program.
-    pub(crate) fn new(traces: Vec<String>, rendered: Result<String, JsonnetError>) -> Answer {
+    pub(crate) fn new(traces: Vec<String>, rendered: Result<String, JsonnetError>) -> RenderAnswer {
         let raw = |json: String| RawValue::from_string(json).map_err(|error| JsonnetError(error.to_string()));
-        Answer { traces, rendered: rendered.and_then(raw).map_err(|error| JsonnetError(cut(&error.0))) }
+        RenderAnswer { traces, rendered: rendered.and_then(raw).map_err(|error| JsonnetError(cut(&error.0))) }
     }
 
     /// The bytes of an answer.
@@ -101,7 +101,7 @@ impl Answer {
     ///
     /// It is none, or its JSON is too deep or has too many values.
     pub fn decode(bytes: &[u8]) -> Result<(Vec<String>, Result<Value, JsonnetError>), AnswerError> {
-        let answer: Answer = serde_json::from_slice(bytes).map_err(AnswerError::Malformed)?;
+        let answer: RenderAnswer = serde_json::from_slice(bytes).map_err(AnswerError::Malformed)?;
         let traces = answer.traces.iter().take(MAX_TRACES).map(|text| cut(text)).collect();
         let rendered = match answer.rendered {
             Ok(json) if !values::are_few(json.get().as_bytes()) => return Err(AnswerError::TooMany),
@@ -130,24 +130,24 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        let answer = Answer::new(vec!["t".to_owned()], Ok(r#"{"a":[1]}"#.to_owned()));
-        let (traces, rendered) = Answer::decode(&answer.encode().unwrap()).unwrap();
+        let answer = RenderAnswer::new(vec!["t".to_owned()], Ok(r#"{"a":[1]}"#.to_owned()));
+        let (traces, rendered) = RenderAnswer::decode(&answer.encode().unwrap()).unwrap();
         assert_eq!((traces, rendered), (vec!["t".to_owned()], Ok(json!({"a": [1]}))));
         let why = JsonnetError("why".to_owned());
-        let failed = Answer::new(Vec::new(), Err(why.clone())).encode().unwrap();
-        assert_eq!(Answer::decode(&failed).unwrap().1, Err(why));
+        let failed = RenderAnswer::new(Vec::new(), Err(why.clone())).encode().unwrap();
+        assert_eq!(RenderAnswer::decode(&failed).unwrap().1, Err(why));
     }
 
     #[test]
     fn answers_of_a_child_that_was_taken_over_are_errors_or_cut() {
-        assert!(matches!(Answer::decode(b"panicked at"), Err(AnswerError::Malformed(_))));
+        assert!(matches!(RenderAnswer::decode(b"panicked at"), Err(AnswerError::Malformed(_))));
         let deep = format!(r#"{{"traces":[],"rendered":{{"Ok":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
-        assert!(matches!(Answer::decode(deep.as_bytes()), Err(AnswerError::Unreadable(_))));
+        assert!(matches!(RenderAnswer::decode(deep.as_bytes()), Err(AnswerError::Unreadable(_))));
         let many =
             format!(r#"{{"traces":[],"rendered":{{"Ok":[{}0]}}}}"#, r#"{"a":0},"#.repeat(MAX_VALUES / 2));
-        assert!(matches!(Answer::decode(many.as_bytes()), Err(AnswerError::TooMany)));
+        assert!(matches!(RenderAnswer::decode(many.as_bytes()), Err(AnswerError::TooMany)));
         let long = json!({"traces": vec!["x"; 1000], "rendered": {"Err": "e".repeat(100_000)}});
-        let (traces, rendered) = Answer::decode(long.to_string().as_bytes()).unwrap();
+        let (traces, rendered) = RenderAnswer::decode(long.to_string().as_bytes()).unwrap();
         assert_eq!((traces.len(), rendered.unwrap_err().0.len()), (MAX_TRACES, MAX_TEXT_BYTES + "…".len()));
     }
 }

@@ -8,11 +8,11 @@ use terminal::replace;
 
 use crate::config::Config;
 use crate::config::signing::KeyError;
-use crate::exec::process::Limits;
+use crate::exec::process::RunLimits;
 use crate::jsonnet::{Imports, JsonnetError};
 use crate::pattern::Pattern;
 use crate::program::{self, ProgramError, View};
-use crate::run::{Failure, Pending, Phase, Setting, Step, Summary, run};
+use crate::run::{Failure, Pending, Phase, RunContext, Step, Summary, run};
 use crate::wire::token::{self, SignError};
 
 /// Mode of a token: it carries variables, and those may be secrets.
@@ -72,13 +72,13 @@ pub(crate) struct Built {
 pub(crate) fn run_commands(
     config: &Config,
     pattern: &Pattern,
-    limits: &Limits,
+    limits: &RunLimits,
     report: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Built, Failure> {
     let exec = config.exec.with(&pattern.build_exec);
-    let setting = Setting { source: SOURCE, exec: &exec, filter: None, check_only: false, limits };
+    let context = RunContext { source: SOURCE, exec: &exec, filter: None, check_only: false, limits };
     let stages = [(Phase::Change, pattern.build.as_slice())];
-    let summary = run(setting, &stages, &BTreeMap::new(), &mut Pending::default(), report, &mut |_| {});
+    let summary = run(context, &stages, &BTreeMap::new(), &mut Pending::default(), report, &mut |_| {});
     let built = collect(pattern, &summary);
     match summary.failure {
         Some(failure) => Err(failure),
@@ -95,7 +95,7 @@ pub(crate) fn build(
     config: &Config,
     path: &Path,
     destination: Option<&Path>,
-    limits: &Limits,
+    limits: &RunLimits,
     report: &mut dyn FnMut(&Step<'_>),
 ) -> Result<PathBuf, BuildError> {
     let key = config.build.signing.key().map_err(BuildError::Key)?;

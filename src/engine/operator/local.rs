@@ -7,12 +7,12 @@ use regex::Regex;
 use serde_json::Map;
 
 use crate::config::Config;
-use crate::exec::process::Limits;
+use crate::exec::process::RunLimits;
 use crate::jsonnet::JsonnetError;
 use crate::operator::build;
 use crate::operator::report;
 use crate::program::{self, ProgramError, View};
-use crate::run::{Failure, Pending, Phase, Setting, Step, run};
+use crate::run::{Failure, Pending, Phase, RunContext, Step, run};
 
 /// What is to be run.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(crate) enum LocalError {
 pub(crate) fn local(
     config: &Config,
     local: &Local<'_>,
-    limits: &Limits,
+    limits: &RunLimits,
     out: &mut impl Write,
 ) -> Result<bool, LocalError> {
     let imports = program::of_argument(local.argument).map_err(LocalError::Read)?;
@@ -67,11 +67,11 @@ pub(crate) fn local(
         pattern = view.render(&imports).map_err(LocalError::Program)?;
     }
     let exec = View::new(config, local.source, &Map::new()).exec().with(&pattern.run_exec);
-    let setting = Setting { source: local.source, exec: &exec, filter: local.filter, check_only, limits };
+    let context = RunContext { source: local.source, exec: &exec, filter: local.filter, check_only, limits };
     let phase = if local.remove { Phase::Remove } else { Phase::Change };
     let stages = [(phase, pattern.run.as_slice())];
     let summary = run(
-        setting,
+        context,
         &stages,
         &BTreeMap::new(),
         &mut Pending::default(),

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::exec::process::Limits;
+use crate::exec::process::RunLimits;
 use crate::jsonnet::JsonnetError;
 use crate::operator::build::BuildError;
 use crate::operator::report;
@@ -29,7 +29,7 @@ use send::{Answered, send};
 
 /// What is to be pushed, and where.
 #[derive(Debug)]
-pub(crate) struct Push<'a> {
+pub(crate) struct PushOptions<'a> {
     /// Name of the Source.
     pub source: &'a str,
     /// A pattern file or a command; what each target says if absent.
@@ -85,8 +85,8 @@ pub(crate) enum PushError {
 /// There is nothing to push, or nowhere; then nothing was pushed. Or the end was asked for.
 pub(crate) async fn push(
     config: &Config,
-    push: &Push<'_>,
-    limits: &Limits,
+    push: &PushOptions<'_>,
+    limits: &RunLimits,
     out: &mut impl Write,
 ) -> Result<bool, PushError> {
     let mut report = |step: &Step<'_>| {

@@ -61,7 +61,7 @@ const END_AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::f
 const PROMPT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_millis(200));
 
 /// Where a shell is opened, and with what key.
-pub(crate) struct Door<'a> {
+pub(crate) struct Destination<'a> {
     /// Who is asked.
     pub server: Server<'a>,
     /// The path of the Source's shell.
@@ -171,13 +171,13 @@ impl std::error::Error for Refusal {}
 /// # Errors
 ///
 /// It does not open, or ends by something else than its own end.
-pub(crate) async fn shell(door: &Door<'_>) -> Result<i32, ShellError> {
+pub(crate) async fn shell(destination: &Destination<'_>) -> Result<i32, ShellError> {
     let mut ends = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()].map(signal);
     let stay = async {
-        let opened = Opened::open(door).await?;
+        let opened = Opened::open(destination).await?;
         // From here on, so that what goes wrong before is shown, and ended, in the usual way.
         let _raw = Raw::enter().map_err(ShellError::Here)?;
-        opened.stay(door).await
+        opened.stay(destination).await
     };
     tokio::select! {
         ended = stay => ended,
@@ -192,10 +192,10 @@ struct Opened {
 }
 
 impl Opened {
-    async fn open(door: &Door<'_>) -> Result<Opened, ShellError> {
+    async fn open(destination: &Destination<'_>) -> Result<Opened, ShellError> {
         let request = Request { size: raw::size(), tell_end: true, ..Request::default() };
-        let mut connection = door.connect().await?;
-        let answer = door.ask(&mut connection, request).await?;
+        let mut connection = destination.connect().await?;
+        let answer = destination.ask(&mut connection, request).await?;
         if answer.status() != StatusCode::OK {
             return Err(ShellError::Refused(Refusal::read(answer).await));
         }
@@ -208,7 +208,7 @@ impl Opened {
         }
     }
 
-    async fn stay(self, door: &Door<'_>) -> Result<i32, ShellError> {
+    async fn stay(self, destination: &Destination<'_>) -> Result<i32, ShellError> {
         let (output, writer) = writer().map_err(ShellError::Here)?;
         let (heard, hears) = watch::channel(());
         let keys = reader().map_err(ShellError::Here)?;
@@ -217,7 +217,7 @@ impl Opened {
             let mut receive = std::pin::pin!(receive(self.lines, output, heard));
             tokio::select! {
                 end = &mut receive => end,
-                Err(error) = input.send(door) => match timeout(LAST_WORDS, receive).await {
+                Err(error) = input.send(destination) => match timeout(LAST_WORDS, receive).await {
                     Ok(Ok(end)) => Ok(end),
                     _ => Err(error),
                 },
@@ -236,7 +236,7 @@ impl Opened {
     }
 }
 
-impl Door<'_> {
+impl Destination<'_> {
     async fn connect(&self) -> Result<Connected<Full<Bytes>>, AskError> {
         ask::connect(self.client, &self.server).await
     }
@@ -312,9 +312,9 @@ struct Input {
 
 impl Input {
     /// Sends what is typed, and each new size of the window. Returns only if that fails.
-    async fn send(mut self, door: &Door<'_>) -> Result<(), ShellError> {
+    async fn send(mut self, destination: &Destination<'_>) -> Result<(), ShellError> {
         let mut resized = signal(SignalKind::window_change()).map_err(ShellError::Here)?;
-        let mut connection = door.connect().await?;
+        let mut connection = destination.connect().await?;
         if !stdin().is_terminal() {
             self.prompted().await;
         }
@@ -341,9 +341,9 @@ impl Input {
             let session = Some(self.session.clone());
             let request = Request { size: raw::size(), session, input, ..Request::default() };
             if connection.sender.is_closed() {
-                connection = door.connect().await?;
+                connection = destination.connect().await?;
             }
-            let answer = door.ask(&mut connection, request).await.map_err(Lost::Input)?;
+            let answer = destination.ask(&mut connection, request).await.map_err(Lost::Input)?;
             if answer.status() != StatusCode::OK {
                 return Err(Lost::Refused(Refusal::read(answer).await).into());
             }

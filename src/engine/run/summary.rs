@@ -20,7 +20,7 @@ const WAY_OUT: &str = " (the new pattern waits for it; mend what it needs, or se
 #[derive(Debug)]
 pub(crate) struct Summary {
     /// Commands that had to act, in the order in which they did. Those with nothing to do are left out.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<CommandResult>,
     /// Why it ended early.
     pub failure: Option<Failure>,
     /// How long it took, by a clock that never jumps.
@@ -29,19 +29,19 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Commands that were changed. One whose change failed is among them: nobody knows how far it came.
-    pub(crate) fn changed(&self) -> impl Iterator<Item = &Output> {
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &CommandResult> {
         self.outputs.iter().filter(|output| output.changed)
     }
 
     /// Commands that were removed, in the same sense.
-    pub(crate) fn removed(&self) -> impl Iterator<Item = &Output> {
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &CommandResult> {
         self.outputs.iter().filter(|output| output.removed)
     }
 }
 
 /// What a Command did that had to act, or would have had to.
 #[derive(Clone, Debug)]
-pub(crate) struct Output {
+pub(crate) struct CommandResult {
     /// Id of the Command.
     pub id: String,
     /// Its number in the Pattern.
@@ -66,9 +66,9 @@ pub(crate) struct Output {
     pub events: Vec<String>,
 }
 
-impl Output {
-    pub(super) fn new(command: &Command, parents: &Parents, phase: Phase) -> Output {
-        Output {
+impl CommandResult {
+    pub(super) fn new(command: &Command, parents: &Parents, phase: Phase) -> CommandResult {
+        CommandResult {
             id: command.id.clone(),
             number: command.number,
             phase,

@@ -15,7 +15,7 @@ use crate::stop::{self, Stopper};
 struct Bench {
     directory: tempfile::TempDir,
     exec: Exec,
-    limits: Limits,
+    limits: RunLimits,
     _stopper: Stopper,
     pending: Pending,
     commands: Vec<Command>,
@@ -34,7 +34,7 @@ impl Bench {
         Bench {
             directory,
             exec,
-            limits: Limits { deadline: None, stop },
+            limits: RunLimits { deadline: None, stop },
             _stopper: stopper,
             pending: Pending::default(),
             commands: command::list("run", "", commands, &mut 0).unwrap(),
@@ -45,7 +45,7 @@ impl Bench {
 
     fn run(&mut self, phase: Phase) -> (Steps, Summary) {
         let mut steps = Vec::new();
-        let setting = Setting {
+        let context = RunContext {
             source: "s",
             exec: &self.exec,
             filter: self.filter.as_ref(),
@@ -54,7 +54,7 @@ impl Bench {
         };
         let stages = [(phase, self.commands.as_slice())];
         let summary = run(
-            setting,
+            context,
             &stages,
             &BTreeMap::new(),
             &mut self.pending,
@@ -231,10 +231,10 @@ fn a_status_that_is_no_signal_is_an_answer() {
 fn a_removal_that_fails_before_a_new_pattern_names_the_way_out() {
     let old = Bench::new(json!([{"id": "old", "always": true, "remove": "echo busy; exit 4"}]));
     let mut new = Bench::new(json!([{"id": "new", "always": true, "change": "touch changed"}]));
-    let setting =
-        Setting { source: "s", exec: &new.exec, filter: None, check_only: false, limits: &new.limits };
+    let context =
+        RunContext { source: "s", exec: &new.exec, filter: None, check_only: false, limits: &new.limits };
     let stages = [(Phase::Remove, old.commands.as_slice()), (Phase::Change, new.commands.as_slice())];
-    let summary = run(setting, &stages, &BTreeMap::new(), &mut new.pending, &mut |_| {}, &mut |_| {});
+    let summary = run(context, &stages, &BTreeMap::new(), &mut new.pending, &mut |_| {}, &mut |_| {});
     assert_eq!(
         summary.failure.unwrap().to_string(),
         "removing s > old: exit status 4 (the new pattern waits for it; mend what it needs, or set `noRemove` of the \

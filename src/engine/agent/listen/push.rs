@@ -15,7 +15,7 @@ use super::site::broken;
 use crate::agent::record::{Action, Refusal};
 use crate::agent::refusals::Denied;
 use crate::agent::source::NoTurn;
-use crate::agent::source::push::Push;
+use crate::agent::source::push::PushRequest;
 use crate::wire::push::PushResult;
 use https::Peer;
 
@@ -60,7 +60,7 @@ pub(super) async fn answer(
     let Ok((check, filter)) = wishes(query) else { return answer::empty(StatusCode::BAD_REQUEST) };
     let remote_addr = peer.map(|peer| peer.address().ip().to_string()).unwrap_or_default();
     tracing::info!(source = name, client = remote_addr, key = token.key_id(), check, "push");
-    let push = Push { source: name.to_owned(), token, check, filter, remote_addr };
+    let push = PushRequest { source: name.to_owned(), token, check, filter, remote_addr };
     let sources = Arc::clone(&site.sources);
     // A task of its own: a client that goes away ends nothing.
     let pushed = tokio::spawn(async move {

@@ -13,7 +13,7 @@ use super::answer::{self, Answer};
 use super::bodies::{self, Held, Unread};
 use crate::agent::record::{Action, Refusal};
 use crate::agent::refusals::Denied;
-use crate::agent::shell::{self, Asked, Lines, Refused};
+use crate::agent::shell::{self, Lines, ShellRefusal, VerifiedRequest};
 use crate::wire::shell::MAX_BYTES;
 use https::Peer;
 
@@ -32,7 +32,7 @@ pub(super) async fn answer(site: &Arc<Site>, peer: Option<&Peer>, name: &str, bo
         let text =
             String::from_utf8(bytes).map_err(|_| Denied::new(Refusal::Malformed, "the token is no text"))?;
         let config = sources.config();
-        Asked::verify(&config, &source, &text)?.admitted(&config, &guard)
+        VerifiedRequest::verify(&config, &source, &text)?.admitted(&config, &guard)
     });
     let asked = match verified.await {
         Ok(Ok(asked)) => asked,
@@ -46,24 +46,24 @@ pub(super) async fn answer(site: &Arc<Site>, peer: Option<&Peer>, name: &str, bo
     peer.vouch();
     let public_key = asked.key_id().to_owned();
     match site.shells.answer(asked, peer.address().ip()).await {
-        Ok(shell::Answer::Opened(lines)) => stream(lines),
-        Ok(shell::Answer::Taken) => answer::empty(StatusCode::OK),
-        Err(Refused::NotFound(why)) => {
+        Ok(shell::ShellAnswer::Opened(lines)) => stream(lines),
+        Ok(shell::ShellAnswer::Taken) => answer::empty(StatusCode::OK),
+        Err(ShellRefusal::NotFound(why)) => {
             let denied = Denied { public_key, ..Denied::new(Refusal::Unknown, why) };
             site.refuse(Some(peer), wanted, &denied)
         }
-        Err(refused @ Refused::TooMany) => {
+        Err(refused @ ShellRefusal::TooMany) => {
             let denied = Denied { public_key, ..Denied::new(Refusal::Limit, refused.to_string()) };
             site.sources.refused(Action::Shell, client, name, &denied);
             in_words(StatusCode::TOO_MANY_REQUESTS, &refused)
         }
-        Err(refused @ Refused::Busy) => in_words(StatusCode::SERVICE_UNAVAILABLE, &refused),
-        Err(refused @ Refused::NotStarted(_)) => in_words(StatusCode::INTERNAL_SERVER_ERROR, &refused),
+        Err(refused @ ShellRefusal::Busy) => in_words(StatusCode::SERVICE_UNAVAILABLE, &refused),
+        Err(refused @ ShellRefusal::NotStarted(_)) => in_words(StatusCode::INTERNAL_SERVER_ERROR, &refused),
     }
 }
 
 /// For somebody with a key.
-fn in_words(status: StatusCode, refused: &Refused) -> Answer {
+fn in_words(status: StatusCode, refused: &ShellRefusal) -> Answer {
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     answer::with_body(status, kind, format!("{refused}\n"))
 }

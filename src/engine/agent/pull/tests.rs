@@ -14,14 +14,14 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, Stream
 use super::*;
 
 /// Fetches as a Source does.
-fn fetch(client: &Client, place: &Place, before: Option<&Fetched>) -> Result<Fetched, FetchError> {
+fn fetch(client: &Client, place: &PullPath, before: Option<&Fetched>) -> Result<Fetched, FetchError> {
     fetch_in(&room(), client, place, before)
 }
 
 fn fetch_in(
-    room: &Room,
+    room: &FetchBudget,
     client: &Client,
-    place: &Place,
+    place: &PullPath,
     before: Option<&Fetched>,
 ) -> Result<Fetched, FetchError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -60,8 +60,8 @@ impl Stub {
         Stub { address, asked }
     }
 
-    fn place(&self, scheme: &str, rest: &str) -> Place {
-        Place::read(&format!("{scheme}://localhost:{}{rest}", self.address.port())).unwrap()
+    fn place(&self, scheme: &str, rest: &str) -> PullPath {
+        PullPath::read(&format!("{scheme}://localhost:{}{rest}", self.address.port())).unwrap()
     }
 }
 
@@ -84,12 +84,12 @@ fn ok(body: &str, headers: &str) -> String {
 }
 
 /// Small, so that what is too long is soon made.
-fn room() -> Room {
-    Room::new(10_000)
+fn room() -> FetchBudget {
+    FetchBudget::new(10_000)
 }
 
 fn message(text: &str) -> String {
-    Place::read(text).unwrap_err().to_string()
+    PullPath::read(text).unwrap_err().to_string()
 }
 
 #[test]
@@ -98,10 +98,10 @@ fn a_file_is_read_each_time() {
     let path = directory.path().join("a.jwt");
     std::fs::write(&path, "token").unwrap();
     for text in [path.display().to_string(), format!("file:{}", path.display())] {
-        assert_eq!(fetch(&Client::default(), &Place::read(&text).unwrap(), None).unwrap().text, "token");
+        assert_eq!(fetch(&Client::default(), &PullPath::read(&text).unwrap(), None).unwrap().text, "token");
     }
     assert!(
-        fetch(&Client::default(), &Place::File("/no/such".into()), None)
+        fetch(&Client::default(), &PullPath::File("/no/such".into()), None)
             .unwrap_err()
             .to_string()
             .contains("No such file")
@@ -184,7 +184,7 @@ fn fetches_side_by_side_share_their_room_and_none_is_lost() {
 fn a_silent_server_costs_its_time_and_no_more() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let place = Place::read(&format!("http://localhost:{port}/#clientTimeout:1")).unwrap();
+    let place = PullPath::read(&format!("http://localhost:{port}/#clientTimeout:1")).unwrap();
     assert_eq!(fetch(&Client::default(), &place, None).unwrap_err().to_string(), "no answer within 1 s");
 }
 
@@ -217,7 +217,7 @@ fn what_is_no_address_says_why_and_secrets_are_not_shown() {
     assert_eq!(message("https://u:p@h/"), "holds credentials in an address; give them as a header behind #");
     assert_eq!(message("https://h/#x"), "has a header behind # that is no name:value");
     assert_eq!(message("https://h/#clientTimeout:x"), "has a clientTimeout that is no number of seconds");
-    let place = Place::read("https://h:1/p?token=secret#authorization: secret").unwrap();
+    let place = PullPath::read("https://h:1/p?token=secret#authorization: secret").unwrap();
     assert_eq!(
         (place.to_string(), format!("{place:?}")),
         ("https://h:1/p".into(), "Remote(https://h:1/p)".into())
@@ -229,12 +229,12 @@ fn a_pipe_is_not_waited_for_and_a_read_that_hangs_is_not_repeated() {
     let directory = tempfile::tempdir().unwrap();
     let pipe = directory.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
-    let waited = fetch(&Client::default(), &Place::File(pipe), None).unwrap_err();
+    let waited = fetch(&Client::default(), &PullPath::File(pipe), None).unwrap_err();
     assert_eq!(waited.to_string(), "not a regular file");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let reads = Arc::new(Semaphore::new(1));
     let _busy = Arc::clone(&reads).try_acquire_owned().unwrap();
-    let file = Place::File(directory.path().join("a.jwt"));
+    let file = PullPath::File(directory.path().join("a.jwt"));
     let fetched = runtime.block_on(Client::default().fetch(&file, None, &room(), &reads));
     assert!(matches!(fetched, Err(FetchError::Hanging)), "{fetched:?}");
 }

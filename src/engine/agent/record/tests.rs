@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::exec::Exec;
-use crate::exec::process::Limits;
+use crate::exec::process::RunLimits;
 use crate::pattern::command;
-use crate::run::{Parents, Pending, Phase, Setting, run};
+use crate::run::{Parents, Pending, Phase, RunContext, run};
 use crate::stop;
 
 fn origin() -> Origin {
@@ -59,12 +59,12 @@ fn a_run_is_one_line_for_each_step_and_one_for_itself() {
     ]);
     let commands = command::list("run", "", commands, &mut 0).unwrap();
     let (_stopper, stop) = stop::pair().unwrap();
-    let limits = Limits { deadline: None, stop };
+    let limits = RunLimits { deadline: None, stop };
     let exec = Exec::default();
-    let setting = Setting { source: "web", exec: &exec, filter: None, check_only: false, limits: &limits };
+    let context = RunContext { source: "web", exec: &exec, filter: None, check_only: false, limits: &limits };
     journal.engine_started();
     let summary = run(
-        setting,
+        context,
         &[(Phase::Change, &commands)],
         &BTreeMap::new(),
         &mut Pending::default(),

@@ -56,7 +56,12 @@ impl Host {
         self.directory.path().join(name)
     }
 
-    async fn ask(&self, source: &str, key: &SigningKey, request: &Request) -> Result<Answer, Refused> {
+    async fn ask(
+        &self,
+        source: &str,
+        key: &SigningKey,
+        request: &Request,
+    ) -> Result<ShellAnswer, ShellRefusal> {
         self.ask_from(HERE, source, key, request).await
     }
 
@@ -66,17 +71,17 @@ impl Host {
         source: &str,
         key: &SigningKey,
         request: &Request,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<ShellAnswer, ShellRefusal> {
         let token = request.sign(key, program::now()).unwrap();
-        let asked = Asked::verify(&self.shells.sources.config(), source, &token)
-            .map_err(|denied| Refused::NotFound(denied.why))?;
+        let asked = VerifiedRequest::verify(&self.shells.sources.config(), source, &token)
+            .map_err(|denied| ShellRefusal::NotFound(denied.why))?;
         self.shells.answer(asked, address).await
     }
 
     async fn open(&self, source: &str) -> Client {
         let size = Some(Size { columns: 91, rows: 17 });
         let request = Request { size, tell_end: true, ..Request::default() };
-        let Answer::Opened(lines) = self.ask(source, &self.ops, &request).await.unwrap() else {
+        let ShellAnswer::Opened(lines) = self.ask(source, &self.ops, &request).await.unwrap() else {
             panic!("nothing was opened")
         };
         let mut client = Client { lines, session: String::new(), seen: Vec::new(), end: None };
@@ -91,7 +96,7 @@ impl Host {
             input: input.as_bytes().to_vec(),
             ..Request::default()
         };
-        assert!(matches!(self.ask("web", &self.ops, &request).await, Ok(Answer::Taken)));
+        assert!(matches!(self.ask("web", &self.ops, &request).await, Ok(ShellAnswer::Taken)));
     }
 
     /// State and reason of each line about a shell.
@@ -150,8 +155,8 @@ impl Client {
     }
 }
 
-fn is_not_found(answer: &Result<Answer, Refused>) -> bool {
-    matches!(answer, Err(Refused::NotFound(_)))
+fn is_not_found(answer: &Result<ShellAnswer, ShellRefusal>) -> bool {
+    matches!(answer, Err(ShellRefusal::NotFound(_)))
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -206,7 +211,7 @@ async fn a_window_changes_its_size_with_or_without_input() {
             session: Some(client.session.clone()),
             ..Request::default()
         };
-        assert!(matches!(host.ask("web", &host.ops, &request).await, Ok(Answer::Taken)));
+        assert!(matches!(host.ask("web", &host.ops, &request).await, Ok(ShellAnswer::Taken)));
         host.send(&client, "stty size\n").await;
         client.read(&format!("{rows} {columns}\r\n")).await;
     }
@@ -307,7 +312,7 @@ async fn the_end_of_the_engine_ends_all_and_opens_no_more() {
     assert_eq!(client.end, Some(End::Stopped));
     host.wait_for_close("stopped").await;
     let refused = host.ask("web", &host.ops, &Request::default()).await;
-    assert!(matches!(refused, Err(Refused::Busy)), "{refused:?}");
+    assert!(matches!(refused, Err(ShellRefusal::Busy)), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,18 +349,18 @@ async fn one_address_does_not_take_all_places() {
         clients.push(host.open("web").await);
     }
     let refused = host.ask("web", &host.ops, &Request::default()).await;
-    assert!(matches!(refused, Err(Refused::TooMany)), "{refused:?}");
+    assert!(matches!(refused, Err(ShellRefusal::TooMany)), "{refused:?}");
     let elsewhere = IpAddr::from([192, 0, 2, 1]);
     let elsewhere = host.ask_from(elsewhere, "web", &host.ops, &Request::default()).await;
-    assert!(matches!(elsewhere, Ok(Answer::Opened(_))));
+    assert!(matches!(elsewhere, Ok(ShellAnswer::Opened(_))));
 }
 
 #[test]
 fn there_are_so_many_places_and_no_more() {
     let state = Arc::new(watch::Sender::default());
-    let take = |n: usize| Place::take(&state, IpAddr::from([192, 0, 2, u8::try_from(n).unwrap()]));
+    let take = |n: usize| Slot::take(&state, IpAddr::from([192, 0, 2, u8::try_from(n).unwrap()]));
     let mut places: Vec<_> = (0..MAX_SESSIONS).map(|n| take(n).ok().unwrap()).collect();
-    assert!(matches!(take(200), Err(Refused::Busy)));
+    assert!(matches!(take(200), Err(ShellRefusal::Busy)));
     places.pop();
     assert!(take(200).is_ok());
 }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::{Bound, Sources};
+use super::{ConfiguredSource, Sources};
 use crate::agent::record::{Origin, Trigger};
-use crate::run::Output;
+use crate::run::CommandResult;
 
 /// Events that may wait for one Source. Each keeps the output that it carries; a Source that hangs must not fill the
 /// memory with them. Beyond that an event is a failed run.
@@ -82,9 +82,14 @@ impl Sources {
     }
 
     /// The events of `fired`, by event name, then by Source that receives it.
-    pub(super) fn deliveries(&self, sender: &Bound, origin: &Origin, fired: &[Output]) -> Vec<Delivery> {
+    pub(super) fn deliveries(
+        &self,
+        sender: &ConfiguredSource,
+        origin: &Origin,
+        fired: &[CommandResult],
+    ) -> Vec<Delivery> {
         let Some(sends) = &sender.source().events_send else { return Vec::new() };
-        let mut events: BTreeMap<&str, Vec<&Output>> = BTreeMap::new();
+        let mut events: BTreeMap<&str, Vec<&CommandResult>> = BTreeMap::new();
         for output in fired {
             for event in output.events.iter().filter(|event| sends.is_match(event)) {
                 events.entry(event).or_default().push(output);
@@ -111,8 +116,8 @@ impl Sources {
         let mut by_source: BTreeMap<String, Vec<(Delivery, OwnedSemaphorePermit)>> = BTreeMap::new();
         for delivery in deliveries {
             let name = delivery.origin.source.clone();
-            let Some(bound) = self.bound(&name) else { continue };
-            match Arc::clone(&bound.state.events).try_acquire_owned() {
+            let Some(configured) = self.configured(&name) else { continue };
+            match Arc::clone(&configured.state.events).try_acquire_owned() {
                 Ok(place) => by_source.entry(name).or_default().push((delivery, place)),
                 Err(_) => {
                     let event = delivery.event;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::{Base, Bound, Current, Sources, Token, lock};
-use crate::agent::pull::{FetchError, Fetched, Room};
+use super::{Base, ConfiguredSource, Current, Sources, Token, lock};
+use crate::agent::pull::{FetchBudget, FetchError, Fetched};
 use crate::config::Source;
-use crate::config::place::Place;
+use crate::config::pull_path::PullPath;
 use crate::pattern::Pattern;
 use crate::program::{self, ProgramError};
 use crate::wire::key::VerifyKey;
@@ -41,14 +41,14 @@ pub(super) struct PullError(Vec<(String, NoToken)>);
 
 impl Sources {
     /// The first token that can be fetched and trusted; nothing if the Source pulls none.
-    pub(super) async fn pull(&self, bound: &Bound) -> Result<Option<Token>, PullError> {
-        let keys = Arc::new(bound.config.keys_of(bound.source()));
+    pub(super) async fn pull(&self, configured: &ConfiguredSource) -> Result<Option<Token>, PullError> {
+        let keys = Arc::new(configured.config.keys_of(configured.source()));
         let mut problems = Vec::new();
-        for (index, place) in bound.source().pull_paths.iter().enumerate() {
-            match bound.pull_from(index, place, &keys, &self.pulls).await {
+        for (index, place) in configured.source().pull_paths.iter().enumerate() {
+            match configured.pull_from(index, place, &keys, &self.pulls).await {
                 Ok((fetched, token)) => {
-                    tracing::debug!(source = bound.name, %place, key = token.key_id, "pulled");
-                    lock(&bound.state.fetched).insert(index, fetched);
+                    tracing::debug!(source = configured.name, %place, key = token.key_id, "pulled");
+                    lock(&configured.state.fetched).insert(index, fetched);
                     return Ok(Some(token));
                 }
                 Err(why) => problems.push((place.to_string(), why)),
@@ -59,21 +59,21 @@ impl Sources {
 
     /// Once for each configuration, takes up what the Source has from the beginning: its static Commands, or the Pattern of
     /// the token that was kept, if that can still be trusted.
-    pub(super) fn restore(&self, bound: &Bound) {
+    pub(super) fn restore(&self, configured: &ConfiguredSource) {
         // Held meanwhile: a run of the same Source would not know what was there.
-        let mut current = lock(&bound.state.current);
-        if current.generation >= bound.generation {
+        let mut current = lock(&configured.state.current);
+        if current.generation >= configured.generation {
             return;
         }
         if current.generation > 0 {
-            lock(&bound.state.fetched).clear();
+            lock(&configured.state.fetched).clear();
         }
-        *current = Current { generation: bound.generation, ..Current::default() };
-        current.pattern = bound.source().commands.clone().map(Arc::new);
-        if bound.source().no_restore {
+        *current = Current { generation: configured.generation, ..Current::default() };
+        current.pattern = configured.source().commands.clone().map(Arc::new);
+        if configured.source().no_restore {
             return;
         }
-        match self.kept(bound) {
+        match self.kept(configured) {
             Ok(None) => {}
             Ok(Some((token, pattern))) => {
                 let token = Arc::new(token);
@@ -81,37 +81,40 @@ impl Sources {
                 current.pattern = Some(Arc::new(pattern));
             }
             Err(why) => {
-                let path = self.state.token_path(&bound.name);
-                tracing::error!(source = bound.name, "{}: not restored: {why}", path.display());
+                let path = self.state.token_path(&configured.name);
+                tracing::error!(source = configured.name, "{}: not restored: {why}", path.display());
             }
         }
-        self.restore_pending(bound, &mut current);
+        self.restore_pending(configured, &mut current);
     }
 
-    fn kept(&self, bound: &Bound) -> Result<Option<(Token, Pattern)>, NoToken> {
-        match self.state.token(&bound.name)? {
+    fn kept(&self, configured: &ConfiguredSource) -> Result<Option<(Token, Pattern)>, NoToken> {
+        match self.state.token(&configured.name)? {
             None => Ok(None),
-            Some(text) => bound.rendered(&text).map(Some),
+            Some(text) => configured.rendered(&text).map(Some),
         }
     }
 
     /// What was still to do when the engine ended. What cannot be understood any more is logged and not done.
-    fn restore_pending(&self, bound: &Bound, current: &mut Current) {
-        let kept = match self.state.pending(&bound.name) {
+    fn restore_pending(&self, configured: &ConfiguredSource, current: &mut Current) {
+        let kept = match self.state.pending(&configured.name) {
             Ok(kept) => kept,
             Err(error) => {
-                tracing::error!(source = bound.name, "what was still to do is not restored: {error}");
+                tracing::error!(source = configured.name, "what was still to do is not restored: {error}");
                 return;
             }
         };
         for text in &kept.bases {
-            match bound.rendered(text) {
+            match configured.rendered(text) {
                 Ok((token, pattern)) => {
                     let (pattern, token) = (Arc::new(pattern), Some(Arc::new(token)));
                     current.bases.push(Base { pattern, token });
                 }
                 Err(why) => {
-                    tracing::error!(source = bound.name, "what is still to be removed is not known: {why}");
+                    tracing::error!(
+                        source = configured.name,
+                        "what is still to be removed is not known: {why}"
+                    );
                 }
             }
         }
@@ -120,7 +123,7 @@ impl Sources {
     }
 }
 
-impl Bound {
+impl ConfiguredSource {
     /// A kept token, if it can still be trusted, and its Pattern.
     fn rendered(&self, text: &str) -> Result<(Token, Pattern), NoToken> {
         let token = verified(text, &self.config.keys_of(self.source()))?;
@@ -132,9 +135,9 @@ impl Bound {
     async fn pull_from(
         &self,
         index: usize,
-        place: &Place,
+        place: &PullPath,
         keys: &Arc<Vec<VerifyKey>>,
-        room: &Room,
+        room: &FetchBudget,
     ) -> Result<(Fetched, Token), NoToken> {
         let before = lock(&self.state.fetched).get(&index).cloned();
         let fetched = self.client.fetch(place, before.as_ref(), room, &self.state.reads).await?;

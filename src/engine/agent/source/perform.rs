@@ -13,14 +13,14 @@ use regex::Regex;
 
 use super::plan::Plan;
 use super::triggers::Triggers;
-use super::{Base, Bound, Current, NoTurn, Outcome, Sources, Token, lock};
+use super::{Base, ConfiguredSource, Current, NoTurn, Outcome, Sources, Token, lock};
 use crate::agent::record::Origin;
 use crate::agent::state::{Kept, Staged};
-use crate::exec::process::Limits;
+use crate::exec::process::RunLimits;
 use crate::pattern::Pattern;
 use crate::pattern::command::Command;
 use crate::program::{self, ProgramError};
-use crate::run::{Failure, Output, Pending, Phase, Setting, Step, Summary, run};
+use crate::run::{CommandResult, Failure, Pending, Phase, RunContext, Step, Summary, run};
 
 /// The event that ends the engine, after everybody who receives events of the same run.
 const EXIT: &str = "exit";
@@ -61,7 +61,7 @@ pub(super) enum RunError {
 pub(super) struct RunResult {
     pub(super) outcome: Outcome,
     /// Commands that had to act.
-    pub(super) outputs: Vec<Output>,
+    pub(super) outputs: Vec<CommandResult>,
     /// Why it failed, if it did.
     pub(super) failure: Option<RunError>,
 }
@@ -91,7 +91,7 @@ struct Chosen {
 
 /// What is run, and for whom.
 struct Work<'a> {
-    bound: &'a Bound,
+    configured: &'a ConfiguredSource,
     origin: &'a Origin,
     pattern: &'a Pattern,
     variables: &'a BTreeMap<String, String>,
@@ -104,42 +104,42 @@ impl Sources {
     /// Runs what `token` renders to, or without one what is there. In case of success that is what is there next.
     pub(super) fn run_pattern(
         &self,
-        bound: &Bound,
+        configured: &ConfiguredSource,
         origin: &Origin,
         token: Option<Arc<Token>>,
         options: &RunOptions,
     ) -> RunResult {
-        let mut chosen = match choose(bound, token) {
+        let mut chosen = match choose(configured, token) {
             Ok(Some(chosen)) => chosen,
             Ok(None) => return RunResult::without_outputs(Outcome::Nothing),
             Err(why) => return self.not_run(origin, why.into()),
         };
         if !options.check_only
-            && let Err(why) = self.stage(bound, &mut chosen, options)
+            && let Err(why) = self.stage(configured, &mut chosen, options)
         {
             return self.not_run(origin, why);
         }
-        if bound.source().trigger_only && !options.check_only {
-            return self.store(bound, origin, chosen);
+        if configured.source().trigger_only && !options.check_only {
+            return self.store(configured, origin, chosen);
         }
-        let triggers = mem::take(&mut lock(&bound.state.current).triggers);
+        let triggers = mem::take(&mut lock(&configured.state.current).triggers);
         let new = Arc::clone(&chosen.new);
-        let plan = Plan::new(&chosen.before, new, triggers, options.filter.as_ref(), &bound.name);
-        self.carry_out(bound, origin, chosen, plan, options)
+        let plan = Plan::new(&chosen.before, new, triggers, options.filter.as_ref(), &configured.name);
+        self.carry_out(configured, origin, chosen, plan, options)
     }
 
     fn carry_out(
         &self,
-        bound: &Bound,
+        configured: &ConfiguredSource,
         origin: &Origin,
         chosen: Chosen,
         mut plan: Plan,
         options: &RunOptions,
     ) -> RunResult {
-        let check_only = options.check_only || bound.source().check_only;
+        let check_only = options.check_only || configured.source().check_only;
         let mut pending = mem::take(&mut plan.pending);
         let work = Work {
-            bound,
+            configured,
             origin,
             pattern: &plan.new,
             variables: &BTreeMap::new(),
@@ -153,10 +153,10 @@ impl Sources {
         if failure.is_some() || options.check_only {
             // What is there stays, and with it what was left to do of it.
             triggers.merge(plan.others);
-            let kept = self.settle(bound, &mut lock(&bound.state.current), triggers);
+            let kept = self.settle(configured, &mut lock(&configured.state.current), triggers);
             failure = failure.or(kept.err().map(RunError::State));
             self.unstage(&chosen);
-        } else if let Err(why) = self.keep(bound, chosen, plan.leaves_removals, triggers) {
+        } else if let Err(why) = self.keep(configured, chosen, plan.leaves_removals, triggers) {
             failure = Some(RunError::State(why));
         }
         summary.outputs = outputs;
@@ -174,13 +174,13 @@ impl Sources {
         variables: Vec<(&'static str, String)>,
         patience: Option<Duration>,
     ) -> Result<Option<Summary>, NoTurn> {
-        let Some(bound) = self.bound(name) else { return Ok(None) };
-        let turn = bound.state.turns.take(bound.source().run_multi, patience, &self.stop).await?;
+        let Some(configured) = self.configured(name) else { return Ok(None) };
+        let turn = configured.state.turns.take(configured.source().run_multi, patience, &self.stop).await?;
         let _working = self.work.begin(origin.clone());
         let ran = self.blocking(move |sources| {
-            let limit = bound.source().run_timeout;
+            let limit = configured.source().run_timeout;
             let time = patience.map_or(limit, |patience| patience.min(limit));
-            let summary = sources.run_stored(&bound, &origin, variables, time);
+            let summary = sources.run_stored(&configured, &origin, variables, time);
             drop(turn);
             summary
         });
@@ -189,14 +189,14 @@ impl Sources {
 
     fn run_stored(
         &self,
-        bound: &Bound,
+        configured: &ConfiguredSource,
         origin: &Origin,
         variables: Vec<(&'static str, String)>,
         time: Duration,
     ) -> Option<Summary> {
-        self.restore(bound);
+        self.restore(configured);
         let (pattern, triggers) = {
-            let mut current = lock(&bound.state.current);
+            let mut current = lock(&configured.state.current);
             let pattern = current.pattern.clone()?;
             (pattern, mem::take(&mut current.triggers))
         };
@@ -204,12 +204,12 @@ impl Sources {
         let (mut pending, others) = triggers.split(&pattern.run);
         let options = RunOptions { time, ..RunOptions::default() };
         let (pattern, variables, options) = (&*pattern, &variables, &options);
-        let work = Work { bound, origin, pattern, variables, options, others: &others };
+        let work = Work { configured, origin, pattern, variables, options, others: &others };
         let stages = [(Phase::Change, pattern.run.as_slice())];
         let summary = self.execute(&work, &stages, &mut pending);
         let mut triggers = Triggers::of(&pending, &pattern.run);
         triggers.merge(others);
-        let kept = self.settle(bound, &mut lock(&bound.state.current), triggers);
+        let kept = self.settle(configured, &mut lock(&configured.state.current), triggers);
         let failure = summary.failure.clone().map(RunError::Command).or(kept.err().map(RunError::State));
         self.record(origin, &summary, failure.as_ref());
         Some(summary)
@@ -223,10 +223,10 @@ impl Sources {
     }
 
     /// Makes what was chosen what is there, without running it.
-    fn store(&self, bound: &Bound, origin: &Origin, chosen: Chosen) -> RunResult {
+    fn store(&self, configured: &ConfiguredSource, origin: &Origin, chosen: Chosen) -> RunResult {
         let is_token = chosen.token.is_some();
-        let triggers = mem::take(&mut lock(&bound.state.current).triggers);
-        if let Err(why) = self.keep(bound, chosen, false, triggers) {
+        let triggers = mem::take(&mut lock(&configured.state.current).triggers);
+        if let Err(why) = self.keep(configured, chosen, false, triggers) {
             return self.not_run(origin, why.into());
         }
         if is_token {
@@ -236,12 +236,19 @@ impl Sources {
     }
 
     /// Writes the token where only a rename makes it the one that is kept.
-    fn stage(&self, bound: &Bound, chosen: &mut Chosen, options: &RunOptions) -> Result<(), RunError> {
-        if options.filter.is_some() && lock(&bound.state.current).bases.len() >= MAX_BASES {
+    fn stage(
+        &self,
+        configured: &ConfiguredSource,
+        chosen: &mut Chosen,
+        options: &RunOptions,
+    ) -> Result<(), RunError> {
+        if options.filter.is_some() && lock(&configured.state.current).bases.len() >= MAX_BASES {
             return Err(RunError::TooManyBases);
         }
-        if let Some(token) = chosen.token.as_ref().filter(|_| chosen.is_new && !bound.source().no_restore) {
-            chosen.staged = Some(self.state.stage_token(&bound.name, &token.text)?);
+        if let Some(token) =
+            chosen.token.as_ref().filter(|_| chosen.is_new && !configured.source().no_restore)
+        {
+            chosen.staged = Some(self.state.stage_token(&configured.name, &token.text)?);
         }
         Ok(())
     }
@@ -256,12 +263,12 @@ impl Sources {
     /// Makes what was chosen what is there, for the next start, too.
     fn keep(
         &self,
-        bound: &Bound,
+        configured: &ConfiguredSource,
         chosen: Chosen,
         leaves_removals: bool,
         triggers: Triggers,
     ) -> io::Result<()> {
-        let current = &mut *lock(&bound.state.current);
+        let current = &mut *lock(&configured.state.current);
         let renamed = match &chosen.staged {
             Some(staged) => self.state.take_staged(staged),
             None => Ok(()),
@@ -272,20 +279,25 @@ impl Sources {
         if leaves_removals {
             let old = current.pattern.take().map(|pattern| Base { pattern, token: current.token.clone() });
             current.bases.extend(old);
-        } else if !bound.source().trigger_only {
+        } else if !configured.source().trigger_only {
             current.bases.clear();
         }
         current.pattern = Some(chosen.new);
         if chosen.token.is_some() {
             current.token = chosen.token;
         }
-        renamed.and(self.settle(bound, current, triggers))
+        renamed.and(self.settle(configured, current, triggers))
     }
 
     /// Keeps what is still to do of a Source, if that has changed.
-    fn settle(&self, bound: &Bound, current: &mut Current, triggers: Triggers) -> io::Result<()> {
+    fn settle(
+        &self,
+        configured: &ConfiguredSource,
+        current: &mut Current,
+        triggers: Triggers,
+    ) -> io::Result<()> {
         current.triggers.merge(triggers);
-        if bound.source().no_restore {
+        if configured.source().no_restore {
             return Ok(());
         }
         let tokens = current.bases.iter().filter_map(|base| Some(base.token.as_ref()?.text.clone()));
@@ -294,19 +306,19 @@ impl Sources {
             return Ok(());
         }
         // It differs until it is written: each run tries again.
-        self.state.keep_pending(&bound.name, &kept)?;
+        self.state.keep_pending(&configured.name, &kept)?;
         current.kept_pending = kept;
         Ok(())
     }
 
     /// Runs `stages`. What they set off is kept as soon as it is: the change that did so is not made again.
     fn execute(&self, work: &Work<'_>, stages: &[(Phase, &[Command])], pending: &mut Pending) -> Summary {
-        let Work { bound, origin, pattern, variables, options, others } = work;
-        let exec = bound.config.exec.with(&bound.source().exec).with(&pattern.run_exec);
+        let Work { configured, origin, pattern, variables, options, others } = work;
+        let exec = configured.config.exec.with(&configured.source().exec).with(&pattern.run_exec);
         let deadline = Instant::now().checked_add(options.time);
         tracing::debug!(source = origin.source, trigger = ?origin.trigger, limit = ?options.time, "running");
-        let limits = Limits { deadline, stop: self.stop.clone() };
-        let setting = Setting {
+        let limits = RunLimits { deadline, stop: self.stop.clone() };
+        let context = RunContext {
             source: &origin.source,
             exec: &exec,
             filter: options.filter.as_ref(),
@@ -317,15 +329,15 @@ impl Sources {
         let mut set_off = |pending: &Pending| {
             let mut triggers = Triggers::of(pending, &pattern.run);
             triggers.merge((*others).clone());
-            let current = &mut *lock(&bound.state.current);
+            let current = &mut *lock(&configured.state.current);
             let before = current.triggers.clone();
-            if let Err(why) = self.settle(bound, current, triggers) {
-                tracing::error!(source = bound.name, "{}", RunError::State(why));
+            if let Err(why) = self.settle(configured, current, triggers) {
+                tracing::error!(source = configured.name, "{}", RunError::State(why));
             }
             // They are still this run's.
             current.triggers = before;
         };
-        run(setting, stages, variables, pending, &mut report, &mut set_off)
+        run(context, stages, variables, pending, &mut report, &mut set_off)
     }
 
     /// Records a run that has ended, and why it failed if it did.
@@ -339,9 +351,9 @@ impl Sources {
 }
 
 /// What `token` renders to, or without one what is there; nothing if nothing is.
-fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, ProgramError> {
+fn choose(configured: &ConfiguredSource, token: Option<Arc<Token>>) -> Result<Option<Chosen>, ProgramError> {
     let (old, bases, is_new) = {
-        let current = lock(&bound.state.current);
+        let current = lock(&configured.state.current);
         let is_kept =
             token.as_ref().zip(current.kept.as_ref()).is_some_and(|(token, kept)| Arc::ptr_eq(token, kept));
         let bases: Vec<_> = current.bases.iter().map(|base| Arc::clone(&base.pattern)).collect();
@@ -350,13 +362,13 @@ fn choose(bound: &Bound, token: Option<Arc<Token>>) -> Result<Option<Chosen>, Pr
     let new = match &token {
         None => old.clone(),
         Some(token) => {
-            let Bound { config, name, .. } = bound;
+            let ConfiguredSource { config, name, .. } = configured;
             let render = || program::of_claims(config, name, &token.claims, &token.text);
-            Some(Arc::new(bound.state.renderings.when_free(render)?))
+            Some(Arc::new(configured.state.renderings.when_free(render)?))
         }
     };
     let Some(new) = new else { return Ok(None) };
-    let is_compared = token.is_some() && !bound.source().no_remove;
+    let is_compared = token.is_some() && !configured.source().no_remove;
     let before = if is_compared { bases.into_iter().chain(old).collect() } else { Vec::new() };
     Ok(Some(Chosen { before, new, token, is_new, staged: None }))
 }

@@ -7,12 +7,12 @@ use regex::Regex;
 
 use super::events::System;
 use super::perform::{RunOptions, RunResult};
-use super::{Bound, NoTurn, Outcome, Sources, Token, lock};
+use super::{ConfiguredSource, NoTurn, Outcome, Sources, Token, lock};
 use crate::agent::guard::{Asks, Guard, Unmeant};
 use crate::agent::record::{self, Action, Origin, Refusal, TokenNames, Trigger};
 use crate::agent::refusals::{self, Denied};
 use crate::program;
-use crate::run::{Output, Phase};
+use crate::run::{CommandResult, Phase};
 use crate::wire::push::PushResult;
 use crate::wire::token::{self, Claims, TokenError};
 
@@ -24,7 +24,7 @@ const OLDER: &str = "the pattern was issued before the one in force; build it an
 
 /// A push that was verified.
 #[derive(Debug)]
-pub(crate) struct Push {
+pub(crate) struct PushRequest {
     /// Name of the Source.
     pub source: String,
     /// What was pushed.
@@ -39,7 +39,7 @@ pub(crate) struct Push {
 
 /// Why a push is refused. Whoever pushed is not told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum PushRefusal {
     /// There is no Source of this name.
     #[error("there is no such source")]
     Unknown,
@@ -54,14 +54,14 @@ pub(crate) enum Refused {
     Unmeant(#[source] Unmeant, String),
 }
 
-impl Refused {
+impl PushRefusal {
     /// The same for the journal and the log.
     pub(crate) fn denied(&self) -> Denied {
         let (reason, public_key) = match self {
-            Refused::Unknown => (Refusal::Unknown, ""),
-            Refused::NotAllowed => (Refusal::NotAllowed, ""),
-            Refused::Token(error) => (refusals::of_token(error), ""),
-            Refused::Unmeant(why, key) => (refusals::of_unmeant(why), key.as_str()),
+            PushRefusal::Unknown => (Refusal::Unknown, ""),
+            PushRefusal::NotAllowed => (Refusal::NotAllowed, ""),
+            PushRefusal::Token(error) => (refusals::of_token(error), ""),
+            PushRefusal::Unmeant(why, key) => (refusals::of_unmeant(why), key.as_str()),
         };
         Denied { public_key: public_key.to_owned(), ..Denied::new(reason, self.to_string()) }
     }
@@ -73,16 +73,16 @@ impl Sources {
     /// # Errors
     ///
     /// It may not.
-    pub(crate) fn verify_push(&self, name: &str, text: &str, guard: &Guard) -> Result<Token, Refused> {
+    pub(crate) fn verify_push(&self, name: &str, text: &str, guard: &Guard) -> Result<Token, PushRefusal> {
         let config = self.config();
-        let source = config.sources.get(name).ok_or(Refused::Unknown)?;
+        let source = config.sources.get(name).ok_or(PushRefusal::Unknown)?;
         if !source.allow_push {
-            return Err(Refused::NotAllowed);
+            return Err(PushRefusal::NotAllowed);
         }
         let keys = config.keys_of(source);
         let now = program::now();
-        let (claims, key): (Claims, _) = token::verify_as(text, &keys, now).map_err(Refused::Token)?;
-        let unmeant = |why| Refused::Unmeant(why, key.id().to_owned());
+        let (claims, key): (Claims, _) = token::verify_as(text, &keys, now).map_err(PushRefusal::Token)?;
+        let unmeant = |why| PushRefusal::Unmeant(why, key.id().to_owned());
         guard.check_audience(&config, &claims.audience).map_err(unmeant)?;
         // The last: what is admitted is not admitted again.
         let bound = (name, claims.bound.as_ref(), key);
@@ -96,36 +96,37 @@ impl Sources {
     /// # Errors
     ///
     /// Its turn did not come in time.
-    pub(crate) async fn push(self: &Arc<Self>, push: Push) -> Result<PushResult, NoTurn> {
-        let Push { source: name, token, check, filter, remote_addr } = push;
-        let Some(bound) = self.bound(&name) else { return Err(NoTurn) };
+    pub(crate) async fn push(self: &Arc<Self>, push: PushRequest) -> Result<PushResult, NoTurn> {
+        let PushRequest { source: name, token, check, filter, remote_addr } = push;
+        let Some(configured) = self.configured(&name) else { return Err(NoTurn) };
         let public_key = token.key_id.clone();
         let names = Some(Arc::new(token.names()));
         let origin = Origin { source: name, trigger: Trigger::Push, public_key, remote_addr, token: names };
-        let patience = bound.config.timeout_push;
-        let turn = bound.state.turns.take(bound.source().run_multi, Some(patience), &self.stop).await?;
+        let patience = configured.config.timeout_push;
+        let turn =
+            configured.state.turns.take(configured.source().run_multi, Some(patience), &self.stop).await?;
         let working = self.work.begin(origin.clone());
         let ran = self.blocking(move |sources| {
-            sources.restore(&bound);
-            let time = patience.min(bound.source().run_timeout);
+            sources.restore(&configured);
+            let time = patience.min(configured.source().run_timeout);
             let options = RunOptions { check_only: check, filter, time };
             // Only now: another one may have come into force while this one waited.
-            if is_older(&bound, &token.claims) {
+            if is_older(&configured, &token.claims) {
                 tracing::warn!(source = origin.source, key = origin.public_key, "push refused: {OLDER}");
                 sources.older(&origin);
                 return Err(OLDER);
             }
-            let ran = sources.run_pattern(&bound, &origin, Some(Arc::new(token)), &options);
+            let ran = sources.run_pattern(&configured, &origin, Some(Arc::new(token)), &options);
             drop(turn);
-            Ok((bound, origin, ran))
+            Ok((configured, origin, ran))
         });
-        let (bound, origin, ran) = match ran.await.unwrap_or(Err("the run broke off")) {
+        let (configured, origin, ran) = match ran.await.unwrap_or(Err("the run broke off")) {
             Ok(ran) => ran,
             Err(why) => return Ok(PushResult { err: why.to_owned(), ..PushResult::default() }),
         };
         let result = result_of(&ran, check);
         if !check {
-            self.set_off(&bound, &origin, &ran, Some(System::Push));
+            self.set_off(&configured, &origin, &ran, Some(System::Push));
         }
         drop(working);
         Ok(result)
@@ -147,11 +148,11 @@ impl Sources {
 }
 
 /// Whether what was pushed was issued before the Pattern in force: somebody may have kept it to undo what came after.
-fn is_older(bound: &Bound, claims: &Claims) -> bool {
-    if bound.source().push_allow_older {
+fn is_older(configured: &ConfiguredSource, claims: &Claims) -> bool {
+    if configured.source().push_allow_older {
         return false;
     }
-    let in_force = lock(&bound.state.current).token.as_ref().and_then(|token| token.claims.issued);
+    let in_force = lock(&configured.state.current).token.as_ref().and_then(|token| token.claims.issued);
     // A clock that was ahead must not keep others out for longer than clocks may be apart.
     let in_force = in_force.map(|issued| issued.min(program::now().saturating_add(token::LEEWAY)));
     in_force.is_some_and(|in_force| claims.issued.is_none_or(|issued| issued < in_force))
@@ -184,10 +185,10 @@ fn beginning(claim: &str) -> String {
 /// What whoever pushed is told.
 fn result_of(ran: &RunResult, check: bool) -> PushResult {
     let of = |phase: Phase| {
-        let counts = move |output: &&Output| {
+        let counts = move |output: &&CommandResult| {
             output.phase == phase && if check { output.needed } else { output.changed || output.removed }
         };
-        let said = |output: &Output| if check { &output.check_output } else { &output.output }.clone();
+        let said = |output: &CommandResult| if check { &output.check_output } else { &output.output }.clone();
         let outputs = || ran.outputs.iter().filter(counts);
         let ids: Vec<_> = outputs().map(|output| output.id.clone()).collect();
         let said: Vec<_> = outputs().map(said).collect();

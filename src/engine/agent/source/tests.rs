@@ -343,9 +343,15 @@ fn push(host: &Host, sources: &Engine, check: bool, program: &str) -> PushResult
     pushed
 }
 
-fn to_push(host: &Host, sources: &Engine, check: bool, program: &str) -> push::Push {
+fn to_push(host: &Host, sources: &Engine, check: bool, program: &str) -> push::PushRequest {
     let token = sources.verify_push("web", &host.token(program), &Guard::new(None)).unwrap();
-    push::Push { source: "web".to_owned(), token, check, filter: None, remote_addr: "192.0.2.7".to_owned() }
+    push::PushRequest {
+        source: "web".to_owned(),
+        token,
+        check,
+        filter: None,
+        remote_addr: "192.0.2.7".to_owned(),
+    }
 }
 
 /// A Source that notes in `heard` each event that it receives.
@@ -455,9 +461,9 @@ fn who_may_push_is_decided_by_the_source_and_its_keys() {
     // The id is the receiver's, whatever the token says.
     assert_eq!(key("shared", &foreign).unwrap(), "k2");
     assert_eq!(key("shared", &own).unwrap(), "k1");
-    assert_eq!(key("web", &foreign), Err(push::Refused::Token(token::TokenError::NotVerified)));
-    assert_eq!(key("closed", &own), Err(push::Refused::NotAllowed));
-    assert_eq!(key("none", &own), Err(push::Refused::Unknown));
+    assert_eq!(key("web", &foreign), Err(push::PushRefusal::Token(token::TokenError::NotVerified)));
+    assert_eq!(key("closed", &own), Err(push::PushRefusal::NotAllowed));
+    assert_eq!(key("none", &own), Err(push::PushRefusal::Unknown));
 }
 
 #[test]
@@ -626,7 +632,7 @@ fn an_engine_whose_runs_hang_at_a_lock_has_no_heartbeat() {
     let host = Host::new();
     let (engine, _stopper) = host.start(&json!({"web": {"commands": [{"id": "a", "check": "true"}]}}));
     engine.run("web", Trigger::Init);
-    let state = engine.bound("web").unwrap().state;
+    let state = engine.configured("web").unwrap().state;
     let held = lock(&state.current);
     let beat = engine.blocking(Sources::heartbeat);
     let mut beat = std::pin::pin!(beat);
@@ -649,7 +655,7 @@ fn what_was_pushed_is_named_in_the_journal() {
         let text = token::sign(&claims, &SigningKey::read(&host.private).unwrap()).unwrap();
         let token = sources.verify_push("web", &text, &Guard::new(None)).unwrap();
         let (source, remote_addr) = ("web".to_owned(), "192.0.2.7".to_owned());
-        let push = push::Push { source, token, check: false, filter: None, remote_addr };
+        let push = push::PushRequest { source, token, check: false, filter: None, remote_addr };
         sources.runtime.block_on(sources.push(push)).unwrap();
         host.lines().pop().unwrap()
     };

@@ -8,9 +8,9 @@ use crate::exec::Overrides;
 use crate::fields::Fields;
 use crate::stop;
 
-fn unlimited() -> (stop::Stopper, Limits) {
+fn unlimited() -> (stop::Stopper, RunLimits) {
     let (stopper, stop) = stop::pair().unwrap();
-    (stopper, Limits { deadline: None, stop })
+    (stopper, RunLimits { deadline: None, stop })
 }
 
 fn exec(value: serde_json::Value) -> Exec {

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Push, PushError};
+use super::{PushError, PushOptions};
 use crate::config::{Config, Target};
-use crate::exec::process::Limits;
+use crate::exec::process::RunLimits;
 use crate::jsonnet::{self, Imports};
 use crate::operator::build::{self, BuildError, Built};
 use crate::pattern::Pattern;
@@ -49,8 +49,8 @@ pub(super) struct Planned {
 /// Renders, builds and signs for every target that is meant.
 pub(super) fn plan(
     config: &Config,
-    push: &Push<'_>,
-    limits: &Limits,
+    push: &PushOptions<'_>,
+    limits: &RunLimits,
     report: &mut dyn FnMut(&Step<'_>),
     tell: &mut dyn FnMut(&str),
 ) -> Result<Vec<Planned>, PushError> {
@@ -94,7 +94,7 @@ pub(super) fn plan(
 }
 
 /// The targets that are meant, by name.
-fn targets(config: &Config, push: &Push<'_>) -> Result<Vec<(String, Target)>, PushError> {
+fn targets(config: &Config, push: &PushOptions<'_>) -> Result<Vec<(String, Target)>, PushError> {
     if let Some(host) = push.host {
         let known = config.targets.get(host).cloned();
         return Ok(vec![(host.to_owned(), known.unwrap_or_else(|| Target::new(host)))]);
@@ -170,7 +170,7 @@ fn built_once(
     config: &Config,
     known: &mut Vec<(Value, Built)>,
     pattern: &Pattern,
-    limits: &Limits,
+    limits: &RunLimits,
     report: &mut dyn FnMut(&Step<'_>),
 ) -> Result<Built, BuildError> {
     if let Some((_, built)) = known.iter().find(|(rendered, _)| *rendered == pattern.rendered) {
@@ -181,7 +181,7 @@ fn built_once(
     Ok(built)
 }
 
-fn path(push: &Push<'_>, target: &Target) -> String {
+fn path(push: &PushOptions<'_>, target: &Target) -> String {
     let path = push.path.map_or(target.path_push.as_str(), |path| path.trim_end_matches('/'));
     let mut query = form_urlencoded::Serializer::new(String::new());
     if push.check {
