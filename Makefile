@@ -1,7 +1,7 @@
 # Shortcuts. Everything here can be done with cargo alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help programs test check soak bench bench-peers bench-micro packages static release host
+.PHONY: help programs test check soak soak-engine bench bench-peers bench-micro packages static release host
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -18,6 +18,9 @@ check: ## all that CI checks: formatting, clippy, docs, tests, dependencies
 soak: ## a few minutes of scrapes under wrk with hostile clients beside them (needs wrk, not part of CI)
 	cargo build --release --locked --bin etcha-exporter
 	@python3 .ci/soak
+
+soak-engine: ## half an hour of all that may happen to the engine, at random, against a model
+	@bash .ci/soak-engine
 
 # Small runs measure nothing: what the tests have built does.
 bench_profile = $(if $(BENCH_SMALL),,--release)

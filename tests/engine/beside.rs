@@ -14,12 +14,12 @@ use super::{Home, peer::Keys, text};
 use crate::docs::example;
 use crate::harness::wait::{SOON, wait_until};
 
-const TOOL: &str = env!("CARGO_BIN_EXE_etcha-journal");
+pub(super) const TOOL: &str = env!("CARGO_BIN_EXE_etcha-journal");
 
 /// Where the recipe writes.
 const BESIDE: &str = "beside.jsonl";
 
-fn library() -> String {
+pub(super) fn library() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/etcha/journal.libsonnet"))
         .unwrap()
 }
@@ -44,10 +44,10 @@ fn commands(lines: &[Value]) -> BTreeMap<String, usize> {
 }
 
 /// Numbers that are always the same and look random enough.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -55,7 +55,7 @@ impl Dice {
     }
 
     /// A list of Commands of every kind, at most `depth` groups deep.
-    fn list(&mut self, depth: u64) -> Value {
+    pub(super) fn list(&mut self, depth: u64) -> Value {
         let count = 1 + self.roll(5);
         (0..count).map(|number| self.command(number, count, depth)).collect()
     }

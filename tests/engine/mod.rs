@@ -9,10 +9,12 @@ mod listen;
 mod live;
 mod peer;
 mod pushing;
+mod recipe;
 mod rights;
 mod running;
 mod scraped;
 mod shells;
+mod soak;
 mod terminal;
 
 use std::{

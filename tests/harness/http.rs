@@ -83,7 +83,7 @@ pub(crate) fn secured(address: SocketAddr, certificate: &Path) -> StreamOwned<Cl
     over_tls(connect(address), certificate)
 }
 
-fn over_tls(stream: TcpStream, certificate: &Path) -> StreamOwned<ClientConnection, TcpStream> {
+pub(crate) fn over_tls(stream: TcpStream, certificate: &Path) -> StreamOwned<ClientConnection, TcpStream> {
     let name = ServerName::try_from("localhost").unwrap();
     let connection = ClientConnection::new(trusting(certificate), name).unwrap();
     StreamOwned::new(connection, stream)
