@@ -81,6 +81,63 @@ fn a_reload_checks_the_configuration_that_the_engine_runs_with() {
 }
 
 #[test]
+fn the_drop_ins_beside_etcha_fit_their_units() {
+    let Some(analyze) = program::find("systemd-analyze") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: String| {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    // Programs that are there.
+    let there = |text: String| {
+        text.replace("/usr/bin/etcha-exporter", "/bin/true").replace("/usr/bin/etcha-journal", "/bin/true")
+    };
+    write("etcha-exporter.service", there(read("systemd/etcha-exporter.service")));
+    write("etcha.service", "[Service]\nExecStart=/bin/true run\n".to_owned());
+    for path in ["etcha-exporter.service.d/port.conf", "etcha.service.d/journal.conf"] {
+        write(path, there(read(&format!("etcha/{path}"))));
+    }
+    let verify = || {
+        let output = Command::new(&analyze)
+            .args(["verify", "--man=no", "etcha.service", "etcha-exporter.service"])
+            // The trailing colon adds the places of the system.
+            .env("SYSTEMD_UNIT_PATH", format!("{}:", directory.path().display()))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        said.lines().filter(|line| line.contains("etcha")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(verify(), "");
+    write("etcha.service.d/journal.conf", "[Service]\nExecStartPast=-+/bin/true\n".to_owned());
+    assert!(verify().contains("ExecStartPast"), "what does not fit is seen");
+}
+
+#[test]
+fn a_port_that_is_taken_is_explained_with_who_has_it_and_the_drop_in_that_moves_the_exporter() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let home = Home::new();
+    let (address, key) = (taken.local_addr().unwrap().to_string(), home.key_file());
+    let output = command()
+        .arg("--journal")
+        .arg(home.journal())
+        .arg("--state-dir")
+        .arg(home.state())
+        .arg("--metrics-key-file")
+        .arg(key)
+        .args(["--listen-address", &address])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let drop_in = read("etcha/etcha-exporter.service.d/port.conf");
+    let setting = values(&drop_in, "Environment")[0].to_owned();
+    for part in [&address, &format!("process id {}, listens there", std::process::id()), &setting] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn neither_unit_writes_cores_and_the_exporter_cannot_fill_the_memory_of_a_host() {
     let (exporter, engine) = (read("systemd/etcha-exporter.service"), read("systemd/etcha-engine.service"));
     assert_eq!(values(&exporter, "LimitCORE"), ["0"]);

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! * [`listener`]: addresses, sockets, sockets from systemd.
+//! * [`listener`]: addresses, sockets, sockets from systemd; `occupant`: who has a port that is taken.
 //! * [`certificate`]: a pair of PEM files, checked; authorities of client certificates.
 //! * [`self_signed`]: a certificate made here when there is none, whose file clients pin.
 //! * [`names`]: what this host is called, for their subject names.
@@ -39,6 +39,7 @@ mod large;
 mod limits;
 pub mod listener;
 pub mod names;
+mod occupant;
 pub mod peer;
 mod places;
 mod plain_http;

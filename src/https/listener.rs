@@ -8,6 +8,8 @@ use std::str::FromStr;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 
+use super::occupant::Occupant;
+
 /// Connections that the kernel holds ready while the accept loop is busy. Linux caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
 
@@ -48,6 +50,15 @@ impl FromStr for ListenAddress {
     }
 }
 
+impl ListenAddress {
+    fn port(&self) -> u16 {
+        match self {
+            Self::Every(port) | Self::Name(_, port) => *port,
+            Self::One(address) => address.port(),
+        }
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,7 +93,11 @@ impl std::error::Error for ListenAddressError {}
 /// # Errors
 /// The address is in use, not of this host or not allowed, or the name is not known; the error says what to do.
 pub fn bind(address: &ListenAddress) -> Result<Vec<TcpListener>, BindError> {
-    let error = |source| BindError { address: address.to_string(), source };
+    let error = |source| BindError {
+        address: address.to_string(),
+        occupant: Occupant::of_error(&source, address.port()),
+        source,
+    };
     match address {
         ListenAddress::Every(port) => Ok(vec![every(*port).map_err(error)?]),
         ListenAddress::One(address) => Ok(vec![socket(*address, true).map_err(error)?]),
@@ -104,7 +119,8 @@ pub fn activated() -> Result<Vec<TcpListener>, BindError> {
     let mut passed = listenfd::ListenFd::from_env();
     let mut listeners = Vec::new();
     for index in 0..passed.len() {
-        let error = |source| BindError { address: format!("socket {index} from systemd"), source };
+        let error =
+            |source| BindError { address: format!("socket {index} from systemd"), occupant: None, source };
         if let Some(listener) = passed.take_tcp_listener(index).map_err(error)? {
             listeners.push(listening(listener).map_err(error)?);
         }
@@ -126,16 +142,23 @@ fn listening(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 pub struct BindError {
     /// The address as it was given.
     address: String,
+    /// Who has it, if it is taken.
+    occupant: Option<Occupant>,
     /// Why not.
     source: io::Error,
+}
+
+impl BindError {
+    /// Whether another process listens there.
+    pub fn is_taken(&self) -> bool {
+        self.occupant.is_some()
+    }
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hint = match self.source.kind() {
-            io::ErrorKind::AddrInUse => {
-                "; stop the process that listens there (`ss -ltnp` shows it) or choose another port"
-            }
+            io::ErrorKind::AddrInUse => "; stop it (`ss -ltnp` shows it to root) or choose another port",
             io::ErrorKind::AddrNotAvailable => {
                 "; no interface of this host has it: choose one that `ip address` shows"
             }
@@ -147,7 +170,11 @@ impl fmt::Display for BindError {
             }
             _ => "",
         };
-        write!(f, "cannot listen on {}: {}{hint}", self.address, self.source)
+        write!(f, "cannot listen on {}: {}", self.address, self.source)?;
+        if let Some(occupant) = &self.occupant {
+            write!(f, "; {occupant}")?;
+        }
+        f.write_str(hint)
     }
 }
 
@@ -232,6 +259,7 @@ mod tests {
         let taken = first[0].local_addr().unwrap().to_string();
         let error = bind(&taken.parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains(&taken) && error.contains("choose another port"), "{error}");
+        assert!(error.contains(&format!("process id {}, listens there", std::process::id())), "{error}");
     }
 
     #[tokio::test]

@@ -62,6 +62,11 @@ impl fmt::Display for RunError {
             RunError::State(error) => write!(out, "state directory {error}"),
             RunError::Certificate(error) => error.fmt(out),
             RunError::SelfSigned(error) => error.fmt(out),
+            RunError::Listen(error) if error.is_taken() => write!(
+                out,
+                "{error}: `--listen-address :4010`, or for the systemd unit \
+                 `Environment=ETCHA_EXPORTER_LISTEN_ADDRESS=:4010` by `systemctl edit etcha-exporter`"
+            ),
             RunError::Listen(error) => error.fmt(out),
             RunError::System(error) => write!(out, "the operating system refuses: {error}"),
             RunError::Metrics(error) => write!(out, "metrics: {error}"),
