@@ -1,6 +1,7 @@
 //! The program as its users meet it: command lines in, a journal, text and exit codes out.
 
 mod auditing;
+mod numbers;
 mod program;
 mod wrapping;
 

@@ -20,6 +20,11 @@ use crate::harness::exposition::{Exposition, Samples, Series};
 const ROUNDS: usize = 10;
 
 /// Counters that the reference knows, too.
+///
+/// How shells ended, and how long they were open, it cannot know: if the end of an agent is read before a shell's own end, in a
+/// segment that comes late or after lines that are lost, the shell counts as ended by its agent, and its own end as an oddity.
+/// Which is read first is nothing that the lines say. Where no segment comes late, the property over ordinary scripts compares
+/// these families with everything else.
 const COUNTERS: [&str; 4] =
     ["etcha_commands_total", "etcha_sources_total", "etcha_shells_opened_total", "etcha_refusals_total"];
 
@@ -29,8 +34,6 @@ struct Reference {
     /// Numbers seen, by writer.
     seen: BTreeMap<String, BTreeSet<u64>>,
     counts: Samples,
-    /// Whether it read the journal from its beginning: only then is it known what is missing.
-    complete: bool,
 }
 
 /// A journal, the follower that reads it, the reference, and the checkpoints taken.
@@ -47,10 +50,9 @@ impl World {
     pub(crate) fn new() -> World {
         let journal = Journal::new();
         let follower = fresh(&journal);
-        let reference = Reference { complete: true, ..Reference::default() };
+        let reference = Reference::default();
         let mut world =
             World { journal, follower, reference, checkpoints: Vec::new(), before: Samples::new() };
-        // The first line ever read is its writer's first: nothing lies before the history.
         world.run(&[Action::Append(0, 1), Action::Look]);
         world
     }
@@ -143,17 +145,13 @@ impl World {
         assert_eq!(counted, self.reference.counts, "(ours left, the reference's right)");
         let missing = self.follower.state().missing;
         let expected: u128 = self.reference.seen.values().map(missing_of).sum();
-        if self.reference.complete {
-            assert_eq!(missing, expected, "lines missing (ours left): {:?}", self.reference.seen);
-        } else {
-            assert!(missing <= expected, "{missing} lines missing, at most {expected} can be");
-        }
+        assert_eq!(missing, expected, "lines missing (ours left): {:?}", self.reference.seen);
         self.before = counted;
     }
 }
 
 fn missing_of(seen: &BTreeSet<u64>) -> u128 {
-    seen.last().map_or(0, |last| u128::from(last - seen.len() as u64))
+    seen.first().zip(seen.last()).map_or(0, |(first, last)| u128::from(last - first + 1 - seen.len() as u64))
 }
 
 pub(crate) fn fresh(journal: &Journal) -> Follower {
