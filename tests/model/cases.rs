@@ -165,9 +165,12 @@ fn compressing_beside_the_original_is_waited_for_and_costs_no_second_reading() {
 }
 
 #[test]
-fn a_compressed_file_that_was_cut_off_is_no_trouble() {
-    let world = run(&[Append(0, 9), Rotate(Number), Look, CompressPartly(0, 500), RemoveRotated(0), Look]);
+fn a_compressed_file_that_was_cut_off_costs_no_line_and_shows_once_its_original_is_gone() {
+    let cut = [Append(0, 9), Rotate(Number), Look, CompressPartly(0, 500), Look];
+    let world = run(&cut);
     assert_eq!((counts(&world).0, world.follower.state().unreadable), (10, 0));
+    let world = run(&[&cut[..], &[RemoveRotated(0), Look]].concat());
+    assert_eq!((counts(&world).0, world.follower.state().unreadable), (10, 1));
 }
 
 #[test]
