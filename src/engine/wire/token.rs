@@ -237,13 +237,16 @@ struct Times {
     expires: Option<i64>,
     #[serde(rename = "nbf", default)]
     not_before: Option<i64>,
+    #[serde(rename = "iat", default)]
+    issued: Option<i64>,
 }
 
 fn check_times(times: &Times, now: i64) -> Result<(), TokenError> {
-    if let Some(not_before) = times.not_before
-        && not_before > now.saturating_add(LEEWAY)
+    // What was issued in the future would be newer than all that comes after it.
+    if let Some(begin) = times.not_before.max(times.issued)
+        && begin > now.saturating_add(LEEWAY)
     {
-        return Err(TokenError::NotYet(not_before.saturating_sub(now)));
+        return Err(TokenError::NotYet(begin.saturating_sub(now)));
     }
     match times.expires {
         Some(expires) if expires != 0 && expires < now.saturating_sub(LEEWAY) => {

@@ -153,8 +153,8 @@ fn is_older(configured: &ConfiguredSource, claims: &Claims) -> bool {
         return false;
     }
     let in_force = lock(&configured.state.current).token.as_ref().and_then(|token| token.claims.issued);
-    // A clock that was ahead must not keep others out for longer than clocks may be apart.
-    let in_force = in_force.map(|issued| issued.min(program::now().saturating_add(token::LEEWAY)));
+    // A clock that was ahead must not keep out what is issued now.
+    let in_force = in_force.map(|issued| issued.min(program::now()));
     in_force.is_some_and(|in_force| claims.issued.is_none_or(|issued| issued < in_force))
 }
 

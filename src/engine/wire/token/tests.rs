@@ -185,6 +185,21 @@ fn clocks_may_be_half_a_minute_apart() {
 }
 
 #[test]
+fn what_was_issued_in_the_future_is_not_good_yet_whatever_else_it_says() {
+    let (private, public) = pair(Algorithm::Ed25519, "k");
+    let keys = [public];
+    for (claims, expected) in [
+        (json!({"iat": NOW + LEEWAY}), None),
+        (json!({"iat": NOW + LEEWAY + 1}), Some(31)),
+        (json!({"iat": NOW + 100, "nbf": 1}), Some(100)),
+        (json!({"iat": 1, "nbf": NOW + 100}), Some(100)),
+    ] {
+        let token = token_of(&json!({"alg": "EdDSA"}), &claims, &private);
+        assert_eq!(verify(&token, &keys, NOW).err(), expected.map(TokenError::NotYet), "{claims}");
+    }
+}
+
+#[test]
 fn an_audience_is_a_string_or_a_list() {
     let (private, public) = pair(Algorithm::Ed25519, "k");
     let keys = [public];
