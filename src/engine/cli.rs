@@ -264,6 +264,9 @@ async fn perform(arguments: &Arguments) -> Result<bool, CliError> {
             "others on this host can see a key on a command line; give `build_signingKeyPath` instead"
         );
     }
+    if let Some(exposure) = config.build.signing.exposure() {
+        tracing::warn!("{exposure}");
+    }
     match &arguments.task {
         Task::Run { check_config: true, .. } => match config.sources.len() {
             0 => Err(AgentError::NoSources.into()),

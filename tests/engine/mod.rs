@@ -19,6 +19,7 @@ mod terminal;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::{Command, Output},
 };
@@ -46,6 +47,10 @@ impl Home {
 
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+        if text.contains("private:") {
+            // As one keeps a key: the engine warns of others.
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

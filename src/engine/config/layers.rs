@@ -14,6 +14,9 @@ pub(crate) const DEFAULT_FILE: &str = "etcha.jsonnet";
 /// What names of variables begin with.
 const PREFIXES: [&str; 2] = ["etcha_", "ETCHA_"];
 
+/// Where the key that signs stands, if it stands in the configuration.
+const SIGNING_KEY: &str = "/build/signingKey";
+
 /// The variable that holds a whole configuration.
 const WHOLE: &str = "config";
 
@@ -35,7 +38,7 @@ impl Layers {
     ///
     /// A file that was named and is not there, or cannot be rendered; anything that is wrong in it or laid over it.
     pub(crate) fn read(&self) -> Result<Config, ConfigError> {
-        let mut value = self.file()?;
+        let (mut value, imports) = self.file()?;
         let mut problems = Vec::new();
         for (name, text) in &self.environment {
             problems.extend(lay_variable(&mut value, name, text).err());
@@ -48,11 +51,18 @@ impl Layers {
             };
             problems.extend(laid.err());
         }
+        let signing_key = value.pointer(SIGNING_KEY).and_then(Value::as_str).filter(|key| !key.is_empty());
+        let holders = signing_key.map(|key| imports.with_text(key)).unwrap_or_default();
         let read = Config::read(value).map_err(|wrong| problems.extend(wrong));
+        let read = read.map(|mut config| {
+            config.build.signing.look_at(&holders);
+            config
+        });
         read.ok().filter(|_| problems.is_empty()).ok_or(ConfigError::Wrong(problems))
     }
 
-    fn file(&self) -> Result<Value, ConfigError> {
+    /// What the file says, and its text with all that it imports.
+    fn file(&self) -> Result<(Value, Imports), ConfigError> {
         let name = self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         let path = match (upwards(name), &self.file) {
             (Some(found), file) => {
@@ -63,12 +73,13 @@ impl Layers {
                 }
                 found
             }
-            (None, None) => return Ok(Value::Object(Map::new())),
+            (None, None) => return Ok((Value::Object(Map::new()), Imports::default())),
             // Reading it says what is wrong with it.
             (None, Some(_)) => name.to_owned(),
         };
         let imports = Imports::of_path(&path).map_err(ConfigError::Jsonnet)?;
-        jsonnet::render(&imports, &Natives::without_config()).map_err(ConfigError::Jsonnet)
+        let value = jsonnet::render(&imports, &Natives::without_config()).map_err(ConfigError::Jsonnet)?;
+        Ok((value, imports))
     }
 }
 

@@ -34,6 +34,8 @@ const PRIVATE: &str = "privateKey";
 pub(crate) struct Signing {
     given: Option<SigningKey>,
     path: Option<PathBuf>,
+    /// A file of the configuration in which the key stands and that anyone can read.
+    exposed: Option<PathBuf>,
     read: Arc<OnceLock<Result<SigningKey, KeyError>>>,
 }
 
@@ -76,7 +78,22 @@ impl Signing {
         if given.is_some() && path.is_some() {
             section.wrong("signingKeyPath", "is beside `signingKey`; give one of them");
         }
-        Signing { given, path, read: Arc::default() }
+        Signing { given, path, exposed: None, read: Arc::default() }
+    }
+
+    /// Looks whether anyone can read one of `files`, in which the text of the key stands.
+    pub(super) fn look_at(&mut self, files: &[PathBuf]) {
+        let is_open = |path: &&PathBuf| path.metadata().is_ok_and(|found| found.mode() & ANYONE != 0);
+        self.exposed = files.iter().find(is_open).cloned();
+    }
+
+    /// Why the key is known to others, if it is.
+    pub(crate) fn exposure(&self) -> Option<String> {
+        let shown = self.exposed.as_ref()?.display();
+        Some(format!(
+            "{shown}: everybody on this host can read `build_signingKey` there; move it to a file for \
+             `build_signingKeyPath`, or `chmod o= {shown}`, and make a new one if others may have it"
+        ))
     }
 
     /// The key. Standard input gives its first line, and keeps the rest.

@@ -269,3 +269,33 @@ fn heartbeats_come_every_minute_unless_the_journal_says_otherwise() {
     assert_eq!(every(json!({"path": "x", "heartbeat": "90s"})), Some(Duration::from_secs(90)));
     assert_eq!(every(json!({"path": "x", "heartbeat": "0s"})), None);
 }
+
+#[test]
+fn a_signing_key_in_a_file_that_everybody_can_read_is_said_to_be_known_to_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let (main, part) = (directory.path().join("conf/etcha.jsonnet"), directory.path().join("key.libsonnet"));
+    let key = crate::wire::key::generate(crate::wire::key::Algorithm::Ed25519, Some("ops")).unwrap().private;
+    fs::create_dir(directory.path().join("conf")).unwrap();
+    let write = |path: &std::path::Path, text: &str, mode| {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let exposure = |settings: &[String]| {
+        let layers = Layers { file: Some(main.clone()), settings: settings.to_vec(), ..Layers::default() };
+        layers.read().unwrap().build.signing.exposure()
+    };
+    write(&main, &format!("{{build: {{signingKey: '{key}'}}}}"), 0o644);
+    let said = exposure(&[]).unwrap();
+    assert!(said.starts_with(&format!("{}: everybody", main.display())) && !said.contains(&key), "{said}");
+    // Another key is in force.
+    assert_eq!(exposure(&["build_signingKey=".to_owned()]), None);
+    write(&main, &format!("{{build: {{signingKey: '{key}'}}}}"), 0o640);
+    assert_eq!(exposure(&[]), None);
+    write(&main, "{build: {signingKey: import '../key.libsonnet'}}", 0o644);
+    write(&part, &format!("'{key}'"), 0o600);
+    assert_eq!(exposure(&[]), None);
+    write(&part, &format!("'{key}'"), 0o604);
+    assert!(exposure(&[]).unwrap().starts_with(&format!("{}: everybody", part.display())));
+}

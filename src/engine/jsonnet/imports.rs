@@ -75,6 +75,17 @@ impl Imports {
         })
     }
 
+    /// The paths on this host of those files whose text has `part`.
+    pub(crate) fn with_text(&self, part: &str) -> Vec<PathBuf> {
+        let below = Path::new(&self.entrypoint).parent().map_or(0, |parent| parent.iter().skip(1).count());
+        let Some(root) = self.directory.as_ref().and_then(|directory| directory.ancestors().nth(below))
+        else {
+            return Vec::new();
+        };
+        let found = self.files.iter().filter(|(_, text)| text.contains(part));
+        found.map(|(name, _)| root.join(name.trim_start_matches('/'))).collect()
+    }
+
     /// Where the entry point lies, for `getPath`; empty if that is unknown.
     pub(super) fn directory(&self) -> String {
         self.directory.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
