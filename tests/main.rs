@@ -35,5 +35,6 @@ mod rules;
 mod serving;
 mod supervisor;
 mod textfile;
+mod tools;
 mod walls;
 mod web_config;
