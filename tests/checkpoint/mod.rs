@@ -281,7 +281,7 @@ fn a_length_that_no_memory_holds_is_refused_before_it_is_taken() {
 /// The format of version 3, frozen. If this fails, a checkpoint that is on somebody's disk can no longer be read as
 /// what it was: raise `VERSION` in `checkpoint.rs`, write the golden file of the new version by
 /// `ETCHA_WRITE_GOLDEN=1 cargo test checkpoint`, and keep this one, which must then still be read. Only if all that changed is
-/// that these lines count in a family more, this file is written again, and the version stays.
+/// that these lines count in a family more, or add to what happened lately, this file is written again, and the version stays.
 #[test]
 fn the_format_on_disk_is_that_of_its_version() {
     let file = golden("checkpoint.v3");
@@ -292,6 +292,16 @@ fn the_format_on_disk_is_that_of_its_version() {
     let golden = fs::read(&file).unwrap();
     assert!(golden == bytes, "the format changed; the comment at this test says what to do");
     goes_on_as_it_was(&golden);
+}
+
+#[test]
+fn what_happened_lately_is_kept() {
+    let before = follower().metrics().record();
+    let (journal, follow) = (JOURNAL.into(), follower().record());
+    let kept = Checkpoint { journal, taken: 1, metrics: before.clone(), follow }.encode();
+    let after = Checkpoint::decode(&kept).unwrap().metrics;
+    assert_eq!(after.recent(), before.recent());
+    assert_ne!(*after.recent(), exporter::metrics::Recent::default());
 }
 
 #[test]
@@ -313,7 +323,7 @@ fn runs_under_way_refusals_and_heartbeats_are_kept() {
 
 #[test]
 fn a_checkpoint_of_an_earlier_version_is_gone_on_from() {
-    for version in ["checkpoint.v1", "checkpoint.v2"] {
+    for version in ["checkpoint.v1", "checkpoint.v2", "checkpoint.v3-before-recent"] {
         goes_on_as_it_was(&fs::read(golden(version)).unwrap());
     }
 }

@@ -8,7 +8,8 @@
 //! "etchackp"  version: u32  length: u64  crc32: u32  payload: postcard
 //! ```
 //!
-//! Numbers are little-endian; `length` and `crc32` are of the payload. This file knows no follower and no thread: it
+//! Numbers are little-endian; `length` and `crc32` are of the payload. It ends with what happened lately, which a reader
+//! may leave out: older checkpoints have none, and older exporters pass over it. This file knows no follower and no thread: it
 //! is handed a state and a [`Store`].
 //!
 //! # Layout
@@ -24,11 +25,12 @@ pub(crate) mod writer;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::follow::FollowRecord;
-use crate::metrics::Record;
+use crate::metrics::{Recent, Record};
 
 /// Name of the current checkpoint in the state directory.
 pub const CURRENT: &str = "checkpoint";
@@ -42,6 +44,9 @@ pub const NEW: &str = "checkpoint.new";
 const MAGIC: &[u8; 8] = b"etchackp";
 const VERSION: u32 = 3;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 4;
+
+/// What follows a checkpoint that ends with what was counted.
+const NOTHING: &[u8] = &[];
 
 /// Largest checkpoint that is read, in bytes: several million series. A larger file is not one of ours.
 pub(crate) const MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -109,7 +114,9 @@ impl Checkpoint {
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.resize(HEADER_BYTES, 0);
-        let mut bytes = match postcard::to_extend(self, bytes) {
+        let encoded = postcard::to_extend(self, bytes)
+            .and_then(|bytes| postcard::to_extend(self.metrics.recent.as_ref(), bytes));
+        let mut bytes = match encoded {
             Ok(bytes) => bytes,
             // Lists know their lengths and memory takes every byte: there is nothing left to fail.
             Err(error) => unreachable!("a checkpoint that cannot be encoded: {error}"),
@@ -146,11 +153,15 @@ impl Checkpoint {
             return Err(Unusable::Damaged("its checksum differs"));
         }
         let decoded = match version {
-            v1::VERSION => v1::decode(payload),
-            v2::VERSION => v2::decode(payload),
-            _ => postcard::from_bytes(payload),
+            v1::VERSION => v1::decode(payload).map(|checkpoint| (checkpoint, NOTHING)),
+            v2::VERSION => v2::decode(payload).map(|checkpoint| (checkpoint, NOTHING)),
+            _ => postcard::take_from_bytes::<Checkpoint>(payload),
         };
-        decoded.map_err(Unusable::Shape)
+        let (mut checkpoint, rest) = decoded.map_err(Unusable::Shape)?;
+        // It is for people, and never a reason to count anything anew.
+        let recent = postcard::from_bytes(rest).unwrap_or_else(|_| Recent::since(checkpoint.taken));
+        checkpoint.metrics.recent = Arc::new(recent);
+        Ok(checkpoint)
     }
 }
 

@@ -105,6 +105,16 @@ pub struct Record {
     pub(crate) shells: SessionsRecord,
     pub(crate) order: OrderRecord,
     pub(crate) runs: SessionsRecord,
+    /// What happened lately. It is written behind everything else, see [`crate::checkpoint`].
+    #[serde(skip)]
+    pub(crate) recent: Arc<Recent>,
+}
+
+impl Record {
+    /// What happened lately.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
 }
 
 /// The same as version 1 of the checkpoint kept it: last values without the events that they come from.
@@ -118,7 +128,7 @@ impl From<RecordV1> for Record {
     fn from(record: RecordV1) -> Record {
         let tables = Tables::from(record.tables);
         let order = OrderRecord::of(&tables);
-        Record { tables, shells: record.shells.into(), order, runs: SessionsRecord::default() }
+        Record { tables, shells: record.shells.into(), order, ..Record::default() }
     }
 }
 
@@ -133,7 +143,7 @@ pub(crate) struct RecordV2 {
 impl From<RecordV2> for Record {
     fn from(record: RecordV2) -> Record {
         let RecordV2 { tables, shells, order } = record;
-        Record { tables: tables.into(), shells, order: order.into(), runs: SessionsRecord::default() }
+        Record { tables: tables.into(), shells, order: order.into(), ..Record::default() }
     }
 }
 
@@ -165,6 +175,7 @@ impl Metrics {
             shells: self.shells.record(),
             order: self.order.record(),
             runs: self.runs.record(),
+            recent: Arc::clone(&self.recent),
         }
     }
 
@@ -179,6 +190,8 @@ impl Metrics {
         if !fit(&record.shells.open, shells) || !fit(&record.runs.open, runs) {
             return None;
         }
+        // For people only, and so never a reason to count anything anew.
+        let recent = if record.recent.fits(&record.tables) { record.recent } else { Arc::default() };
         let mut index = Index::default();
         record.tables.adopt_all(&mut index);
         let order = Order::restore(record.order, &record.tables);
@@ -189,7 +202,7 @@ impl Metrics {
             shells: record.shells.into(),
             runs: record.runs.into(),
             order,
-            recent: Arc::default(),
+            recent,
             is_late: true,
             limits,
             text: String::new(),

@@ -6,9 +6,9 @@
 //! no HTML.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use journal_schema::event::{Engine, EngineState, Refused};
+use journal_schema::event::{Action, Engine, EngineState, Refusal, Refused};
+use serde::{Deserialize, Serialize};
 
 use super::sessions::SessionId;
 use super::tables::Tables;
@@ -26,8 +26,10 @@ const MAX_FAILING: usize = 200;
 const MAX_TEXT_BYTES: usize = 256;
 
 /// What happened lately. A clone copies a few kilobytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recent {
+    /// Since when it is kept, in milliseconds since 1970, where that is not the journal's beginning.
+    since: Option<i64>,
     notes: VecDeque<Note>,
     shells: VecDeque<ShellNote>,
     pushes: VecDeque<Push>,
@@ -37,7 +39,7 @@ pub struct Recent {
 }
 
 /// An event worth a look. Equal ones are one note that counts them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Note {
     /// When it happened, in milliseconds since 1970; the latest time if it happened more than once.
     pub(crate) at: i64,
@@ -48,7 +50,7 @@ pub(crate) struct Note {
 }
 
 /// Which Source something is about, and which client set it off.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Who {
     /// The agent itself.
     Agent,
@@ -59,11 +61,11 @@ pub(crate) enum Who {
     /// Those of a series of `etcha_sources_shells`.
     Shell(u32),
     /// What no series names.
-    Named(Arc<Names>),
+    Named(Box<Names>),
 }
 
 /// [`Who`] in words. Each is empty where there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Names {
     pub(crate) source: String,
     pub(crate) key: String,
@@ -71,15 +73,15 @@ pub(crate) struct Names {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum What {
     AgentStarted {
-        version: Arc<str>,
+        version: Box<str>,
     },
     AgentStopped,
     ShellOpened,
     ShellClosed {
-        reason: Arc<str>,
+        reason: Box<str>,
     },
     Pushed,
     /// A run that was not pushed changed or removed something.
@@ -94,24 +96,24 @@ pub(crate) enum What {
     CommandFailed,
     /// A request was refused.
     Refused {
-        action: &'static str,
-        reason: &'static str,
+        action: Action,
+        reason: Refusal,
     },
 }
 
 /// A shell session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ShellNote {
     id: SessionId,
     pub(crate) who: Who,
     /// Milliseconds since 1970; `None` if its opening was not read.
     pub(crate) opened: Option<i64>,
     /// When it closed and why; `None` while it is open.
-    pub(crate) closed: Option<(i64, Arc<str>)>,
+    pub(crate) closed: Option<(i64, Box<str>)>,
 }
 
 /// A push, or several that were refused alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Push {
     /// When it ended, in milliseconds since 1970.
     pub(crate) at: i64,
@@ -120,16 +122,16 @@ pub(crate) struct Push {
 }
 
 /// How a push ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PushOutcome {
     Succeeded { changed: u64, removed: u64 },
     Failed,
     Unknown,
-    Refused { reason: &'static str, count: u64 },
+    Refused { reason: Refusal, count: u64 },
 }
 
 /// A Source whose last run failed, or ended in a way that is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failing {
     /// When the first run of this row ended, in milliseconds since 1970.
     pub(crate) since: i64,
@@ -141,7 +143,7 @@ pub(crate) struct Failing {
 }
 
 /// A Command whose change or remove script failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FailedCommand {
     /// Its series in `etcha_commands_total`.
     pub(crate) series: u32,
@@ -175,7 +177,7 @@ pub(super) struct Run {
 impl Who {
     /// What no series names, as far as it is kept.
     pub(crate) fn named(source: &str, key: &str, address: &str) -> Who {
-        Who::Named(Arc::new(Names { source: kept(source), key: kept(key), address: kept(address) }))
+        Who::Named(Box::new(Names { source: kept(source), key: kept(key), address: kept(address) }))
     }
 
     /// In the words of the tables that it was counted in.
@@ -216,6 +218,32 @@ impl Run {
 }
 
 impl Recent {
+    /// Nothing yet, kept from now on, `at` milliseconds since 1970: what was counted before is not known.
+    pub(crate) fn since(at: i64) -> Recent {
+        Recent { since: Some(at), ..Recent::default() }
+    }
+
+    /// Since when it is kept, in milliseconds since 1970; `None` if since the journal's beginning.
+    pub(crate) fn kept_since(&self) -> Option<i64> {
+        self.since
+    }
+
+    /// Whether all series that it names are in these tables.
+    pub(super) fn fits(&self, tables: &Tables) -> bool {
+        let is_there = |series: u32, len: usize| (series as usize) < len;
+        let whose = self.notes.iter().map(|note| &note.who);
+        let whose = whose.chain(self.shells.iter().map(|shell| &shell.who));
+        let mut whose = whose.chain(self.pushes.iter().map(|push| &push.who));
+        let mut commands = self.failed_commands.iter();
+        whose.all(|who| match who {
+            Who::Agent | Who::Named(_) => true,
+            Who::Command(series) => is_there(*series, tables.commands.len()),
+            Who::Run(series) => is_there(*series, tables.sources.len()),
+            Who::Shell(series) => is_there(*series, tables.sources_shells.len()),
+        }) && commands.all(|failed| is_there(failed.series, tables.commands.len()))
+            && self.failing.keys().all(|series| is_there(*series, tables.source_last_run.len()))
+    }
+
     /// Events worth a look, the latest first.
     pub(crate) fn notes(&self) -> impl Iterator<Item = &Note> {
         self.notes.iter().rev()
@@ -325,9 +353,9 @@ impl Recent {
     /// Requests were refused.
     pub(super) fn refused(&mut self, refused: &Refused<'_>, at: i64) {
         let who = Who::named(&refused.name, &refused.public_key, &refused.remote_addr);
-        let (action, reason) = (refused.action.as_str(), refused.reason.as_str());
+        let (action, reason) = (refused.action, refused.reason);
         let count = refused.count.unwrap_or(1);
-        if action == "push" {
+        if action == Action::Push {
             let outcome = PushOutcome::Refused { reason, count };
             insert(&mut self.pushes, Push { at, who: who.clone(), outcome }, MAX_LISTED, |push| push.at);
         }
@@ -357,8 +385,8 @@ impl Recent {
         at: i64,
         reason: &str,
     ) {
-        let reason = Arc::<str>::from(kept(reason));
-        self.note(at, 1, What::ShellClosed { reason: Arc::clone(&reason) }, who.clone());
+        let reason = kept(reason).into_boxed_str();
+        self.note(at, 1, What::ShellClosed { reason: reason.clone() }, who.clone());
         let known =
             self.shells.iter().rposition(|known| known.id == id).and_then(|at| self.shells.remove(at));
         let mut shell = known.unwrap_or(ShellNote { id, who, opened, closed: None });

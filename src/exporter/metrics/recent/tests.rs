@@ -138,7 +138,11 @@ fn a_push_has_its_key_its_address_and_how_it_ended() {
         pushes.collect::<Vec<_>>(),
         [
             (3000, owned(["web", "", ""]), PushOutcome::Unknown),
-            (2000, owned(["", "", "192.0.2.9"]), PushOutcome::Refused { reason: "signature", count: 4 }),
+            (
+                2000,
+                owned(["", "", "192.0.2.9"]),
+                PushOutcome::Refused { reason: Refusal::Signature, count: 4 }
+            ),
             (1000, owned(["web", "ci", "192.0.2.7"]), PushOutcome::Succeeded { changed: 2, removed: 0 }),
         ]
     );
@@ -171,4 +175,14 @@ fn equal_events_are_one_note_and_everything_is_bounded() {
     let texts = kept.notes().filter(|note| matches!(note.what, What::Refused { .. }));
     let texts: Vec<_> = texts.map(|note| names(&note.who, &metrics)[0].clone()).collect();
     assert!(texts.len() > 10 && texts.iter().all(|text| text.len() <= MAX_TEXT_BYTES && text.ends_with('…')));
+}
+
+#[test]
+fn what_names_a_series_that_is_not_there_is_not_gone_on_from() {
+    let mut record = Metrics::new(Limits::default()).record();
+    let mut kept = Recent::default();
+    kept.command_failed(0, 1);
+    record.recent = std::sync::Arc::new(kept);
+    let restored = Metrics::restore(record, Limits::default()).unwrap();
+    assert_eq!(*restored.recent(), Recent::default());
 }

@@ -91,7 +91,7 @@ impl fmt::Display for Moment {
         }
         let machine = Timestamp::from_second(at.as_second()).unwrap_or(at).to_string();
         let exact = machine.replace('T', " ").replace('Z', " UTC");
-        let ago = Ago(self.clock.now.as_second().saturating_sub(at.as_second()));
+        let ago = Ago(self.clock.seconds_since(self.at));
         if self.clock.exact {
             write!(f, "<time datetime=\"{machine}\" title=\"{ago}\">{exact}</time>")
         } else {

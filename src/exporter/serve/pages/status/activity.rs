@@ -36,6 +36,7 @@ pub(super) fn shells(state: &State<'_>, out: &mut String) {
     let day: Vec<_> =
         all.iter().filter(|shell| state.clock.seconds_since(shell.latest()) < DAY).copied().collect();
     heading("shells-day", "Shells of the last day", day.len(), "No shell was opened or closed.", out);
+    kept_since(state, DAY, out);
     if day.is_empty() {
         return;
     }
@@ -68,6 +69,7 @@ pub(super) fn pushes(state: &State<'_>, out: &mut String) {
     let all: Vec<_> = state.snapshot.recent.pushes().collect();
     let day: Vec<_> = all.iter().filter(|push| state.clock.seconds_since(push.at) < DAY).copied().collect();
     heading("pushes-day", "Pushes of the last day", day.len(), "There was no push.", out);
+    kept_since(state, DAY, out);
     if day.is_empty() {
         return;
     }
@@ -90,6 +92,7 @@ pub(super) fn pushes(state: &State<'_>, out: &mut String) {
 pub(super) fn events(state: &State<'_>, out: &mut String) {
     let notes: Vec<_> = state.snapshot.recent.notes().collect();
     heading("events", "Events worth a look", notes.len(), "There is none yet.", out);
+    kept_since(state, i64::MAX, out);
     if notes.is_empty() {
         return;
     }
@@ -115,6 +118,19 @@ fn heading(id: &str, title: &str, count: usize, none: &str, out: &mut String) {
     let _ = writeln!(out, "<h2 id=\"{id}\">{title}: {count}</h2>");
     if count == 0 {
         let _ = writeln!(out, "<p class=\"none\">{none}</p>");
+    }
+}
+
+/// Says so where a list does not reach as far back as its heading, in seconds.
+fn kept_since(state: &State<'_>, reach: i64, out: &mut String) {
+    if let Some(since) = state.snapshot.recent.kept_since()
+        && state.clock.seconds_since(since) < reach
+    {
+        let _ = writeln!(
+            out,
+            "<p class=\"none\">Kept since {}: the exporter before an upgrade kept none.</p>",
+            state.clock.at(since)
+        );
     }
 }
 
@@ -144,7 +160,11 @@ impl fmt::Display for Outcome<'_> {
             PushOutcome::Failed => f.write_str("<span class=\"bad\">failed</span>"),
             PushOutcome::Unknown => f.write_str("<span class=\"bad\">not known</span>"),
             PushOutcome::Refused { reason, count } => {
-                write!(f, "<span class=\"bad\">refused</span>: {}", Whole(&reason.replace('_', " ")))?;
+                write!(
+                    f,
+                    "<span class=\"bad\">refused</span>: {}",
+                    Whole(&reason.as_str().replace('_', " "))
+                )?;
                 if *count > 1 { write!(f, ", {count} times") } else { Ok(()) }
             }
         }
@@ -164,7 +184,7 @@ impl fmt::Display for Event<'_> {
             What::ShellClosed { reason } if reason.is_empty() => f.write_str("shell closed"),
             What::ShellClosed { reason } => write!(f, "shell closed: {}", Text(reason)),
             What::Pushed => f.write_str("push"),
-            What::Changed => f.write_str("something was changed or removed"),
+            What::Changed => f.write_str("changed or removed something"),
             What::BeganToFail => f.write_str("<span class=\"bad\">Source began to fail</span>"),
             What::EndUnknown => f.write_str("run ended, its result is not known"),
             What::Recovered => f.write_str("<span class=\"good\">Source succeeded again</span>"),
@@ -175,7 +195,7 @@ impl fmt::Display for Event<'_> {
                 write!(f, ": {} ({})", Text(&label("id")), script(&label("mode")))
             }
             What::Refused { action, reason } => {
-                let (action, reason) = (Whole(action).to_string(), reason.replace('_', " "));
+                let (action, reason) = (action.as_str(), reason.as_str().replace('_', " "));
                 write!(f, "<span class=\"bad\">{action} refused</span>: {}", Whole(&reason))
             }
         }?;

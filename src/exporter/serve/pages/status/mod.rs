@@ -164,8 +164,8 @@ fn navigation(state: &State<'_>, view: View, host: &str, out: &mut String) {
     // Writing to memory cannot fail.
     let _ = writeln!(
         out,
-        "<header>\n<h1>Status of {}</h1>\n<nav aria-label=\"This page\"><span>As of {}.</span> \
-         <span>{refresh}</span> <a href=\"{exact}\">{times}</a></nav>",
+        "<header>\n<h1>Status of {}</h1>\n<p>As of {}.</p>\n<nav aria-label=\"This page\"><span>{refresh}</span> \
+         <a href=\"{exact}\">{times}</a></nav>",
         Whole(host),
         Clock { exact: true, ..state.clock }.at(state.clock.now.as_millisecond()),
     );

@@ -16,7 +16,7 @@ impl<'o> Table<'o> {
         let _ = write!(
             out,
             "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-labelledby=\"{heading}\">\
-             <table class=\"wide\" role=\"table\">\n\
+             <table class=\"wide {heading}\" role=\"table\">\n\
              <thead role=\"rowgroup\"><tr role=\"row\">"
         );
         for name in columns {

@@ -113,6 +113,16 @@ fn who_did_what_lately_is_listed_with_key_address_time_and_outcome() {
 }
 
 #[test]
+fn after_an_upgrade_the_lists_say_since_when_they_are_kept() {
+    let since = "2026-01-01T00:30:00Z".parse::<Timestamp>().unwrap().as_millisecond();
+    let recent = Arc::new(crate::metrics::Recent::since(since));
+    let page = shown(&Snapshot { recent, ..counted(&[]) });
+    let kept =
+        "title=\"2026-01-01 00:30:00 UTC\">30 min ago</time>: the exporter before an upgrade kept none";
+    assert_eq!(page.matches(kept).count(), 3, "{page}");
+}
+
+#[test]
 fn the_view_in_the_address_stops_the_refresh_and_shows_exact_times() {
     let snapshot = counted(&[r#""event":"engine","state":"started""#.to_owned()]);
     let now = "2026-01-01T01:00:00Z".parse().unwrap();
