@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pty_process::blocking::{Command as PtyCommand, open};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::program::{self, JournalDir};
-use crate::harness::wait::{SOON, wait_until};
+use crate::harness::wait::{SOON, holds_for, wait_until};
 
 /// A script that says its process id and waits for ever.
 const SLEEP: &str = "echo $$; exec sleep 1000";
@@ -185,4 +185,100 @@ fn a_shell_has_the_terminal_itself_and_its_end_is_recorded_when_the_terminal_han
     wait_until(SOON, "the shell is closed", || reasons(&place).len() == 1);
     let reason = &reasons(&place)[0];
     assert!(reason == "signal 1" || reason.starts_with("exit"), "{reason}");
+}
+
+/// The shell is closed once, however often one looks.
+fn wait_for_one_end(place: &JournalDir) -> String {
+    wait_until(SOON, "the shell is closed", || reasons(place).len() == 1);
+    let opened = events(place).into_iter().filter(|event| event["state"] == "opened").count();
+    assert_eq!((opened, reasons(place).len()), (1, 1));
+    reasons(place).remove(0)
+}
+
+#[test]
+fn a_shell_whose_client_dies_at_any_moment_is_closed_once_and_leaves_nothing() {
+    for round in 0_u32..50 {
+        let place = JournalDir::new();
+        let (mut terminal, pts) = open().unwrap();
+        let command = PtyCommand::new(env!("CARGO_BIN_EXE_etcha-journal"))
+            .args(["shell", "--source", "web", "--journal"])
+            .arg(place.path())
+            .args(["--", "sh", "-c", "echo $$ > shell; exec sh -i"])
+            .current_dir(place.path().parent().unwrap());
+        let mut child = command.env("PS1", "ready:").spawn(pts).unwrap();
+        let shell = place.path().with_file_name("shell");
+        if round % 2 == 0 {
+            // It has begun; otherwise the terminal goes as early as may be.
+            wait_until(SOON, "the shell's process", || {
+                fs::read_to_string(&shell).is_ok_and(|pid| pid.ends_with('\n'))
+            });
+            terminal.write_all(b"sleep 1000\n").unwrap();
+        }
+        drop(terminal);
+        child.wait().unwrap();
+        let text = fs::read_to_string(place.path()).unwrap_or_default();
+        if text.contains("opened") {
+            wait_for_one_end(&place);
+        }
+        if let Ok(pid) = fs::read_to_string(&shell).unwrap_or_default().trim().parse() {
+            let pid = Pid::from_raw(pid).unwrap();
+            wait_until(SOON, "the shell is gone", || is_gone(pid));
+        }
+    }
+}
+
+#[test]
+fn a_wrapper_that_stands_still_loses_nothing_and_its_end_is_recorded_when_it_goes_on_or_dies() {
+    for goes_on in [true, false] {
+        let place = JournalDir::new();
+        let (mut wrapper, shell) = wrapped(&place, "shell", SLEEP);
+        kill(&wrapper, Signal::STOP);
+        kill_process(shell, Signal::KILL).unwrap();
+        // Nobody may say that it is over while the wrapper could.
+        holds_for(Duration::from_millis(200), "nothing is recorded", || reasons(&place).is_empty());
+        if goes_on {
+            kill(&wrapper, Signal::CONT);
+            assert_eq!(wrapper.wait().unwrap().code(), Some(128 + Signal::KILL.as_raw()));
+            assert_eq!(wait_for_one_end(&place), "signal 9");
+        } else {
+            kill(&wrapper, Signal::KILL);
+            wrapper.wait().unwrap();
+            assert_eq!(wait_for_one_end(&place), "wrapper died");
+        }
+    }
+}
+
+#[test]
+fn a_wrapper_that_is_killed_while_the_journal_cannot_be_written_ends_its_shell_too() {
+    let place = JournalDir::new();
+    fs::create_dir(place.path()).unwrap();
+    let (mut wrapper, shell) = wrapped(&place, "shell", SLEEP);
+    kill(&wrapper, Signal::KILL);
+    wrapper.wait().unwrap();
+    wait_until(SOON, "the shell is gone", || is_gone(shell));
+}
+
+#[test]
+fn wrappers_that_are_killed_at_random_moments_close_each_shell_that_was_opened_once() {
+    /// Longest life of a wrapper: some die before they have opened anything.
+    const LONGEST: u32 = 60;
+    for round in 0_u32..50 {
+        let place = JournalDir::new();
+        let mut command = place.command(&["shell", "--source", "web", "--", "sh", "-c", SLEEP]);
+        let mut wrapper =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let life = Duration::from_millis(u64::from(round * 7 % LONGEST));
+        holds_for(life, "a life", || true);
+        kill(&wrapper, Signal::KILL);
+        wrapper.wait().unwrap();
+        let mut out = Vec::new();
+        // Ends when nothing holds the output any more, the shell included.
+        wrapper.stdout.take().unwrap().read_to_end(&mut out).unwrap();
+        // One that died before it had opened anything may be closed, too, which counts for nothing.
+        wait_until(SOON, "what was opened is closed", || {
+            let opened = events(&place).iter().filter(|event| event["state"] == "opened").count();
+            assert!(opened <= 1 && reasons(&place).len() <= 1, "{:?}", events(&place));
+            opened <= reasons(&place).len()
+        });
+    }
 }
