@@ -5,7 +5,7 @@
 mod given;
 mod lines;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -180,7 +180,8 @@ impl Appender {
             while let Some(line) = lines.next() {
                 if let Err(error) = self.append_line(&line, time) {
                     good = false;
-                    anstream::eprintln!("-:{}: {error}", lines.number);
+                    // If it cannot be said, the next line is tried anyway.
+                    let _ = writeln!(anstream::stderr(), "-:{}: {error}", lines.number);
                 }
             }
             if end {

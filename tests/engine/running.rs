@@ -3,12 +3,13 @@
 
 use std::{
     fs,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use rustix::{
     fs::{CWD, Mode, mkfifoat},
-    process::Signal,
+    process::{Pid, Signal, kill_process},
 };
 use serde_json::{Value, json};
 
@@ -16,7 +17,10 @@ use super::{
     Home,
     peer::{Engine, Keys, json},
 };
-use crate::harness::wait::{SOON, wait_until};
+use crate::harness::{
+    process::Process,
+    wait::{SOON, wait_until},
+};
 
 /// From SIGTERM to the end, whatever runs.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -82,6 +86,31 @@ fn a_source_that_hangs_at_the_start_holds_up_no_other_and_not_the_end() {
     let lines = home.lines();
     assert_eq!(lines[lines.len() - 1]["state"], "stopped");
     assert!(runs(&home).contains(&"a init true".to_owned()));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_neither_work_nor_the_engine() {
+    // A full disk, and a pipe that nobody reads any more.
+    for log in ["2>/dev/full", "2>&1 | true"] {
+        let home = Home::new();
+        let sources = json!({"a": {"runFrequency": "100ms", "commands": ticking()}});
+        home.write(
+            "etcha.jsonnet",
+            &json!({"journal": {"path": "journal.jsonl"}, "sources": sources}).to_string(),
+        );
+        let plain = home.command(&[]);
+        let mut command = Command::new("bash");
+        let script = format!("set -o pipefail; \"$0\" run {log}");
+        command.args(["-c", &script]).arg(plain.get_program()).current_dir(home.path(""));
+        command.env("etcha_httpServer_listenAddress", "127.0.0.1:0");
+        let mut shell = Process::start(&mut command);
+        wait_until(SOON, "runs", || count(&home, "ticks") > 3);
+        let pid = home.lines()[0]["pid"].as_i64().unwrap();
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        assert!(shell.wait().success(), "{log}");
+        assert_eq!(home.lines().last().unwrap()["state"], "stopped", "{log}");
+    }
 }
 
 #[test]

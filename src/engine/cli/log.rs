@@ -37,6 +37,8 @@ pub(super) fn to_stderr(level: LogLevel) {
         .with_writer(io::stderr)
         .with_ansi(ansi)
         .with_target(false)
+        // What cannot be logged is lost. Saying so, where nothing can be said, would end the program.
+        .log_internal_errors(false)
         .init();
 }
 
