@@ -18,6 +18,9 @@ use crate::wire::key::{Algorithm, SigningKey, generate};
 use crate::wire::push::PushResult;
 use crate::wire::token;
 
+mod events;
+mod pushes;
+
 /// Longer than anything takes on a loaded machine.
 const SOON: Duration = Duration::from_secs(30);
 
@@ -254,57 +257,6 @@ fn a_run_that_fails_leaves_the_old_pattern_in_place() {
 }
 
 #[test]
-fn events_run_those_who_receive_them_with_what_happened() {
-    let host = Host::new();
-    let seen = "env | grep -E '^ETCHA_(EVENT|SOURCE)' | sort >> seen";
-    let (sources, _stopper) = host.start(&json!({
-        "sender": {
-            "eventsSend": "^made$",
-            "eventsReceive": "made",
-            "commands": [{"id": "m", "always": true, "change": "echo ' out '", "onChange": ["etcha:made", "etcha:kept"]}]
-        },
-        "receiver": {
-            "eventsReceive": ["made", "kept"], "triggerOnly": true, "checkOnly": true,
-            "eventsSend": ".", "commands": [{"id": "r", "always": true, "change": seen, "onChange": "etcha:made"}]
-        },
-        "other": {"eventsReceive": "else", "triggerOnly": true, "commands": [{"id": "o", "always": true, "change": "touch else"}]}
-    }));
-    assert_eq!(sources.run("receiver", Trigger::Init), Outcome::Done);
-    sources.run("sender", Trigger::Init);
-    assert_eq!(
-        host.read("seen"),
-        "ETCHA_EVENT_ID=m ETCHA_EVENT_NAME=made ETCHA_EVENT_OUTPUT=out ETCHA_EVENT_PUBLIC_KEY= ETCHA_EVENT_SRC= \
-         ETCHA_SOURCE_NAME=receiver ETCHA_SOURCE_TRIGGER=event"
-    );
-    assert!(!host.path("else").exists());
-    assert_eq!(host.runs(), ["sender init false 1 0 -", "receiver event false 1 0 -"]);
-}
-
-#[test]
-fn a_command_ends_the_engine_after_those_who_receive_its_events() {
-    let host = Host::new();
-    let (sources, _stopper) = host.start(&json!({
-        "a": {"eventsSend": "last", "commands": [
-            {"id": "new", "always": true, "change": "true", "onChange": ["etcha:exit", "etcha:last"]}
-        ]},
-        "b": {"eventsReceive": "last", "triggerOnly": true, "commands": [{"id": "r", "always": true, "change": "touch last"}]}
-    }));
-    assert_eq!(sources.run("a", Trigger::Pull), Outcome::Done);
-    assert!(host.path("last").exists() && sources.is_stopping());
-}
-
-#[test]
-fn events_of_a_failed_run_still_arrive() {
-    let host = Host::new();
-    let (sources, _stopper) = host.start(&json!({
-        "a": {"eventsSend": ".", "commands": [{"id": "bad", "always": true, "change": "false", "onFail": "etcha:alarm"}]},
-        "b": {"eventsReceive": "alarm", "triggerOnly": true, "commands": [{"id": "r", "always": true, "change": "touch alarm"}]}
-    }));
-    assert_eq!(sources.run("a", Trigger::Pull), Outcome::Failed);
-    assert!(host.path("alarm").exists());
-}
-
-#[test]
 fn check_only_asks_and_does_nothing() {
     let host = Host::new();
     let commands = json!([{"id": "a", "check": "false", "change": "touch a"}]);
@@ -354,140 +306,6 @@ fn to_push(host: &Host, sources: &Engine, check: bool, program: &str) -> push::P
     }
 }
 
-/// A Source that notes in `heard` each event that it receives.
-fn listener(events: &[&str]) -> Value {
-    json!({"eventsReceive": events, "triggerOnly": true, "commands": [{
-        "id": "note", "always": true,
-        "change": "echo $ETCHA_EVENT_NAME:$ETCHA_EVENT_ID:$ETCHA_EVENT_OUTPUT:$ETCHA_EVENT_PUBLIC_KEY:$ETCHA_EVENT_SRC >> heard"
-    }]})
-}
-
-#[test]
-fn the_engines_own_events_tell_what_was_done_to_which_source_and_why_it_failed() {
-    let host = Host::new();
-    host.sign("web.jwt", "{run: [{id: 'a', check: 'true'}]}");
-    let mut config = host.pulling();
-    config["web"]["allowPush"] = json!(true);
-    config["static"] = json!({"commands": [{"id": "s", "check": "true"}]});
-    config["audit"] = listener(&["pull", "push", "shell"]);
-    let (sources, _stopper) = host.start(&config);
-    // What nobody signed is no pull.
-    sources.run("static", Trigger::Init);
-    sources.run("web", Trigger::Pull);
-    push(&host, &sources, false, "{run: [{id: 'b', always: true, change: 'echo no; exit 3'}]}");
-    push(&host, &sources, true, "{run: [{id: 'c', always: true, change: 'true'}]}");
-    let cause = events::Cause { source: "web", public_key: "k2", remote_addr: "2001:db8::1" };
-    sources.runtime.block_on(async { sources.send_system(System::Shell, cause, "") });
-    sources.settle();
-    assert_eq!(
-        host.read("heard"),
-        "pull:web::k1: push:web:changing web > b: exit status 3: no:k1:192.0.2.7 shell:web::k2:2001:db8::1"
-    );
-    let lines = host.lines();
-    let audits: Vec<_> =
-        lines.iter().filter(|line| line["event"] == "source" && line["name"] == "audit").collect();
-    assert_eq!(audits.len(), 3);
-    assert_eq!((&audits[1]["public_key"], &audits[1]["remote_addr"]), (&json!("k1"), &json!("192.0.2.7")));
-}
-
-#[test]
-fn no_push_waits_for_those_who_receive_its_events() {
-    let host = Host::new();
-    let wait = "until test -e go; do sleep 0.01; done; ";
-    let mut other = listener(&["made"]);
-    let note = other["commands"][0]["change"].as_str().unwrap().to_owned();
-    other["commands"][0]["change"] = json!(format!("{wait}{note}"));
-    let (sources, _stopper) =
-        host.start(&json!({"web": {"allowPush": true, "eventsSend": "."}, "other": other}));
-    let program =
-        "{run: [{id: 'a', always: true, change: 'echo out', onChange: ['etcha:made', 'etcha:exit']}]}";
-    let push = to_push(&host, &sources, false, program);
-    let pushed = sources.runtime.block_on(async { timeout(SOON, sources.push(push)).await }).unwrap();
-    assert!(pushed.unwrap().exit && !host.path("heard").exists() && !sources.stop.is_asked());
-    fs::write(host.path("go"), "").unwrap();
-    assert!(sources.is_stopping());
-    assert_eq!(host.read("heard"), "made:a:out:k1:192.0.2.7");
-}
-
-#[test]
-fn a_push_that_fails_leaves_what_was_there_and_one_that_only_asks_too() {
-    let host = Host::new();
-    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
-    push(&host, &sources, false, "{run: [{id: 'a', check: 'test -e a', change: 'touch a', remove: 'rm a'}]}");
-    let kept = host.read("state/web.jwt");
-    let failed = push(&host, &sources, false, "{run: [{id: 'bad', always: true, change: 'false'}]}");
-    assert_eq!(failed.err, "changing web > bad: exit status 1");
-    assert_eq!(failed.removed_ids, Some(vec!["a".to_owned()]));
-    fs::write(host.path("a"), "").unwrap();
-    let asked = push(&host, &sources, true, "{run: [{id: 'b', check: 'false', change: 'touch b'}]}");
-    assert_eq!(
-        (asked.changed_ids, asked.removed_ids),
-        (Some(vec!["b".to_owned()]), Some(vec!["a".to_owned()]))
-    );
-    assert_eq!(host.read("state/web.jwt"), kept);
-    let runs = host.runs();
-    assert_eq!(runs, ["web push false 1 0 k1", "web push true 1 1 k1", "web push false 0 0 k1"]);
-}
-
-#[test]
-fn a_push_to_a_source_that_only_events_run_is_stored() {
-    let host = Host::new();
-    let (sources, _stopper) = host.start(&json!({
-        "web": {"allowPush": true, "triggerOnly": true, "webhookPaths": "/hook"}
-    }));
-    let program = "{run: [{id: 'a', always: true, change: 'echo hi', onChange: 'etcha:webhookBody'}]}";
-    assert_eq!(push(&host, &sources, false, program), PushResult::default());
-    assert!(host.path("state/web.jwt").exists());
-    let answer = sources.runtime.block_on(sources.webhook("web", &webhook::Hook::default()));
-    let answer = answer.unwrap().unwrap();
-    assert_eq!((answer.body.as_str(), answer.content_type), ("hi", None));
-    assert_eq!(host.runs(), ["web push false - - k1", "web webhook false 1 0 -"]);
-}
-
-#[test]
-fn who_may_push_is_decided_by_the_source_and_its_keys() {
-    let host = Host::new();
-    let other = Host::new();
-    let (sources, _stopper) = host.start(&json!({
-        "web": {"allowPush": true},
-        "shared": {"allowPush": true, "verifyKeys": other.public.replace(":k1", ":k2")},
-        "closed": {}
-    }));
-    let (own, foreign) = (host.token("{run: [{id: 'a'}]}"), other.token("{run: [{id: 'a'}]}"));
-    let key = |name: &str, token: &str| {
-        sources.verify_push(name, token, &Guard::new(None)).map(|token| token.key_id().to_owned())
-    };
-    assert_eq!(key("web", &own).unwrap(), "k1");
-    // The id is the receiver's, whatever the token says.
-    assert_eq!(key("shared", &foreign).unwrap(), "k2");
-    assert_eq!(key("shared", &own).unwrap(), "k1");
-    assert_eq!(key("web", &foreign), Err(push::PushRefusal::Token(token::TokenError::NotVerified)));
-    assert_eq!(key("closed", &own), Err(push::PushRefusal::NotAllowed));
-    assert_eq!(key("none", &own), Err(push::PushRefusal::Unknown));
-}
-
-#[test]
-fn a_push_that_waits_compares_with_what_the_one_before_it_left() {
-    let host = Host::new();
-    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
-    let undo = |id: &str| {
-        format!(
-            "{{run: [{{id: '{id}', check: 'test -e {id}', change: 'sleep 0.1; touch {id}', remove: 'rm {id}'}}]}}"
-        )
-    };
-    let pushes = ["a", "b", "c", "d"].map(|id| {
-        let (push, sources) = (to_push(&host, &sources, false, &undo(id)), Arc::clone(&sources));
-        async move { sources.push(push).await.unwrap() }
-    });
-    let pushes = pushes.map(|push| sources.runtime.spawn(push));
-    for push in pushes {
-        assert_eq!(sources.runtime.block_on(push).unwrap().err, "");
-    }
-    // Each removed the one before it, so the last one is alone.
-    let left = ["a", "b", "c", "d"].iter().filter(|id| host.path(id).exists()).count();
-    assert_eq!(left, 1);
-}
-
 /// Changes a file, which sets off a reload; a Command between them fails until `up` is there.
 const RELOADING: &str = "{run: [
     {id: 'config', check: 'test -e config', change: 'touch config', onChange: 'reload'},
@@ -527,42 +345,6 @@ fn what_was_set_off_is_kept_before_the_run_is_over() {
         {id: 'look', always: true, change: 'cat state/web.pending.json > seen'}, {id: 'b', change: 'true'}]}";
     assert_eq!(push(&host, &sources, false, program).err, "");
     assert_eq!(host.read("seen"), r#"{"version":1,"triggers":[[[["b",0]],["a"]]],"bases":[]}"#);
-}
-
-/// Pushes what a filter lets through.
-fn push_filtered(host: &Host, sources: &Engine, filter: &str, program: &str) -> PushResult {
-    let mut push = to_push(host, sources, false, program);
-    push.filter = Some(regex::Regex::new(filter).unwrap());
-    let pushed = sources.runtime.block_on(sources.push(push)).unwrap();
-    sources.settle();
-    pushed
-}
-
-#[test]
-fn what_a_push_with_a_filter_did_not_remove_is_removed_by_the_next_whole_one() {
-    let host = Host::new();
-    let web = json!({"web": {"allowPush": true}});
-    let (sources, stopper) = host.start(&web);
-    let undo =
-        |id: &str| format!("{{id: '{id}', check: 'test -e {id}', change: 'touch {id}', remove: 'rm {id}'}}");
-    let group = |id: &str, commands: &[&str]| {
-        let commands: Vec<_> = commands.iter().map(|id| undo(id)).collect();
-        format!("{{id: '{id}', commands: [{}]}}", commands.join(","))
-    };
-    push(&host, &sources, false, &format!("{{run: [{}, {}]}}", group("app", &["a"]), group("db", &["old"])));
-    let second = format!("{{run: [{}]}}", group("app", &["a", "b"]));
-    assert_eq!(push_filtered(&host, &sources, "web > app", &second).changed_ids, Some(vec!["b".to_owned()]));
-    assert!(host.path("old").exists());
-    // Also after a restart, and what came with the filter is known as well.
-    drop((sources, stopper));
-    let (sources, _stopper) = host.start(&web);
-    assert_eq!(push(&host, &sources, true, &second).removed_ids, Some(vec!["old".to_owned()]));
-    let third = format!("{{run: [{}]}}", group("app", &["a"]));
-    let pushed = push(&host, &sources, false, &third);
-    assert_eq!(pushed.removed_ids, Some(vec!["b".to_owned(), "old".to_owned()]));
-    assert!(!host.path("old").exists() && !host.path("b").exists() && host.path("a").exists());
-    assert_eq!(push(&host, &sources, false, &third), PushResult::default());
-    assert!(!host.path("state/web.pending.json").exists());
 }
 
 #[test]
@@ -642,33 +424,4 @@ fn an_engine_whose_runs_hang_at_a_lock_has_no_heartbeat() {
     drop(held);
     engine.runtime.block_on(beat).unwrap();
     assert_eq!(host.lines().last().unwrap()["event"], "heartbeat");
-}
-
-#[test]
-fn what_was_pushed_is_named_in_the_journal() {
-    let host = Host::new();
-    let (sources, _stopper) = host.start(&json!({"web": {"allowPush": true}}));
-    let push = |id: &str| {
-        let pattern = Some(Imports::of_text("{run: [{id: 'a'}]}"));
-        let claims =
-            Claims { pattern, id: id.to_owned(), subject: "ticket 7".to_owned(), ..Claims::default() };
-        let text = token::sign(&claims, &SigningKey::read(&host.private).unwrap()).unwrap();
-        let token = sources.verify_push("web", &text, &Guard::new(None)).unwrap();
-        let (source, remote_addr) = ("web".to_owned(), "192.0.2.7".to_owned());
-        let push = push::PushRequest { source, token, check: false, filter: None, remote_addr };
-        sources.runtime.block_on(sources.push(push)).unwrap();
-        host.lines().pop().unwrap()
-    };
-    let (first, second) = (push("deploy-42"), push(&"x".repeat(300)));
-    assert_eq!((&first["token_id"], &first["subject"]), (&json!("deploy-42"), &json!("ticket 7")));
-    assert_eq!(second["token_id"].as_str().unwrap().len(), 200);
-    // sha256sum of {"entrypoint":"/main.jsonnet","files":{"/main.jsonnet":"{run: [{id: 'a'}]}"}}
-    let digest = "55000d9c11be3fa553a45e3571054afbba7ca434e65095e5ad6270830ca61ecf";
-    assert_eq!((&first["digest"], &second["digest"]), (&json!(digest), &json!(digest)));
-    assert!(
-        host.lines()
-            .iter()
-            .filter(|line| line["event"] == "command")
-            .all(|line| line.get("digest").is_none())
-    );
 }
