@@ -443,6 +443,39 @@ mod tests {
         }
     }
 
+    /// A pair of each kind that OpenSSL 3.0 made, and its signature of `message`. Frozen: what this file makes and reads
+    /// could agree with itself and with nothing else.
+    #[test]
+    fn pairs_and_signatures_of_openssl_are_read_and_verified() {
+        let pairs = [
+            (
+                "ed25519",
+                "MC4CAQAwBQYDK2VwBCIEIFQ59/UTqc0+iIXvVxpZKBlhyzsGT97AaYdDY1ogQxEu",
+                "MCowBQYDK2VwAyEAJXvcb6vYIPiYtZWbLHvUGplhMVReUOgWKlTbF3Vw7oY=",
+                "88UkLJZd+9k9kJM206ARDlCfJiyXpm713c1wANqZvLuhtvu/YN2PYHhKc/qth9dbi5KMwLkPedU8KfG/12AKCg==",
+            ),
+            (
+                "ecp256",
+                "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgCYpzkSPbz7AgLVlhENIsDOYDDTxj2Zp8iDbyFtPfnfehRANC\
+                 AAT7mSU+eqIpWytVPOGkcYwuZlzJs6kFjIxC4DD7hbeqIp9ce9YXvV73yg40UGtV49RPqpOSfmsYmL6kKc18dNVw",
+                "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+5klPnqiKVsrVTzhpHGMLmZcybOpBYyMQuAw+4W3qiKfXHvWF71e98oONFBr\
+                 VePUT6qTkn5rGJi+pCnNfHTVcA==",
+                "fF5z/ZoQ1lJBR7TwqJ2daOpJqJf0fDMQ7n0UC0LEHXoF2aULkwe03wu92ONbwKFUaQ7CHKd/RlHSYq4Sx6yTNw==",
+            ),
+        ];
+        for (name, private, public, signature) in pairs {
+            let key = SigningKey::read(&format!("{name}private:{private}:openssl")).unwrap();
+            let verifying = VerifyKey::read(&format!("{name}public:{public}:openssl")).unwrap();
+            assert_eq!(key.public(), verifying);
+            assert_eq!(verifying.to_text(), format!("{name}public:{public}:openssl"));
+            let signature = STANDARD.decode(signature).unwrap();
+            assert!(verifying.verifies(b"message", &signature) && !verifying.verifies(b"other", &signature));
+            if name == "ed25519" {
+                assert_eq!(key.sign(b"message").unwrap(), signature);
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_key_says_why_and_not_what_it_was() {
         let made = generate(Algorithm::Ed25519, Some("name")).unwrap();
