@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use self::writers::{Admission, Writers};
 use super::metrics::{CommandSeries, Known, Metrics, TOGETHER};
 
+pub(crate) use self::tally::EVENT_KINDS;
 pub use self::tally::Tally;
 pub use self::writers::DEFAULT_MAX_WRITERS;
 pub(crate) use self::writers::{WritersRecord, WritersRecordV1};

@@ -8,6 +8,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 
 use crate::checkpoint::Origin;
 use crate::checkpoint::writer::Written;
+use crate::count::EVENT_KINDS;
 use crate::follow::Skip;
 use crate::metrics::catalogue::FamilyId;
 use crate::metrics::seconds;
@@ -17,7 +18,7 @@ use crate::publish::Snapshot;
 pub(super) const PREFIX: &str = "etcha_exporter_";
 
 /// Labels of the lines that were counted, in the order of [`crate::follow::Tally::events`].
-const EVENTS: [&str; 7] = ["command", "source", "shell", "engine", "run", "heartbeat", "refused"];
+const EVENTS: [&str; EVENT_KINDS] = ["command", "source", "shell", "engine", "run", "heartbeat", "refused"];
 
 /// All own families of this moment, in the order of their names.
 pub(crate) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
