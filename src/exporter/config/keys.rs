@@ -52,16 +52,16 @@ impl Gathered {
         let is_key = |line: &&str| !line.is_empty() && !line.trim_start().starts_with('#');
         let mut keys = text.lines().filter(is_key).map(str::trim).peekable();
         if keys.peek().is_none() {
-            self.problems.push(Problem::new(source, EMPTY));
+            self.problems.push(Problem::new(source, UnusableKey::Empty.to_string()));
         }
         for key in keys {
             if let Some(why) = weak::why(key) {
                 self.warn(format!("{source}: {why}"));
             }
-            if let Err(what) = check(key) {
-                self.problems.push(Problem::new(source, what));
+            if let Err(why) = check(key) {
+                self.problems.push(Problem::new(source, why.to_string()));
             } else if !self.keys.add(key.as_bytes()) {
-                self.problems.push(Problem::new(source, EMPTY));
+                self.problems.push(Problem::new(source, UnusableKey::Empty.to_string()));
             }
         }
     }
@@ -77,7 +77,7 @@ impl Gathered {
                     self.warnings.push(format!("{source}: {OPEN_TO_ALL}"));
                 }
             }
-            Err(what) => self.unusable(&source, what),
+            Err(why) => self.unusable(&source, why.to_string()),
         }
     }
 
@@ -120,17 +120,28 @@ impl Gathered {
 pub(super) const OPEN_TO_ALL: &str =
     "holds a key, and everybody on this host can read it; set its mode to 0640";
 
-/// What is said of an empty key.
-const EMPTY: &str = "the key is empty; an empty key would open the metrics to everyone";
+/// Why a text cannot be a key. Does not show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UnusableKey {
+    /// There is nothing in it.
+    #[error("the key is empty; an empty key would open the metrics to everyone")]
+    Empty,
+    /// It does not fit into a request.
+    #[error("a key is longer than {MAX_KEY_BYTES} bytes")]
+    TooLong,
+    /// It cannot be part of a request.
+    #[error("a key holds control characters, which no request can carry")]
+    Control,
+}
 
 /// Whether `key` can be a key.
-pub(super) fn check(key: &str) -> Result<(), String> {
+pub(super) fn check(key: &str) -> Result<(), UnusableKey> {
     if key.trim().is_empty() {
-        Err(EMPTY.to_owned())
+        Err(UnusableKey::Empty)
     } else if key.len() > MAX_KEY_BYTES {
-        Err(format!("a key is longer than {MAX_KEY_BYTES} bytes"))
+        Err(UnusableKey::TooLong)
     } else if key.chars().any(char::is_control) {
-        Err("a key holds control characters, which no request can carry".to_owned())
+        Err(UnusableKey::Control)
     } else {
         Ok(())
     }

@@ -98,7 +98,7 @@ pub(super) fn serve(
 /// The configuration file, and whether everybody on this host can read it.
 fn file(path: &Path) -> Result<(File, bool), Vec<Problem>> {
     let text::Text { text, open_to_all } = text::read(path, MAX_FILE_BYTES)
-        .map_err(|what| vec![Problem::new(path.display().to_string(), what)])?;
+        .map_err(|error| vec![Problem::new(path.display().to_string(), error.to_string())])?;
     Ok((File::new(path, &text, &known::SETTINGS, explain), open_to_all))
 }
 

@@ -370,7 +370,7 @@ impl Value for Key {
 
     fn read(text: &OsStr, (): &(), _: &Path) -> Result<Self, Invalid> {
         let text = text.to_str().ok_or(Invalid::NotUtf8)?;
-        keys::check(text).map(|()| Self(text.to_owned())).map_err(Invalid::Other)
+        keys::check(text).map(|()| Self(text.to_owned())).map_err(|why| Invalid::Other(why.to_string()))
     }
 
     fn show(&self) -> String {

@@ -1,6 +1,6 @@
 //! A small text file, read whole within a limit.
 
-use std::io::ErrorKind;
+use std::io;
 use std::path::Path;
 
 use https::file;
@@ -13,17 +13,31 @@ pub(super) struct Text {
     pub(super) open_to_all: bool,
 }
 
+/// Why it is not read. Says nothing of what stands in it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    /// It has more bytes than it may have.
+    #[error(transparent)]
+    TooLong(io::Error),
+    /// The system does not give it.
+    #[error("cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// It is not text.
+    #[error("not UTF-8")]
+    NotText,
+}
+
 /// Reads the file at `path`, which may have up to `limit` bytes.
 ///
 /// # Errors
 ///
-/// What is wrong with it, for a person; nothing of what stands in it.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Text, String> {
+/// It cannot be read, is too long, or is not text.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Text, ReadError> {
     let content = file::regular_or_pipe(path, limit).map_err(|error| match error.kind() {
-        ErrorKind::FileTooLarge => error.to_string(),
-        _ => format!("cannot be read: {error}"),
+        io::ErrorKind::FileTooLarge => ReadError::TooLong(error),
+        _ => ReadError::Read(error),
     })?;
-    let mut text = String::from_utf8(content.bytes).map_err(|_| "not UTF-8".to_owned())?;
+    let mut text = String::from_utf8(content.bytes).map_err(|_| ReadError::NotText)?;
     // Text editors of some systems begin a file with a byte order mark, which nobody can see.
     if text.starts_with('\u{feff}') {
         text.drain(..'\u{feff}'.len_utf8());

@@ -15,7 +15,7 @@ use settings::{Problem, Value as _};
 use warp::http::{HeaderName, HeaderValue};
 
 use super::{TlsFiles, text};
-use crate::serve::{RateLimit, Users};
+use crate::serve::{RateLimit, UserError, Users};
 
 /// Longest file in bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
@@ -53,7 +53,8 @@ pub(super) struct Web {
 pub(super) fn read(setting: &str, path: &Path) -> Result<Web, Vec<Problem>> {
     let place = format!("{setting} {}", path.display());
     let problem = |what: String| vec![Problem::new(place.clone(), what)];
-    let text::Text { text, open_to_all } = text::read(path, MAX_FILE_BYTES).map_err(problem)?;
+    let text::Text { text, open_to_all } =
+        text::read(path, MAX_FILE_BYTES).map_err(|error| problem(error.to_string()))?;
     let text = text.trim_start_matches('\u{feff}');
     if text.is_empty() && fs::metadata(path).is_ok_and(|about| about.file_type().is_fifo()) {
         return Err(problem("a pipe that nothing wrote to".to_owned()));
@@ -388,7 +389,7 @@ impl Reader<'_> {
         for (user, hash) in &object.members {
             let added = match hash {
                 Value::String(hash) => web.users.add(user, hash),
-                _ => Err("expected a bcrypt hash; make one with `htpasswd -nBC 10 USER`".to_owned()),
+                _ => Err(UserError::NoText),
             };
             match added {
                 Ok(warning) => {

@@ -375,19 +375,30 @@ impl Renewal {
             Err(error) => {
                 self.health.set("certificate", false);
                 self.again = true;
-                if error != self.told.certificate {
+                let said = error.to_string();
+                if said != self.told.certificate {
                     tracing::error!(%error, "the certificate cannot be used; the present one is served");
-                    self.told.certificate = error;
+                    self.told.certificate = said;
                 }
             }
         }
     }
 }
 
-fn renewed(tls: &Tls, config: &Config) -> Result<(Changed, Vec<String>), String> {
-    let (files, missing) = certificate_files(config).map_err(|error| error.to_string())?;
-    let changed = tls.take_up(files).map_err(|error: certificate::Error| error.to_string())?;
-    Ok((changed, missing))
+/// Why a certificate was not renewed.
+#[derive(Debug, thiserror::Error)]
+enum RenewalError {
+    /// Its files cannot be read.
+    #[error(transparent)]
+    Unusable(#[from] certificate::Error),
+    /// None can be made.
+    #[error(transparent)]
+    SelfSigned(#[from] self_signed::Error),
+}
+
+fn renewed(tls: &Tls, config: &Config) -> Result<(Changed, Vec<String>), RenewalError> {
+    let (files, missing) = certificate_files(config)?;
+    Ok((tls.take_up(files)?, missing))
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {

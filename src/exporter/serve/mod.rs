@@ -21,7 +21,7 @@ pub(crate) mod routes;
 pub(crate) mod site;
 
 pub(crate) use access::Gate;
-pub(crate) use access::{Access, Keys, Users};
+pub(crate) use access::{Access, Keys, UserError, Users};
 pub(crate) use counts::Connections;
 pub(crate) use rate::RateLimit;
 pub(crate) use routes::routes;

@@ -20,7 +20,7 @@ pub(super) use admission::{Audience, admit};
 pub(super) use credentials::Refusal;
 pub(crate) use keys::Keys;
 pub(super) use passwords::Passwords;
-pub(crate) use users::Users;
+pub(crate) use users::{UserError, Users};
 
 /// Who may read the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

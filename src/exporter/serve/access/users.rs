@@ -22,20 +22,36 @@ pub struct Users {
     hashes: BTreeMap<String, String>,
 }
 
+/// Why a user is not taken. Nothing of the hash is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UserError {
+    /// The name cannot be sent.
+    #[error("not a user name: it is empty, or holds a colon or control characters")]
+    Name,
+    /// What is given for the password is not even text.
+    #[error("expected a bcrypt hash; make one with `htpasswd -nBC 10 USER`")]
+    NoText,
+    /// It is text, and not a hash.
+    #[error("not a bcrypt hash; make one with `htpasswd -nBC 10 USER`")]
+    NoHash,
+    /// The hash takes longer than [`MAX_COST`] to check.
+    #[error("a hash of a cost above {MAX_COST} takes too long to check")]
+    Cost,
+}
+
 impl Users {
     /// Adds a user. Returns what should be changed.
     ///
     /// # Errors
     ///
-    /// What is wrong with the name or the hash; nothing of the hash is told.
-    pub(crate) fn add(&mut self, user: &str, hash: &str) -> Result<Option<String>, String> {
+    /// The name or the hash cannot be used.
+    pub(crate) fn add(&mut self, user: &str, hash: &str) -> Result<Option<String>, UserError> {
         if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
-            return Err("not a user name: it is empty, or holds a colon or control characters".to_owned());
+            return Err(UserError::Name);
         }
-        let parts = bcrypt::HashParts::from_str(hash)
-            .map_err(|_| "not a bcrypt hash; make one with `htpasswd -nBC 10 USER`".to_owned())?;
+        let parts = bcrypt::HashParts::from_str(hash).map_err(|_| UserError::NoHash)?;
         if parts.get_cost() > MAX_COST {
-            return Err(format!("a hash of a cost above {MAX_COST} takes too long to check"));
+            return Err(UserError::Cost);
         }
         self.hashes.insert(user.to_owned(), hash.to_owned());
         Ok((parts.get_cost() > COSTLY).then(|| {
@@ -101,7 +117,7 @@ mod tests {
             ("c", "", "bcrypt"),
             ("c", &hash.replace("$04$", "$19$"), "cost"),
         ] {
-            let error = users.add(user, hash).unwrap_err();
+            let error = users.add(user, hash).unwrap_err().to_string();
             assert!(error.contains(what) && !error.contains("hunter2"), "{error}");
         }
         assert_eq!(format!("{users:?}"), "Users { count: 2, .. }");
