@@ -147,10 +147,12 @@ impl Pair {
         }
         let exposed = warning::of_group(&key, &content);
         let key_text = content.bytes;
-        let parsed = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| Error::NoKey {
-            path: key.clone(),
-            instead: instead(&key_text),
-            encrypted: key_text.windows(9).any(|part| part == b"ENCRYPTED"),
+        let parsed = PrivateKeyDer::from_pem_slice(&key_text).map_err(|_| {
+            let is_encrypted = key_text.windows(9).any(|part| part == b"ENCRYPTED");
+            match is_encrypted {
+                true => Error::Encrypted { path: key.clone() },
+                false => Error::NoKey { path: key.clone(), instead: instead(&key_text) },
+            }
         })?;
         let pair = Self::new(chain, parsed).map_err(|error| match error {
             PairError::Mismatch => Error::Mismatch { certificate, key },

@@ -17,7 +17,6 @@
 //! Each file is replaced whole, the key first, for all else follows from it. [`SelfSigned::ensure`] never looks at what was
 //! done last time. It asks whether a client with a copy would accept what is served, and makes what is missing.
 
-use std::fmt;
 use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -206,9 +205,10 @@ fn subject_names(names: &Names) -> Result<Vec<rcgen::SanType>, rcgen::Error> {
 }
 
 /// The certificates could not be kept in their directory.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be written, or its mode not be set.
+    #[error("{}: {source}; let the user of this process write there", path.display())]
     Write {
         /// Which file.
         path: PathBuf,
@@ -216,49 +216,26 @@ pub enum Error {
         source: io::Error,
     },
     /// The key is there, but cannot be read.
+    #[error(transparent)]
     Key(certificate::Error),
     /// The key was read, but is none.
+    #[error(
+        "TLS key {}: cannot be used; restore it, or remove it to have a new one made, and give clients the new \
+         tls-certificate.pem then",
+        path.display()
+    )]
     BadKey {
         /// Its file.
         path: PathBuf,
     },
     /// Making a key or certificate failed.
+    #[error("{}: no self-signed certificate could be made: {reason}", directory.display())]
     Make {
         /// For this directory.
         directory: PathBuf,
         /// Why.
         reason: String,
     },
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Write { path, source } => {
-                write!(f, "{}: {source}; let the user of this process write there", path.display())
-            }
-            Self::Key(error) => error.fmt(f),
-            Self::BadKey { path } => write!(
-                f,
-                "TLS key {}: cannot be used; restore it, or remove it to have a new one made, and give clients \
-                 the new tls-certificate.pem then",
-                path.display()
-            ),
-            Self::Make { directory, reason } => {
-                write!(f, "{}: no self-signed certificate could be made: {reason}", directory.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Write { source, .. } => Some(source),
-            Self::Key(error) => error.source(),
-            Self::BadKey { .. } | Self::Make { .. } => None,
-        }
-    }
 }
 
 #[cfg(test)]

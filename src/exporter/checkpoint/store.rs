@@ -1,7 +1,6 @@
 //! The state directory: one exporter owns it, and checkpoints are written into it so that a crash leaves the old one
 //! or the new one.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -22,32 +21,28 @@ pub(crate) struct StateDir {
 }
 
 /// Why the state directory cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum StateDirError {
     /// It does not exist and cannot be made, or cannot be written.
-    Io(PathBuf, io::Error),
-    /// Another process owns it; its process id, as far as it said.
-    Taken(PathBuf, String),
+    #[error("{}: {source}; give --state-dir a directory that this user may write", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process owns it.
+    #[error(
+        "{}: another exporter{owner} keeps its state here; stop it, or give this one its own --state-dir",
+        path.display()
+    )]
+    Taken {
+        /// The directory.
+        path: PathBuf,
+        /// The other's process id, as far as it said.
+        owner: String,
+    },
 }
-
-impl fmt::Display for StateDirError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StateDirError::Io(path, error) => write!(
-                out,
-                "{}: {error}; give --state-dir a directory that this user may write",
-                path.display()
-            ),
-            StateDirError::Taken(path, owner) => write!(
-                out,
-                "{}: another exporter{owner} keeps its state here; stop it, or give this one its own --state-dir",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for StateDirError {}
 
 impl StateDir {
     /// Makes the directory if need be, and takes it.
@@ -56,7 +51,7 @@ impl StateDir {
     ///
     /// If it cannot be written, or another exporter has it.
     pub(crate) fn open(path: &Path) -> Result<StateDir, StateDirError> {
-        let io = |error| StateDirError::Io(path.to_owned(), error);
+        let io = |source| StateDirError::Io { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(io)?;
         let mut lock = open_own(&path.join(LOCK), 0o644, false).map_err(io)?;
         if let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -66,7 +61,7 @@ impl StateDir {
             let mut owner = String::new();
             let _ = (&lock).take(20).read_to_string(&mut owner);
             let owner = owner.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"));
-            return Err(StateDirError::Taken(path.to_owned(), owner));
+            return Err(StateDirError::Taken { path: path.to_owned(), owner });
         }
         lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(io)?;
         Ok(StateDir { path: path.to_owned(), _lock: lock })

@@ -1,6 +1,5 @@
 //! `etcha-exporter checkpoint show` and `reset`: what is saved, for people, and starting over.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,27 +13,23 @@ use crate::metrics::catalogue::FamilyId;
 const RESET: &str = "checkpoint.reset";
 
 /// Why there is nothing to see, or nothing was reset.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum ViewError {
     /// A file cannot be read or renamed.
-    Io(PathBuf, io::Error),
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The state directory is in use, or cannot be used.
-    State(StateDirError),
+    #[error("state directory {0}")]
+    State(#[source] StateDirError),
     /// The output does not take it.
-    Write(io::Error),
+    #[error("cannot print: {0}")]
+    Write(#[source] io::Error),
 }
-
-impl fmt::Display for ViewError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ViewError::Io(path, error) => write!(out, "{}: {error}", path.display()),
-            ViewError::State(error) => write!(out, "state directory {error}"),
-            ViewError::Write(error) => write!(out, "cannot print: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ViewError {}
 
 /// Prints what each checkpoint in `state_dir` holds. Does not disturb an exporter that runs.
 ///
@@ -46,7 +41,8 @@ pub(super) fn show(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewErr
     let mut shown = false;
     for name in [CURRENT, NEW, PREVIOUS, DAMAGED, RESET] {
         let path = state_dir.join(name);
-        let Some(bytes) = view.read(name).map_err(|error| ViewError::Io(path.clone(), error))? else {
+        let Some(bytes) = view.read(name).map_err(|source| ViewError::Io { path: path.clone(), source })?
+        else {
             continue;
         };
         shown = true;
@@ -70,7 +66,7 @@ pub(super) fn show(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewErr
 pub(super) fn reset(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewError> {
     if !state_dir.exists() {
         let missing = io::Error::from(io::ErrorKind::NotFound);
-        return Err(ViewError::Io(state_dir.to_owned(), missing));
+        return Err(ViewError::Io { path: state_dir.to_owned(), source: missing });
     }
     let mut state = StateDir::open(state_dir).map_err(ViewError::State)?;
     let mut kept = false;
@@ -80,10 +76,10 @@ pub(super) fn reset(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewEr
         match state.rename(name, RESET) {
             Ok(()) => kept = true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(ViewError::Io(state_dir.join(name), error)),
+            Err(source) => return Err(ViewError::Io { path: state_dir.join(name), source }),
         }
     }
-    state.sync().map_err(|error| ViewError::Io(state_dir.to_owned(), error))?;
+    state.sync().map_err(|source| ViewError::Io { path: state_dir.to_owned(), source })?;
     let said = if kept {
         writeln!(
             out,

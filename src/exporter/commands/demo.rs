@@ -5,7 +5,6 @@
 
 mod agent;
 
-use std::fmt;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -21,37 +20,24 @@ use crate::run::{self, Hangup, RunError, Running};
 use crate::serve::{Access, METRICS_PATH};
 
 /// Why there is no demonstration.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum DemoError {
     /// The temporary directory or what belongs into it cannot be made.
-    Directory(io::Error),
+    #[error("a temporary directory cannot be made: {0}")]
+    Directory(#[source] io::Error),
     /// The agent's program is not at this place.
+    #[error(
+        "{}: is not there; the demonstration needs it beside this program, so build both with `cargo build --release`",
+        .0.display()
+    )]
     NoAgent(PathBuf),
     /// The agent does not do what it is asked to. Says why.
+    #[error("the agent: {0}")]
     Agent(String),
     /// The exporter cannot start.
+    #[error(transparent)]
     Run(RunError),
 }
-
-impl fmt::Display for DemoError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DemoError::Directory(error) => write!(out, "a temporary directory cannot be made: {error}"),
-            DemoError::NoAgent(path) => {
-                write!(
-                    out,
-                    "{}: is not there; the demonstration needs it beside this program, so build both with \
-                     `cargo build --release`",
-                    path.display()
-                )
-            }
-            DemoError::Agent(why) => write!(out, "the agent: {why}"),
-            DemoError::Run(error) => error.fmt(out),
-        }
-    }
-}
-
-impl std::error::Error for DemoError {}
 
 /// Starts the agent, and listens on `listen` until SIGTERM or SIGINT, or until the terminal is closed (SIGHUP). Then
 /// both end, and the directory goes.

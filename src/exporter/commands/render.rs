@@ -38,29 +38,28 @@ pub(super) struct Summary {
 }
 
 /// Why nothing was printed, or not everything.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum RenderError {
     /// A journal cannot be read.
-    Read(PathBuf, io::Error),
+    #[error("{}: {source}; render takes journals, plain, .gz or .zst", path.display())]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A journal cannot be read to its end. What was counted before is printed.
-    Damaged(PathBuf, io::Error),
+    #[error("{}: {source}", path.display())]
+    Damaged {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// Standard output does not take what is printed.
-    Write(io::Error),
+    #[error("cannot print the metrics: {0}")]
+    Write(#[source] io::Error),
 }
-
-impl fmt::Display for RenderError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RenderError::Read(path, error) => {
-                write!(out, "{}: {error}; render takes journals, plain, .gz or .zst", path.display())
-            }
-            RenderError::Damaged(path, error) => write!(out, "{}: {error}", path.display()),
-            RenderError::Write(error) => write!(out, "cannot print the metrics: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for RenderError {}
 
 impl Render {
     /// Replays all files and prints the exposition to `out`. `-` among the files reads `input`.
@@ -80,17 +79,17 @@ impl Render {
         let damaged = match replayed {
             Ok(()) => None,
             Err((path, error)) if is_part_counted(&error) => Some((path, error)),
-            Err((path, error)) => return Err(RenderError::Read(path, error)),
+            Err((path, source)) => return Err(RenderError::Read { path, source }),
         };
         if let Some(name) = streams.first() {
             let read = follower.replay_stream(name, input);
-            read.map_err(|error| RenderError::Read(name.clone(), error))?;
+            read.map_err(|source| RenderError::Read { path: name.clone(), source })?;
         }
         let mut text = Vec::new();
         exposition::guide(follower.metrics().tables(), &mut text);
         out.write_all(&text).and_then(|()| out.flush()).map_err(RenderError::Write)?;
         if let Some((path, error)) = damaged {
-            return Err(RenderError::Damaged(path, error));
+            return Err(RenderError::Damaged { path, source: error });
         }
         Ok(Summary::new(follower.tally(), follower.state().missing))
     }

@@ -5,7 +5,6 @@
 
 pub(crate) mod reload;
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -40,41 +39,27 @@ use https::{self, Counters, Tls, certificate, listener, self_signed};
 const SERVING_THREADS: usize = 2;
 
 /// Why the exporter could not start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     /// The state directory cannot be had.
-    State(StateDirError),
+    #[error("state directory {0}")]
+    State(#[source] StateDirError),
     /// The certificate of the configuration cannot be used.
+    #[error(transparent)]
     Certificate(certificate::Error),
     /// The self-signed certificate cannot be made or used.
+    #[error(transparent)]
     SelfSigned(self_signed::Error),
     /// An address cannot be listened on.
+    #[error(transparent)]
     Listen(listener::BindError),
     /// The operating system gives no thread, no signal or no socket.
-    System(io::Error),
+    #[error("the operating system refuses: {0}")]
+    System(#[source] io::Error),
     /// Two families of one name. A mistake in this program.
-    Metrics(prometheus::Error),
+    #[error("metrics: {0}")]
+    Metrics(#[source] prometheus::Error),
 }
-
-impl fmt::Display for RunError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RunError::State(error) => write!(out, "state directory {error}"),
-            RunError::Certificate(error) => error.fmt(out),
-            RunError::SelfSigned(error) => error.fmt(out),
-            RunError::Listen(error) if error.is_taken() => write!(
-                out,
-                "{error}: `--listen-address :4010`, or for the systemd unit \
-                 `Environment=ETCHA_EXPORTER_LISTEN_ADDRESS=:4010` by `systemctl edit etcha-exporter`"
-            ),
-            RunError::Listen(error) => error.fmt(out),
-            RunError::System(error) => write!(out, "the operating system refuses: {error}"),
-            RunError::Metrics(error) => write!(out, "metrics: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for RunError {}
 
 /// Where the running exporter is to be found.
 #[derive(Clone, Debug)]

@@ -28,9 +28,10 @@ impl fmt::Display for What {
 }
 
 /// Certificate files that cannot be used. No variant holds anything of a key.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
+    #[error("{what} {}: {source}{}", path.display(), unread(source))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -40,27 +41,46 @@ pub enum Error {
         source: io::Error,
     },
     /// There is no PEM certificate in the file, or a broken one.
+    #[error("{}: no certificate in it; give a PEM file (BEGIN CERTIFICATE){instead}", path.display())]
     NoCertificate {
         /// Which file.
         path: PathBuf,
         /// What it holds instead, for people; may be empty.
         instead: &'static str,
     },
-    /// There is no PEM key in the file that can be read without a passphrase.
+    /// There is no PEM key in the file.
+    #[error("TLS key {}: no private key in it; give a PEM file (BEGIN PRIVATE KEY){instead}", path.display())]
     NoKey {
         /// Which file.
         path: PathBuf,
         /// What it holds instead, for people; may be empty.
         instead: &'static str,
-        /// It is there, but encrypted.
-        encrypted: bool,
+    },
+    /// The key cannot be read without a passphrase.
+    #[error(
+        "TLS key {}: the key is encrypted; give it without passphrase (`openssl pkey -in OLD -out NEW`)",
+        path.display()
+    )]
+    Encrypted {
+        /// Which file.
+        path: PathBuf,
     },
     /// Everybody on this host can read the key.
+    #[error(
+        "TLS key {}: everybody on this host can read this private key; `chmod 640` it (a Kubernetes Secret: \
+         `defaultMode: 0440`), and make a new one if others may have it",
+        path.display()
+    )]
     Exposed {
         /// File of the key.
         path: PathBuf,
     },
     /// Certificate and key are each good, but of different pairs.
+    #[error(
+        "TLS certificate {} and TLS key {} do not belong together; replace both with one pair",
+        certificate.display(),
+        key.display()
+    )]
     Mismatch {
         /// File of the certificate.
         certificate: PathBuf,
@@ -68,6 +88,7 @@ pub enum Error {
         key: PathBuf,
     },
     /// It parses, but TLS cannot work with it.
+    #[error("{what} {}: cannot be used: {source}; {}", path.display(), instead(*what))]
     Unusable {
         /// Which file.
         path: PathBuf,
@@ -77,70 +98,25 @@ pub enum Error {
         source: rustls::Error,
     },
     /// The listener could not be set up with it.
-    Setup(rustls::Error),
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[source] rustls::Error),
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read { path, what, source } => {
-                let hint = match source.kind() {
-                    io::ErrorKind::NotFound => "; check the path",
-                    io::ErrorKind::PermissionDenied => "; let the user of this process read it",
-                    _ => "",
-                };
-                write!(f, "{what} {}: {source}{hint}", path.display())
-            }
-            Self::NoCertificate { path, instead } => write!(
-                f,
-                "{}: no certificate in it; give a PEM file (BEGIN CERTIFICATE){instead}",
-                path.display()
-            ),
-            Self::NoKey { path, instead, encrypted: false } => write!(
-                f,
-                "TLS key {}: no private key in it; give a PEM file (BEGIN PRIVATE KEY){instead}",
-                path.display()
-            ),
-            Self::NoKey { path, encrypted: true, .. } => write!(
-                f,
-                "TLS key {}: the key is encrypted; give it without passphrase (`openssl pkey -in OLD -out NEW`)",
-                path.display()
-            ),
-            Self::Exposed { path } => write!(
-                f,
-                "TLS key {}: everybody on this host can read this private key; `chmod 640` it (a Kubernetes Secret: \
-                 `defaultMode: 0440`), and make a new one if others may have it",
-                path.display()
-            ),
-            Self::Mismatch { certificate, key } => write!(
-                f,
-                "TLS certificate {} and TLS key {} do not belong together; replace both with one pair",
-                certificate.display(),
-                key.display()
-            ),
-            Self::Unusable { path, what: What::Key, source } => write!(
-                f,
-                "TLS key {}: cannot be used: {source}; give an RSA key of 2048 to 8192 bits, an ECDSA key on P-256 or \
-                 P-384, or an Ed25519 key",
-                path.display()
-            ),
-            Self::Unusable { path, what, source } => {
-                write!(f, "{what} {}: cannot be used: {source}; make it anew", path.display())
-            }
-            Self::Setup(source) => write!(f, "TLS cannot be set up: {source}"),
-        }
+/// What to do about a file that cannot be read.
+fn unread(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; check the path",
+        io::ErrorKind::PermissionDenied => "; let the user of this process read it",
+        _ => "",
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Read { source, .. } => Some(source),
-            Self::Unusable { source, .. } | Self::Setup(source) => Some(source),
-            Self::NoCertificate { .. }
-            | Self::NoKey { .. }
-            | Self::Exposed { .. }
-            | Self::Mismatch { .. } => None,
+/// What to give in place of a file that TLS cannot work with.
+fn instead(what: What) -> &'static str {
+    match what {
+        What::Key => {
+            "give an RSA key of 2048 to 8192 bits, an ECDSA key on P-256 or P-384, or an Ed25519 key"
         }
+        What::Certificate | What::Authorities => "make it anew",
     }
 }
