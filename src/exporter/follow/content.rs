@@ -14,7 +14,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::look::{Found, Stamp};
-use super::segments::{Mark, Position};
+use super::position::{Mark, Position};
 use super::trail::{Trail, summed_up};
 
 /// Bytes looked at where content is compared, not counted.

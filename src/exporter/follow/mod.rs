@@ -4,9 +4,11 @@
 //!
 //! * `look`: which files there are, and which may have changed. `content`: one of them, opened. These two and `front`,
 //!   what its first line says, touch the file system.
-//! * `segments`: what is known of each file, and in which order they are read. `trail`: digests of what was read. Pure.
+//! * `segments`: what is known of each file. `position`: how far it was read. `trail`: digests of what was read. `order`: in
+//!   which order files are read. Pure.
 //! * `reading`: the bytes of one file from a position on, handed to `count` batch by batch.
-//! * `state`: how the journal was found.
+//! * `seen`: what each file was like when it was last read. `skipping`: files that are left out, and why.
+//! * `state`: how the journal was found. `replay`: segments that are given by hand.
 //! * `tail`: the thread that does this again and again; the `watch` tells it when to hurry, `pace` when not to.
 //! * this file: one round of it.
 //!
@@ -16,9 +18,14 @@
 mod content;
 mod front;
 mod look;
+mod order;
 mod pace;
+mod position;
 mod reading;
+mod replay;
+mod seen;
 mod segments;
+mod skipping;
 mod state;
 pub(crate) mod tail;
 mod trail;
@@ -26,17 +33,18 @@ mod v1;
 mod v2;
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use journal_schema::compressed::Compression;
 use journal_schema::limits::MAX_LINE_BYTES;
 use serde::{Deserialize, Serialize};
 
 use self::look::{Found, Look, Lookout, Stamp};
+use self::order::reading_order;
 use self::reading::{End, Opened, Reading};
-use self::segments::{Front, SegmentKey, Segments, SegmentsRecord, reading_order};
+use self::seen::Seen;
+use self::segments::{Front, SegmentKey, Segments, SegmentsRecord};
 use super::count::{Counter, CounterRecord};
 use super::metrics::Metrics;
 
@@ -94,26 +102,6 @@ pub struct Follower {
     buffer: Vec<u8>,
     /// Grows with whatever a checkpoint keeps.
     revision: u64,
-}
-
-/// What a file was like.
-#[derive(Clone, Debug)]
-struct Seen {
-    stamp: Stamp,
-    /// Whether the stamp would tell any change since.
-    is_settled: bool,
-    front: Front,
-}
-
-impl Seen {
-    /// Whether a file is most likely this one with more behind it. Its front is then not looked at again: that the last
-    /// line read still stands where it stood says as much, and is asked in any case.
-    fn goes_on_as(&self, found: &Found) -> bool {
-        self.front.mark.is_some()
-            && self.stamp.is_same_file(&found.stamp)
-            && self.stamp.size <= found.stamp.size
-            && found.plain().is_none()
-    }
 }
 
 /// What a checkpoint keeps of a follower beside the metrics.
@@ -245,39 +233,6 @@ impl Follower {
         })
     }
 
-    /// Reads segments given by hand, each once, oldest first, whatever they are called.
-    ///
-    /// # Errors
-    ///
-    /// The first file that cannot be read. What was read before it counts.
-    pub fn replay(
-        &mut self,
-        paths: &[PathBuf],
-        between: &mut dyn FnMut(&Follower) -> Go,
-    ) -> Result<(), (PathBuf, io::Error)> {
-        let mut files = Vec::new();
-        for path in paths {
-            files.push(look::file(path).map_err(|error| (path.clone(), error))?);
-        }
-        let look = Look { total: files.len(), files, ..Look::default() };
-        self.round_over(look, between);
-        self.failed.take().map_or(Ok(()), Err)
-    }
-
-    /// Reads a stream as if it were a segment.
-    ///
-    /// # Errors
-    ///
-    /// If the stream fails. What was read before counts.
-    pub fn replay_stream(&mut self, name: &Path, content: &mut dyn Read) -> io::Result<()> {
-        let key = Front::of_file(u64::MAX, u64::MAX).key;
-        if let Some(version) = self.segments.begin(key, None, true) {
-            let mut reading = Reading::new(key, &version, content);
-            self.read_on(name, &mut reading, false, &mut |_| Go::On)?;
-        }
-        Ok(())
-    }
-
     fn round_over(&mut self, look: Look, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
         let Look { files, gone, total, trouble } = look;
         let mut round = Round::default();
@@ -323,53 +278,6 @@ impl Follower {
         round
     }
 
-    /// The files that look otherwise than when they were last read, with what their fronts say.
-    fn changed_files(
-        &mut self,
-        files: Vec<Found>,
-        round: &mut Round,
-        between: &mut dyn FnMut(&Follower) -> Go,
-    ) -> Vec<(Found, Front)> {
-        let mut changed = Vec::new();
-        for mut found in files {
-            if between(self) == Go::Stop {
-                round.stopped = true;
-                break;
-            }
-            let before = self.seen.get(&found.path);
-            if before.is_some_and(|before| before.is_settled && before.stamp == found.stamp) {
-                continue;
-            }
-            let known = before.filter(|before| before.goes_on_as(&found)).map(|before| before.front.clone());
-            found.is_assumed = known.is_some();
-            let nameless = Front::of_file(found.stamp.device, found.stamp.inode);
-            let front = match known {
-                Some(front) => Ok(Some(front)),
-                // There is nothing in it, and a lock may not even be opened.
-                None if found.stamp.size == 0 && !found.active => Ok(Some(nameless.clone())),
-                None => {
-                    let before = before.map(|before| before.front.clone());
-                    let mut stop = || between(self) == Go::Stop;
-                    front::front_of(&found, before.as_ref(), &mut stop)
-                }
-            };
-            match front {
-                Ok(Some(front)) => {
-                    self.appear(&found, &front);
-                    self.segments.rename(nameless.key, front.key);
-                    changed.push((found, front));
-                }
-                Ok(None) => round.again = true,
-                Err(error) if content::is_stopped(&error) => {
-                    round.stopped = true;
-                    break;
-                }
-                Err(error) => self.cannot_read(&found, &nameless, &error),
-            }
-        }
-        changed
-    }
-
     /// Another file is active than before: it was rotated, or another was put in its place.
     fn notice_rotation(&mut self, waiting: &[(Found, Front)]) {
         let Some((_, front)) = waiting.iter().find(|(found, _)| found.active) else { return };
@@ -390,19 +298,6 @@ impl Follower {
                  from its own"
             );
         }
-    }
-
-    /// Whether a compressed file is being made from a plain one that is still there: it changes from look to look.
-    /// Looking into it at each of its growths would cost more than all other reading.
-    fn is_in_the_making(&mut self, found: &Found, front: &Front) -> bool {
-        self.has_plain(found, Some(front))
-            && self.growing.insert(found.path.clone(), found.stamp) != Some(found.stamp)
-    }
-
-    /// Whether what a compressed file is made from is still there. A compressor removes it when it is done.
-    fn has_plain(&self, found: &Found, front: Option<&Front>) -> bool {
-        let plain = found.plain().and_then(|plain| self.seen.get(&plain));
-        plain.is_some_and(|plain| front.is_none_or(|front| plain.front.key == front.key))
     }
 
     /// Bytes of the file that were not read. Of a compressed one only its size on disk is known.
@@ -465,110 +360,5 @@ impl Follower {
         self.skipped.remove(&found.path);
         self.remember(found, front);
         Ok(())
-    }
-
-    /// A file beside the journal has no line of it at its front.
-    fn leave_alone(&mut self, found: &Found) -> io::Result<()> {
-        if found.stamp.size == 0 {
-            // It may become a segment yet.
-            return Ok(());
-        }
-        let Some(mut content) = found.open()? else { return Ok(()) };
-        if !content.is_compressed() {
-            if Compression::of(&found.path).is_some() {
-                self.skip(
-                    found,
-                    Skip::Damaged,
-                    "its name says that it is compressed, its first bytes do not",
-                );
-            } else {
-                self.skip(found, Skip::NotASegment, "no line of a journal is at its front");
-            }
-            return Ok(());
-        }
-        match content.has_any(front::FRONT_BYTES as u64) {
-            Ok(true) => {
-                self.skip(found, Skip::NotASegment, "no line of a journal is at the front of its content");
-            }
-            Ok(false) => drop(self.skipped.remove(&found.path)),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                if !self.has_plain(found, None) {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-                }
-                self.skipped.remove(&found.path);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// The file at this path holds this segment now, whatever it held before.
-    fn appear(&mut self, found: &Found, front: &Front) {
-        let before = self.seen.get(&found.path).map(|seen| seen.front.key);
-        if before != Some(front.key) {
-            self.is_oldest_stale = true;
-            self.segments.appear(front.key);
-            before.into_iter().for_each(|key| self.segments.vanish(key));
-        }
-        // What was read of it is known by the segment, not by the path: nothing is settled by this.
-        let unsettled = Seen { stamp: found.stamp, is_settled: false, front: front.clone() };
-        let seen = self.seen.entry(found.path.clone()).or_insert(unsettled);
-        seen.front = front.clone();
-    }
-
-    fn remember(&mut self, found: &Found, front: &Front) {
-        let (stamp, is_settled) = (found.stamp, !found.is_fresh);
-        self.appear(found, front);
-        self.seen.insert(found.path.clone(), Seen { stamp, is_settled, front: front.clone() });
-        if is_settled {
-            self.lookout.settle(&found.path, stamp);
-        }
-    }
-
-    /// What the front of a file says is to be looked at again.
-    fn forget_front(&mut self, path: &Path) {
-        if let Some(seen) = self.seen.remove(path) {
-            self.is_oldest_stale = true;
-            self.segments.vanish(seen.front.key);
-        }
-    }
-
-    /// A file is gone.
-    fn forget(&mut self, path: &Path) {
-        self.forget_front(path);
-        self.paused.remove(path);
-        self.growing.remove(path);
-        self.skipped.remove(path);
-    }
-
-    fn cannot_read(&mut self, found: &Found, front: &Front, error: &io::Error) {
-        let skip = Skip::of(error);
-        if found.active {
-            self.state.trouble = Some(error.to_string());
-        }
-        self.skip(found, skip, &error.to_string());
-        if skip.is_lasting() {
-            self.remember(found, front);
-        }
-        if self.failed.is_none() {
-            self.failed = Some((found.path.clone(), io::Error::new(error.kind(), error.to_string())));
-        } else if !found.belongs {
-            tracing::warn!(file = %found.path.display(), why = %error, "a further file cannot be read, or not to its end");
-        }
-    }
-
-    /// Leaves a file out, and says why if that is news.
-    fn skip(&mut self, found: &Found, skip: Skip, why: &str) {
-        let is_news = self.skipped.insert(found.path.clone(), skip) != Some(skip);
-        // Of the active one, its own metric speaks; of one that was given by hand, the answer to who gave it.
-        if !is_news || !found.belongs || found.active {
-            return;
-        }
-        let file = found.path.display();
-        if skip == Skip::NotASegment {
-            tracing::info!(%file, why, "a file beside the journal is no segment of it; it is left alone");
-        } else {
-            tracing::warn!(%file, reason = skip.as_str(), why, "a segment cannot be read, or not to its end");
-        }
     }
 }

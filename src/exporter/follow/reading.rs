@@ -10,7 +10,8 @@ use journal_schema::{SplitState, Splitter};
 
 use super::content::{Agreement, Content, is_zero};
 use super::look::{Found, Stamp};
-use super::segments::{SegmentKey, Version};
+use super::position::Version;
+use super::segments::SegmentKey;
 use super::{Follower, Go};
 use crate::count::Source;
 

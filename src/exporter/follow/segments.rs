@@ -2,32 +2,24 @@
 //!
 //! The first usable line of a segment carries `(writer, seq, time)`, so its digest names the segment: it survives
 //! rename, copy, compression, backup and the reuse of an inode, and it changes when a file is truncated and written
-//! anew. For each segment this module knows how far it was read, the last line before that point, and the [`Trail`] of what
-//! was read. A copy may have gone on otherwise after the first line, so a segment may have several versions. This module
-//! decides where to read on and in which order; it is pure and opens nothing.
+//! anew. A copy may have gone on otherwise after the first line, so a segment may have several versions, each with how far it
+//! was read. This module decides where to read on; it is pure and opens nothing.
 //!
 //! A segment that a file on disk holds is never forgotten. Of the others the one that left first goes first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::ops::Range;
 
 use jiff::Timestamp;
-use journal_schema::limits::MAX_LINE_BYTES;
-use journal_schema::{Envelope, SplitState};
+use journal_schema::Envelope;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use super::trail::Trail;
+use super::position::{Mark, Version};
 
 /// Default of `--max-segments`: more files than a directory is kept well with, some ten megabytes when there are so many.
 /// Those that are gone are remembered within it, so that a segment which comes back from a backup is recognised.
 pub const DEFAULT_MAX_SEGMENTS: usize = 65_536;
-
-/// Bytes remembered of what follows the last usable line before the position. There are none in a journal without
-/// damage.
-const TAIL_BYTES: usize = 512;
 
 /// Versions remembered of a segment: the file itself and some copies of it that were made earlier or went on
 /// otherwise.
@@ -66,89 +58,6 @@ impl Front {
     }
 }
 
-/// How far a segment was read, and how to tell whether a file holds what was read so far.
-///
-/// A line names itself for ever, so a file that has the last usable line where it was read, and the same bytes
-/// after it, was not replaced by another version.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Position {
-    /// Bytes of its (uncompressed) content.
-    pub(crate) offset: u64,
-    /// What stands there.
-    pub(crate) place: SplitState,
-    /// The last usable line before it.
-    pub(crate) line: Option<Mark>,
-    /// The last bytes between that line, or the start, and `offset`; at most [`TAIL_BYTES`].
-    pub(crate) tail: Vec<u8>,
-}
-
-/// A line that was read, without its LF.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mark {
-    pub(crate) start: u64,
-    pub(crate) bytes: u32,
-    pub(crate) digest: [u8; 16],
-}
-
-impl Mark {
-    /// Of a line without its LF.
-    fn new(line: &[u8], start: u64) -> Mark {
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&Sha256::digest(line)[..16]);
-        Mark { start, bytes: u32::try_from(line.len()).unwrap_or(u32::MAX), digest }
-    }
-
-    /// Whether this is the line.
-    pub(crate) fn is_of(&self, line: &[u8]) -> bool {
-        *self == Mark::new(line, self.start)
-    }
-
-    /// Where the line after it begins.
-    fn end(&self) -> Option<u64> {
-        self.start.checked_add(u64::from(self.bytes))?.checked_add(1)
-    }
-}
-
-impl Position {
-    /// Moves over `bytes`, the last usable line among which stands, with its LF, at `line`.
-    pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: SplitState) {
-        let mut rest = bytes;
-        if let Some(line) = line {
-            self.line = Some(Mark::new(&bytes[line.start..line.end - 1], self.offset + line.start as u64));
-            self.tail.clear();
-            rest = &bytes[line.end..];
-        }
-        self.tail.extend_from_slice(&rest[rest.len().saturating_sub(TAIL_BYTES)..]);
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
-        self.offset += bytes.len() as u64;
-        self.place = place;
-    }
-
-    /// Moves over a hole of so many bytes, within a run of NULs.
-    fn pass(&mut self, bytes: u64) {
-        let kept = usize::try_from(bytes).unwrap_or(TAIL_BYTES).min(TAIL_BYTES);
-        self.tail.resize(self.tail.len() + kept, 0);
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
-        self.offset += bytes;
-    }
-
-    /// Whether what stands right before it tells where it is: a line, or all that was read.
-    pub(crate) fn is_distinct(&self) -> bool {
-        self.line.is_some() || self.offset == self.tail.len() as u64
-    }
-
-    /// Whether its parts fit each other: a decoded one has to be asked.
-    fn is_sound(&self) -> bool {
-        let line_end = match self.line {
-            Some(Mark { bytes, .. }) if bytes as usize > MAX_LINE_BYTES => None,
-            Some(mark) => mark.end(),
-            None => Some(0),
-        };
-        let tail_end = line_end.and_then(|end| end.checked_add(self.tail.len() as u64));
-        tail_end.is_some_and(|end| end <= self.offset)
-    }
-}
-
 /// All segments that are known.
 #[derive(Clone, Debug)]
 pub(crate) struct Segments {
@@ -169,33 +78,6 @@ pub(super) struct Segment {
     pub(super) versions: Vec<Version>,
     /// When it was last begun or left the disk, by the count of such events.
     pub(super) seen: u64,
-}
-
-/// One course that a segment took from its first line on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Version {
-    /// Names it within its segment.
-    pub(crate) number: u32,
-    pub(crate) position: Position,
-    /// Digests of what was read up to there.
-    pub(crate) trail: Trail,
-    /// Bytes at its front of which an earlier version told what cannot be used: a copy of damage is no new damage.
-    pub(crate) told: u64,
-    /// Size and time of the compressed file that was read to its end.
-    pub(super) finished: Option<(u64, i128)>,
-}
-
-impl Version {
-    /// Moves over `bytes`, the last usable line among which stands, with its LF, at `line`.
-    pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: SplitState) {
-        self.trail.advance(self.position.offset, bytes);
-        self.position.advance(bytes, line, place);
-    }
-
-    /// Moves over a hole.
-    pub(crate) fn pass(&mut self, bytes: u64) {
-        self.position.pass(bytes);
-    }
 }
 
 impl Segments {
@@ -381,61 +263,15 @@ impl Segments {
     }
 }
 
-impl Version {
-    /// Whether its parts fit each other: a decoded one has to be asked.
-    fn is_sound(&self) -> bool {
-        self.position.is_sound() && self.trail.is_sound(self.position.offset)
-    }
-}
-
-/// The order in which segments are read: oldest first, the active one last.
-///
-/// By the time of their first lines, because that is all that different writers share; but a clock may jump, so
-/// segments of one writer stand in the order of its numbers, in the places that time gave to them.
-pub(crate) fn reading_order(fronts: &[(Front, bool)]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..fronts.len()).collect();
-    order.sort_by_key(|&at| {
-        let (front, active) = &fronts[at];
-        (*active, front.first.as_ref().map(|(_, _, time)| *time), at)
-    });
-    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (place, &at) in order.iter().enumerate() {
-        let (front, active) = &fronts[at];
-        if let (Some((writer, _, _)), false) = (&front.first, active) {
-            places.entry(writer).or_default().push(place);
-        }
-    }
-    for places in places.into_values() {
-        let mut same_writer: Vec<usize> = places.iter().map(|&place| order[place]).collect();
-        same_writer.sort_by_key(|&at| fronts[at].0.first.as_ref().map(|(_, seq, _)| *seq));
-        for (place, at) in places.into_iter().zip(same_writer) {
-            order[place] = at;
-        }
-    }
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use journal_schema::SplitState;
 
     fn front(writer: &str, seq: u64, second: i64) -> Front {
         let time = Timestamp::from_second(second).unwrap();
         let envelope = Envelope { writer: writer.into(), seq, time };
         Front::of_line(format!("{writer} {seq} {second}").as_bytes(), 0, &envelope)
-    }
-
-    #[test]
-    fn the_oldest_is_read_first_and_the_active_one_last_even_after_a_clock_was_set_back() {
-        let fronts = [
-            (front("a", 200, 50), true),
-            (front("a", 100, 90), false),
-            (front("b", 1, 95), false),
-            (front("a", 1, 99), false),
-            (Front::of_file(1, 2), false),
-        ];
-        assert_eq!(reading_order(&fronts), [4, 3, 2, 1, 0]);
     }
 
     #[test]
@@ -497,19 +333,6 @@ mod tests {
     }
 
     #[test]
-    fn a_position_remembers_the_last_usable_line_and_what_follows_it() {
-        let mut position = Position::default();
-        position.advance(b"junk\n", None, SplitState::LineStart);
-        assert_eq!((position.line, &position.tail[..]), (None, &b"junk\n"[..]));
-        position.advance(b"line\nmore\n\n", Some(5..10), SplitState::LineStart);
-        let mark = Mark::new(b"more", 10);
-        assert_eq!((position.line, &position.tail[..]), (Some(mark), &b"\n"[..]));
-        position.advance(&[b'x'; 2000], None, SplitState::InOverlong);
-        assert_eq!((position.line, position.tail.len(), position.offset), (Some(mark), TAIL_BYTES, 2016));
-        assert!(position.is_sound());
-    }
-
-    #[test]
     fn a_segment_on_disk_is_never_forgotten_and_of_the_others_the_one_that_left_first() {
         let mut segments = Segments::restore(SegmentsRecord::default(), 3);
         let key = |seq| front("a", seq, 0).key;
@@ -536,34 +359,5 @@ mod tests {
         let mut segments = Segments::restore(segments.record(), 1000);
         keys.iter().for_each(|&key| segments.appear(key));
         assert!(keys.iter().all(|&key| segments.offset(key) == 9));
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_the_clock_did_each_writers_segments_are_read_in_its_order_and_the_active_one_last(
-            segments in prop::collection::btree_map((0usize..3, 1u64..50), -100i64..100, 0..12),
-            nameless in 0u64..3,
-        ) {
-            let mut fronts: Vec<_> = segments
-                .iter()
-                .rev()
-                .map(|((writer, seq), second)| (front(["a", "b", "c"][*writer], *seq, *second), false))
-                .collect();
-            fronts.extend((0..nameless).map(|inode| (Front::of_file(1, inode), false)));
-            if let Some(first) = fronts.first_mut() {
-                first.1 = true;
-            }
-            let order = reading_order(&fronts);
-            let mut all = order.clone();
-            all.sort_unstable();
-            prop_assert_eq!(all, (0..fronts.len()).collect::<Vec<_>>());
-            prop_assert!(order.last().is_none_or(|&at| fronts[at].1));
-            for name in ["a", "b", "c"] {
-                let of_writer = order.iter().filter(|&&at| !fronts[at].1).filter_map(|&at| {
-                    fronts[at].0.first.as_ref().filter(|(writer, _, _)| writer == name).map(|(_, seq, _)| *seq)
-                });
-                prop_assert!(of_writer.is_sorted());
-            }
-        }
     }
 }

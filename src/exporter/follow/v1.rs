@@ -4,7 +4,8 @@
 use serde::Deserialize;
 
 use super::FollowRecord;
-use super::segments::{Position, Segment, SegmentKey, SegmentsRecord, Version};
+use super::position::{Position, Version};
+use super::segments::{Segment, SegmentKey, SegmentsRecord};
 use super::trail::Trail;
 use crate::count::{CounterRecord, Tally, WritersRecordV1};
 
