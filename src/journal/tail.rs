@@ -35,7 +35,7 @@ const BLOCK_BYTES: usize = 65_536;
 
 const EXAMPLES: &str = "\
 Columns: time (UTC), event, what (mode, trigger or state), result, Source, then what is particular to the event.
-A check whose result is `needed` found that action is needed; that is no failure.
+A check whose result is `needed` found that action is needed; that is not a failure.
 
 Examples:
   etcha-journal tail -f

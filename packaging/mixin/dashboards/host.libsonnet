@@ -130,7 +130,7 @@ local happened = import 'happened.libsonnet';
   local who = [
     g.size(8, 8, g.table(
       'Commands that failed',
-      'Changes and removals that failed in the time shown. A check that asks for action is no failure.',
+      'Changes and removals that failed in the time shown. A check that asks for action is not a failure.',
       ['instance', 'source', 'id', 'mode'],
       [['failures', 'short', g.rows(g.orNone(
         'sum by (instance, source, id, mode) (%s) > 0' % inRange('etcha_commands_total{%s,error="1",mode!="check"}' % source),

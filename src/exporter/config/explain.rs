@@ -29,7 +29,7 @@ const INLINE_TLS: [&str; 2] = ["httpServer.tlsCertificateBase64", "httpServer.tl
 /// What is said of the key `name`, if it is one of those.
 pub(super) fn explain(name: &str) -> Option<String> {
     if AGENTS.contains(&name) {
-        Some("belongs to the agent; the exporter needs a configuration file of its own".to_owned())
+        Some("belongs to the agent; the exporter needs a separate configuration file".to_owned())
     } else if INLINE_TLS.contains(&name) {
         let file = name.replace("Base64", "Path");
         Some(format!("not supported; put it into a file and name that under `{file}`"))

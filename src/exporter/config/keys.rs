@@ -24,7 +24,7 @@ const MAX_KEY_BYTES: usize = 1024;
 
 /// What to do when there is no key.
 pub(super) const HOW_TO_SET_ONE: &str =
-    "no metrics key, and without one nobody may read the metrics; set one by
+    "no metrics key, and without one no client may read the metrics; set one by
   --metrics-key-file FILE              a file that holds it
   ETCHA_EXPORTER_METRICS_KEY=KEY       the environment
   LoadCredential=metrics-key:FILE      a credential of the systemd unit

@@ -180,7 +180,7 @@ impl Listening {
                 .push(Problem::new("--no-listener", "contradicts --listen-address; leave one of them out"));
         }
         if !listens && textfile.is_none() {
-            let what = "needs --textfile: otherwise nobody could read the metrics";
+            let what = "needs --textfile: without it the metrics could not be read";
             problems.push(Problem::new("--no-listener", what));
         }
         listens
