@@ -15,8 +15,8 @@ test: programs ## install these programs, then run all tests, those on a booted 
 check: ## all that CI checks: formatting, clippy, docs, tests, dependencies
 	@bash .ci/run
 
-soak: ## a few minutes of scrapes under wrk with hostile clients beside them (needs wrk, not part of CI)
-	cargo build --release --locked --bin etcha-exporter
+soak: ## a few minutes of scrapes and pushes with every attacker beside them (needs wrk, not part of CI)
+	cargo build --release --locked --bins
 	@python3 .ci/soak
 
 soak-engine: ## half an hour of all that may happen to the engine, at random, against a model
