@@ -9,7 +9,7 @@ use std::{
     process::{Command, Output},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::harness::{
@@ -28,9 +28,10 @@ fn home() -> Home {
     home.place("other.key", KeyPair::generate().unwrap().serialize_pem());
     let (authority_key, mut authority) = (KeyPair::generate().unwrap(), CertificateParams::default());
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "authority");
     home.place("ca.pem", authority.self_signed(&authority_key).unwrap().pem());
     let issuer = Issuer::from_params(&authority, &authority_key);
-    for name in ["scraper.example.org", "stranger.example.org"] {
+    for name in ["scraper.example.org", "stranger.example.org", "prometheus.example.org", "localhost"] {
         let key = KeyPair::generate().unwrap();
         let client = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
         home.place(&format!("{name}.crt"), client.pem());
@@ -277,4 +278,52 @@ fn checks(home: &Home, certificate: &str, key: &str) -> [Command; 2] {
     let mut engine = Command::new(env!("CARGO_BIN_EXE_etcha-engine"));
     engine.arg("--config").arg(home.place("etcha.json", whole)).args(["run", "--check-config"]);
     [exporter, engine]
+}
+
+/// The web configuration that the page on fleets shows.
+fn documented() -> String {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fleets.md")).unwrap();
+    let (_, rest) = page.split_once("\n    tls_server_config:\n").unwrap();
+    let lines = rest.lines().map_while(|line| line.strip_prefix("    "));
+    lines.fold("tls_server_config:\n".to_owned(), |text, line| text + line + "\n")
+}
+
+#[test]
+fn each_way_to_set_up_a_fleet_lets_prometheus_in_and_others_not() {
+    let Some(curl) = program::find("curl") else { return };
+    let home = home();
+    let path = |name: &str| home.path(name).to_str().unwrap().to_owned();
+    let bearer = format!("Authorization: Bearer {KEY}");
+    let is_let_in = |port: u16, authority: &str, arguments: &[&str]| {
+        let mut command = Command::new(&curl);
+        command.args(["--silent", "--noproxy", "*", "--max-time", "20", "--fail", "--cacert", authority]);
+        command.args(arguments).arg(format!("https://localhost:{port}{METRICS}"));
+        command.output().unwrap().status.success()
+    };
+    let (certificate, key, authority) = (path("localhost.crt"), path("localhost.key"), path("ca.pem"));
+    for (arguments, authority) in [
+        (vec![], path("state/tls-certificate.pem")),
+        (vec!["--tls-certificate", &certificate, "--tls-key", &key], authority.clone()),
+    ] {
+        let exporter = home.start(&arguments);
+        let port = exporter.address.port();
+        assert!(is_let_in(port, &authority, &["--header", &bearer]), "{arguments:?}");
+        assert!(!is_let_in(port, &authority, &[]), "{arguments:?}");
+    }
+    for (from, to) in
+        [("localhost.crt", "tls.crt"), ("localhost.key", "tls.key"), ("ca.pem", "authority.crt")]
+    {
+        fs::copy(home.path(from), home.path(to)).unwrap();
+    }
+    let web = home.place("web.yml", documented());
+    let mut process = home.launch(&["--web-config-file", &web, "--listen-address", "127.0.0.1:0"]);
+    let port = process.wait_for_log("where it is listening", crate::harness::exporter::listening).port();
+    let [prometheus, host] = ["prometheus.example.org", "localhost"].map(|name| {
+        ["--cert".to_owned(), path(&format!("{name}.crt")), "--key".to_owned(), path(&format!("{name}.key"))]
+    });
+    let shown =
+        |arguments: &[String; 4]| is_let_in(port, &authority, &arguments.each_ref().map(String::as_str));
+    assert!(shown(&prometheus));
+    assert!(!shown(&host), "another host of the fleet reads the metrics of this one");
+    assert!(!is_let_in(port, &authority, &["--header", &bearer]));
 }
