@@ -3,6 +3,7 @@
 mod alerted;
 mod beside;
 mod bound;
+mod clumsy;
 mod edge;
 mod hostile;
 mod listen;
