@@ -109,7 +109,7 @@ fn every_variable_that_the_engine_sets_is_in_the_reference() {
 
 #[test]
 fn limits_in_the_reference_are_those_of_the_program() {
-    let section = section("RunLimits");
+    let section = section("Limits");
     let mib = |bytes: u64| format!("{} MiB", bytes / 1024 / 1024);
     let rows = [
         ("output that is kept of one script", mib(MAX_OUTPUT_BYTES as u64)),
