@@ -51,8 +51,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     SelfSigned(self_signed::Error),
     /// An address cannot be listened on.
-    #[error(transparent)]
-    Listen(listener::BindError),
+    #[error("{0}{hint}", hint = elsewhere(.0))]
+    Listen(#[source] listener::BindError),
     /// The operating system gives no thread, no signal or no socket.
     #[error("the operating system refuses: {0}")]
     System(#[source] io::Error),
@@ -209,6 +209,16 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
         Some(directory.join(path.file_name()?))
     };
     a == b || resolved(a).is_some_and(|a| resolved(b) == Some(a))
+}
+
+/// What to set where another process has the port.
+fn elsewhere(error: &listener::BindError) -> &'static str {
+    if error.is_taken() {
+        ": `--listen-address :4010`, or for the systemd unit `Environment=ETCHA_EXPORTER_LISTEN_ADDRESS=:4010` by \
+         `systemctl edit etcha-exporter`"
+    } else {
+        ""
+    }
 }
 
 /// Sockets from systemd if it passed any, else those of the configuration. Within a runtime.
