@@ -1,8 +1,8 @@
 //! Which numbers of each writer were seen: what is missing, and what came twice.
 //!
 //! The order in which segments are read does not matter, so a set of ranges is kept for each writer; a journal in
-//! order needs one range each. The rule is that of the exporter: missing are the numbers between the lowest and the highest
-//! that was seen of a writer. What a writer wrote before may have been rotated away.
+//! order needs one range each. Missing are the numbers between the lowest and the highest that was seen of a writer: what it
+//! wrote before may have been rotated away.
 
 use std::collections::BTreeMap;
 

@@ -44,7 +44,7 @@ pub(crate) struct Counter {
     metrics: Metrics,
     writers: Writers,
     tally: Tally,
-    /// Whether all that was there at first was read. Checkpoints have it; nothing here asks for it any more.
+    /// Whether all that was there at first was read: what a new writer's first line leaves out is missing since then.
     begun: bool,
     /// What was logged of which file, a bit for each reason, so that it is logged once.
     logged: HashMap<PathBuf, u16>,
@@ -257,7 +257,7 @@ impl Counter {
         let admission = admission.unwrap_or_else(|| {
             // A name is a text.
             let name = std::str::from_utf8(glance.writer).unwrap_or_default();
-            self.writers.admit(name, glance.seq)
+            self.writers.admit(name, glance.seq, !self.begun)
         });
         self.tally.duplicates += u64::from(admission == Admission::Duplicate);
         admission == Admission::Count
@@ -276,7 +276,7 @@ impl Counter {
             batch.last_line = Some(at..at + bytes.len() + 1);
         }
         if let Some(envelope) = envelope
-            && self.writers.admit(&envelope.writer, envelope.seq) == Admission::Duplicate
+            && self.writers.admit(&envelope.writer, envelope.seq, !self.begun) == Admission::Duplicate
         {
             self.tally.duplicates += 1;
             return;
