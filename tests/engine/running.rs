@@ -25,9 +25,9 @@ use crate::harness::{
 /// From SIGTERM to the end, whatever runs.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// What hangs until it is ended, and says when it has begun.
+/// What hangs until it is ended, or its directory is gone, and says when it has begun.
 fn hanging(name: &str) -> Value {
-    json!([{"id": "hang", "always": true, "change": format!("echo $$ > {name}; exec sleep 10000")}])
+    json!([{"id": "hang", "always": true, "change": format!("echo $$ > {name}; while test -e {name}; do sleep 0.1; done")}])
 }
 
 /// Notes each run in a file.
