@@ -1,4 +1,4 @@
-// What etcha-engine does on this host; etcha-engine(1) tells of it. It is started by
+// What etcha-engine does on this host; see etcha-engine(1). It is started by
 // `systemctl enable --now etcha-engine` once there is a source, and takes up a change by `systemctl reload etcha-engine`.
 {
   run: {

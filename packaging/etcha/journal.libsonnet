@@ -19,7 +19,7 @@
     local prefix = 'J' + std.substr(std.md5(name + std.manifestJsonMinified(list)), 0, 8);
     local used = prefixes(list);
     assert std.length(used) == std.length(std.set(used)) :
-           'journal.record: an envPrefix is used by several Commands; what they did could not be told apart';
+           'journal.record: an envPrefix is used by several Commands; their results could not be distinguished';
     wrap(list, name, '', prefix, append),
 
   // A Source that records pulls, pushes and shells of one Source with key and address, from Etcha's events. Their outcome is

@@ -5,7 +5,7 @@
     local all = std.filter(function(matcher) matcher != '', [config.selector, matchers]);
     name + (if all == [] then '' else '{%s}' % std.join(',', all)),
 
-  // An alert. `severity` is critical (wake somebody), warning (look today) or info (no notification).
+  // An alert. `severity` is critical (wakes the person on call), warning (look today) or info (no notification).
   alert(config, name, severity, expr, summary, description, wait=null, annotations={}):: {
     alert: name,
     expr: expr,

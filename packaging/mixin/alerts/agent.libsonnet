@@ -45,7 +45,7 @@ local lib = import '../alert.libsonnet';
           wait=config.agentDownFor
         ),
         // Also sees an agent die whose process the exporter cannot see, as in another container. An exporter that does not
-        // look, or cannot read, has alerts of its own.
+        // look, or cannot read, has its own alerts.
         lib.alert(
           config,
           'EtchaAgentHung',

@@ -94,7 +94,7 @@ local lib = import '../alert.libsonnet';
             or increase(%(refusals)s[%(refusalHold)s]) > %(refusalLimit)d
           ||| % words,
           '{{ $labels.instance }}: requests refused ({{ $labels.action }}): {{ $labels.reason }}',
-          'The agent refused about {{ $value | humanize }} of them in 15 minutes. The journal says where they came from: etcha-journal tail --kind refused. With a signature that held, a clock or a configuration is wrong; without one, somebody tries.'
+          'The agent refused about {{ $value | humanize }} of them in 15 minutes. The journal says where they came from: etcha-journal tail --kind refused. If the signature was valid, a clock or a configuration is wrong; if not, it may be an attack.'
         ),
       ],
     }],

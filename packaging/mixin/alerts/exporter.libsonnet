@@ -151,7 +151,7 @@ local lib = import '../alert.libsonnet';
           'warning',
           'increase(%(overflow)s[1h]) > 0' % words,
           '{{ $labels.instance }}: {{ $labels.family }} has reached its limit of series',
-          'Further events are counted in one series whose labels are __overflow__. Find the label that grows, often ids or addresses. If all of it is wanted, raise --max-series.'
+          'Further events are counted in one series whose labels are __overflow__. Find the label that grows, often ids or addresses. If you need all of them, raise --max-series.'
         ),
         lib.alert(
           config,
