@@ -215,6 +215,9 @@ fn what_the_recipe_promises_equals_an_agents_own_journal_and_what_it_cannot_know
     });
     let exporters = [0, 1].map(|which: usize| agents[which].watched.start(&[]));
     let scrapes = || [0, 1].map(|which: usize| exporters[which].scrape());
+    wait_until(SOON, "both journals to be read", || {
+        scrapes().iter().all(|scrape| scrape.value("etcha_engine_up", &[]).is_some())
+    });
     let compared = || scrapes().map(|scrape| promised(&scrape));
     // The audit Source and the guards of shells come after what they record.
     wait_until(SOON, "the runs and shells to be recorded", || {
