@@ -22,9 +22,12 @@ use crate::{ToolError, say};
 /// Where the journal is unless a flag or a variable says otherwise.
 pub(crate) const JOURNAL: &str = "/var/lib/etcha/journal.jsonl";
 
-/// How far into a file its first good line is looked for: a few of the longest kind. What has none by then is put in
-/// order by its name, and is no segment unless it was given by name.
-const FRONT_BYTES: usize = 4 * MAX_LINE_BYTES;
+/// How far into a file its first line is looked for that names itself, NULs not counted: two of the longest kind, as the exporter
+/// does. What has none by then is put in order by its name, and is no segment unless it was given by name.
+const FRONT_BYTES: usize = 2 * MAX_LINE_BYTES;
+
+/// NULs at the front of a file that are passed over.
+const MAX_PADDING_BYTES: usize = 1 << 30;
 
 /// Bytes read at a time while it is looked for.
 const CHUNK_BYTES: u64 = 16 * 1024;
@@ -77,30 +80,42 @@ pub(crate) fn rotated_and_active(journal: &Path) -> Result<Vec<Segment>, ToolErr
 }
 
 /// The rotated segments of the journal at `journal`, oldest first: files beside it whose names begin with its name and
-/// whose content begins as a segment's does.
+/// whose content begins as a segment's does. As for the exporter, those beside a link to it and beside the file that it leads to.
 pub(crate) fn rotated(journal: &Path) -> Result<Vec<Segment>, ToolError> {
-    // A link is followed: segments are beside the file that it leads to.
     let real = fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
-    let (Some(name), Some(directory)) = (real.file_name(), real.parent()) else { return Ok(Vec::new()) };
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) => return Err(unreadable(directory, error)),
-    };
-    let mut segments = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| unreadable(directory, error))?;
-        if is_longer(&entry.file_name(), name) && entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            segments.extend(Segment::found(entry.path()));
-        }
+    let mut paths = beside(&real)?;
+    if fs::symlink_metadata(journal).is_ok_and(|metadata| metadata.is_symlink()) {
+        paths.extend(beside(journal)?);
     }
+    paths.sort();
+    paths.dedup();
+    let mut segments: Vec<_> = paths.into_iter().filter_map(Segment::found).collect();
     sort(&mut segments);
     Ok(segments)
 }
 
+/// Files beside the journal whose names go on from its own. One that ends as it does is another journal's.
+fn beside(journal: &Path) -> Result<Vec<PathBuf>, ToolError> {
+    let (Some(name), Some(directory)) = (journal.file_name(), journal.parent()) else {
+        return Ok(Vec::new());
+    };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
+        let entry = entry.map_err(|error| unreadable(directory, error))?;
+        let (found, path) = (entry.file_name(), entry.path());
+        let is_another = journal.extension().is_some() && path.extension() == journal.extension();
+        // A link may lead to a segment that is kept elsewhere.
+        if is_longer(&found, name) && !is_another && fs::metadata(&path).is_ok_and(|file| file.is_file()) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
 fn is_longer(found: &OsStr, name: &OsStr) -> bool {
     let rest = found.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-    rest.is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-')))
+    rest.is_some_and(|rest| rest.len() > 1 && matches!(rest.first(), Some(b'.' | b'-')))
 }
 
 fn sort(segments: &mut [Segment]) {
@@ -179,28 +194,38 @@ fn open_file(path: &Path) -> io::Result<File> {
     options.read(true).open(path)
 }
 
-/// The beginning of some content, up to its first good line or as far as that is looked for; and by which error it ended.
+/// The beginning of some content, up to its first good line or as far as that is looked for, without the NULs before it;
+/// and by which error it ended.
 fn front(content: &mut impl Read) -> (Vec<u8>, Option<io::Error>) {
-    let mut front = Vec::new();
-    while front.len() < FRONT_BYTES {
+    let (mut front, mut padding) = (Vec::new(), 0);
+    while front.len() < FRONT_BYTES && padding < MAX_PADDING_BYTES {
         match content.by_ref().take(CHUNK_BYTES).read_to_end(&mut front) {
             Err(error) => return (front, Some(error)),
             Ok(0) => break,
             Ok(_) if first_time(&front).is_some() => break,
+            Ok(read) if front.iter().all(|byte| *byte == 0) => {
+                padding += read;
+                // One stays, for the run of which it is a part.
+                front.truncate(1);
+            }
             Ok(_) => {}
         }
     }
     (front, None)
 }
 
-/// The time of the first good line.
+/// The time of the first line that names itself, whether its event can be used or not.
 fn first_time(mut bytes: &[u8]) -> Option<Timestamp> {
     let mut splitter = Splitter::default();
     while let Some((used, piece)) = splitter.next(bytes) {
-        if let Piece::Line(line) = piece
-            && let Ok(line) = decode(line)
-        {
-            return Some(line.envelope.time);
+        if let Piece::Line(line) = piece {
+            let time = match decode(line) {
+                Ok(line) => Some(line.envelope.time),
+                Err(rejected) => rejected.envelope.map(|envelope| envelope.time),
+            };
+            if time.is_some() {
+                return time;
+            }
         }
         bytes = &bytes[used..];
     }
@@ -282,5 +307,58 @@ impl<R: Read> Read for Counted<'_, R> {
         let read = self.inner.read(out)?;
         self.progress.read(read);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const GOOD: &str =
+        r#"{"v":1,"writer":"w","seq":7,"time":"2026-01-31T09:30:00.000Z","event":"heartbeat"}"#;
+
+    /// The names of what counts as a segment beside the journal, which may be a link.
+    fn names(journal: &Path) -> Vec<String> {
+        let Ok(segments) = rotated(journal) else { panic!("the directory can be read") };
+        let name = |one: Segment| one.path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut names: Vec<_> = segments.into_iter().map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_segment_is_what_the_exporter_takes_for_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        fs::write(place("journal.jsonl"), format!("{GOOD}\n")).unwrap();
+        // After a loss of power, a long run of NULs stands before what was written later.
+        fs::write(place("journal.jsonl.nuls"), format!("{}{GOOD}\n", "\0".repeat(1 << 20))).unwrap();
+        fs::write(place("journal.jsonl.newer"), format!("{}\n", GOOD.replace("heartbeat", "comet"))).unwrap();
+        fs::write(place("journal.jsonl.junk"), "no line\n".repeat(99)).unwrap();
+        fs::write(place("journal.jsonl.deep"), format!("{}{GOOD}\n", "no line\n".repeat(20_000))).unwrap();
+        fs::write(place("journal.jsonl-other.jsonl"), format!("{GOOD}\n")).unwrap();
+        fs::create_dir(place("archive")).unwrap();
+        fs::write(place("archive/kept"), format!("{GOOD}\n")).unwrap();
+        symlink(place("archive/kept"), place("journal.jsonl.1")).unwrap();
+        symlink(place("archive"), place("journal.jsonl.directory")).unwrap();
+        assert_eq!(
+            names(&place("journal.jsonl")),
+            ["journal.jsonl.1", "journal.jsonl.newer", "journal.jsonl.nuls"]
+        );
+    }
+
+    #[test]
+    fn segments_beside_a_link_to_the_journal_are_its_own_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        fs::create_dir(place("data")).unwrap();
+        for name in ["data/journal.jsonl", "data/journal.jsonl.1", "journal.jsonl.2"] {
+            fs::write(place(name), format!("{GOOD}\n")).unwrap();
+        }
+        symlink(place("data/journal.jsonl"), place("journal.jsonl")).unwrap();
+        assert_eq!(names(&place("journal.jsonl")), ["journal.jsonl.1", "journal.jsonl.2"]);
     }
 }
