@@ -1,15 +1,18 @@
 //! The guard: a process of its own that records how a shell or a run ended, whatever dies.
 //!
-//! It is this program again, in a session of its own, at the other end of a pipe. The wrapper says at the end how its
-//! command ended. If the pipe ends without a word, the wrapper was killed, and the guard records that: for a shell, which
+//! It is this program again, in a session of its own, at the other end of a pipe. It records that a shell is opened, before
+//! the shell starts, so that there is no moment in which a shell is opened and nothing will close it. The wrapper says at the
+//! end how its command ended. If the pipe ends without a word, the wrapper was killed, and the guard records that: for a shell, which
 //! it then hangs up as a terminal would, and for a run, whose outcome is unknown. Signals that end everything on a
 //! terminal or in a service do not end it before that.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use journal_schema::{Event, Options, Outcome, Shell, ShellState, Source, Trigger, Writer};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -146,7 +149,15 @@ impl Guard {
     }
 
     fn spawn(command: &mut Command) -> io::Result<Child> {
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    }
+
+    /// Waits until the guard has recorded that the shell is opened; `None` if it ended before it said so. What went wrong
+    /// with the journal is the text.
+    fn opened(&mut self) -> Option<String> {
+        let mut line = String::new();
+        BufReader::new(self.child.stdout.take()?).read_line(&mut line).ok()?;
+        line.ends_with('\n').then(|| line.trim().to_owned())
     }
 
     /// Says which process it is.
@@ -178,7 +189,11 @@ impl Guard {
 pub(crate) fn wrap(task: &Task, command: &[OsString]) -> ExitCode {
     let mut guard = Guard::start_or_warn(task);
     if let Some(opened) = task.opened() {
-        task.record(&opened);
+        match guard.as_mut().and_then(Guard::opened) {
+            Some(error) if error.is_empty() => {}
+            Some(error) => anstream::eprintln!("etcha-journal: {}", terminal::printable::line(&error)),
+            None => task.record(&opened),
+        }
     }
     let ending = command::run(command, task.variable(), |pid| {
         if let Some(guard) = &mut guard {
@@ -224,7 +239,10 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode, ToolError> {
     // A message that was cut off is none: its writer was killed.
     for message in messages.map_while(Result::ok) {
         match message {
-            Message::Task(given) => task = Some(given),
+            Message::Task(given) => {
+                record_opened(&given);
+                task = Some(given);
+            }
             Message::Started(pid) => {
                 let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
                 command = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
@@ -237,12 +255,36 @@ pub(crate) fn run(_: &Arguments) -> Result<ExitCode, ToolError> {
     };
     if let (None, Some(variable)) = (&end, task.variable()) {
         // Its terminal's other end is gone, or soon will be; a shell that goes on would be one that nobody sees.
-        for shell in command.map_or_else(|| processes_with(variable), |shell| vec![shell]) {
+        for shell in command.map_or_else(|| find_processes(variable), |shell| vec![shell]) {
             let _ = pidfd_send_signal(&shell, Signal::HUP);
         }
     }
     append(&task.journal, &task.end(end.as_ref()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Records that a shell is opened, if it is one, and says so to the wrapper in a line, with what went wrong.
+fn record_opened(task: &Task) {
+    if let Some(opened) = task.opened() {
+        let error = append(&task.journal, &opened).err().map(|error| error.to_string());
+        // A wrapper that is gone shows at the end of the pipe.
+        let _ = writeln!(io::stdout(), "{}", error.unwrap_or_default().replace('\n', " "));
+    }
+}
+
+/// [`processes_with`], looked for again and again for a while: a process that is just replacing itself by another program has
+/// no variables at that moment.
+fn find_processes(variable: (&str, &str)) -> Vec<OwnedFd> {
+    const LOOKS: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 0..LOOKS {
+        let found = processes_with(variable);
+        if !found.is_empty() {
+            return found;
+        }
+        thread::sleep(PAUSE);
+    }
+    Vec::new()
 }
 
 /// The processes, as far as this user may look at them, that were started with a variable.
