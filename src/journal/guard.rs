@@ -154,6 +154,7 @@ impl Guard {
 
     /// Waits until the guard has recorded that the shell is opened; `None` if it ended before it said so. What went wrong
     /// with the journal is the text.
+    #[expect(clippy::disallowed_methods, reason = "the guard is this program, and its line is short")]
     fn opened(&mut self) -> Option<String> {
         let mut line = String::new();
         BufReader::new(self.child.stdout.take()?).read_line(&mut line).ok()?;
@@ -274,6 +275,7 @@ fn record_opened(task: &Task) {
 
 /// [`processes_with`], looked for again and again for a while: a process that is just replacing itself by another program has
 /// no variables at that moment.
+#[expect(clippy::disallowed_methods, reason = "nothing says when a process has replaced itself")]
 fn find_processes(variable: (&str, &str)) -> Vec<OwnedFd> {
     const LOOKS: u32 = 10;
     const PAUSE: Duration = Duration::from_millis(20);
