@@ -41,7 +41,7 @@ local lib = import '../alert.libsonnet';
           'critical',
           ('%(up)s == 0\n' % words) + unlessOnTimer,
           '{{ $labels.instance }}: the agent is down',
-          'The agent was stopped or killed, so nothing is applied on this host. See its unit: systemctl status etcha-engine, journalctl -u etcha-engine.',
+          'The agent was stopped or killed, so nothing is applied on this host. See its unit, etcha-engine, or etcha for the agent of Etcha: systemctl status and journalctl -u.',
           wait=config.agentDownFor
         ),
         // Also sees an agent die whose process the exporter cannot see, as in another container. An exporter that does not
