@@ -149,17 +149,10 @@ mod tests {
         silent.write_all(b"0123456789").unwrap();
         assert_eq!(regular_or_pipe(&path, 9).unwrap_err().to_string(), "longer than 9 bytes");
         drop(silent);
-        let writer = std::thread::spawn({
-            let path = path.clone();
-            move || OpenOptions::new().write(true).open(path).unwrap().write_all(b"secret").unwrap()
-        });
-        // Until the writer is there, the pipe looks as if nobody wrote.
-        let begun = Instant::now();
-        let mut bytes = Vec::new();
-        while bytes.is_empty() && begun.elapsed() < Duration::from_secs(20) {
-            bytes = regular_or_pipe(&path, 9).unwrap().bytes;
-        }
-        assert_eq!(bytes, b"secret");
-        writer.join().unwrap();
+        let mut writer = open();
+        writer.write_all(b"secret").unwrap();
+        let pipe = super::open(&path).unwrap();
+        drop(writer);
+        assert_eq!(drain(pipe, 9, Instant::now() + PIPE).unwrap(), b"secret");
     }
 }
