@@ -325,7 +325,7 @@ mod tests {
         let value = format!("test of {}", std::process::id());
         let mut child = Command::new("sleep").arg("1000").env(SESSION, &value).spawn().unwrap();
         assert_eq!(processes_with((SESSION, &value[1..])).len(), 0);
-        let found = processes_with((SESSION, &value));
+        let found = find_processes((SESSION, &value));
         assert_eq!(found.len(), 1);
         pidfd_send_signal(&found[0], Signal::HUP).unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(1));
