@@ -33,17 +33,10 @@ pub(crate) fn reading_order(fronts: &[(Front, bool)]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use journal_schema::Envelope;
     use proptest::prelude::*;
 
     use super::*;
-
-    fn front(writer: &str, seq: u64, second: i64) -> Front {
-        let time = Timestamp::from_second(second).unwrap();
-        let envelope = Envelope { writer: writer.into(), seq, time };
-        Front::of_line(format!("{writer} {seq} {second}").as_bytes(), 0, &envelope)
-    }
+    use crate::follow::segments::tests::front;
 
     #[test]
     fn the_oldest_is_read_first_and_the_active_one_last_even_after_a_clock_was_set_back() {

@@ -264,11 +264,12 @@ impl Segments {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use journal_schema::SplitState;
 
-    fn front(writer: &str, seq: u64, second: i64) -> Front {
+    /// The front of a segment that begins with this line.
+    pub(in crate::follow) fn front(writer: &str, seq: u64, second: i64) -> Front {
         let time = Timestamp::from_second(second).unwrap();
         let envelope = Envelope { writer: writer.into(), seq, time };
         Front::of_line(format!("{writer} {seq} {second}").as_bytes(), 0, &envelope)
