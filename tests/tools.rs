@@ -1,4 +1,4 @@
-//! Real programs at work on a journal that scripts write, each line a writer of its own: whatever people do to the files, each
+//! Real programs at work on a journal that scripts write, each line by another writer: whatever people do to the files, each
 //! line counts once.
 //!
 //! What no reader could make good is left out: programs that write a file anew lose what is appended meanwhile, so the
@@ -82,7 +82,7 @@ fn ran(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What logrotate is told, with its state.
+/// The configuration of logrotate, with its state.
 fn logrotate(journal: &Path, directives: &str, name: &str) -> Option<Command> {
     let directory = journal.parent().unwrap();
     let config = directory.with_file_name(format!("{name}.conf"));

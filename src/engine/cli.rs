@@ -74,7 +74,7 @@ over it; -x over both. Every run of a source is recorded in the file that
 input); never put it on a command line.
 
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration. `shell` exits as
-the shell did, or with 255 for a failure of its own.";
+the shell did, or with 255 if it fails itself.";
 
 /// An agent that keeps hosts as their patterns describe, compatible with Etcha
 #[derive(Debug, Parser)]

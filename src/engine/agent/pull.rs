@@ -50,10 +50,10 @@ pub(crate) enum FetchError {
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] io::Error),
-    /// There is no connection.
+    /// Connecting failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The address cannot stand in a request.
+    /// The address cannot be part of a request.
     #[error("no request: {0}")]
     Request(#[from] hyper::http::Error),
     /// The answer is not HTTP, or broke off before its body.

@@ -18,7 +18,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(20);
 /// Why a request was not answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
-    /// There is no connection.
+    /// Connecting failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// There is none in time.
@@ -30,18 +30,18 @@ pub(crate) enum AskError {
     /// The token cannot be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
-    /// Host or path cannot stand in a request.
+    /// Host or path cannot be part of a request.
     #[error("no request: {0}")]
     Request(#[from] hyper::http::Error),
     /// The connection was lost, or what comes back is not HTTP.
     #[error("HTTP: {0}")]
     Http(#[source] hyper::Error),
-    /// The connection was closed before it took the request, and there is no new one.
+    /// The connection was closed before it took the request, and a new one failed.
     #[error("HTTP: {closed}; {again}")]
     Closed {
         /// What became of the connection.
         closed: hyper::Error,
-        /// Why there is no new one.
+        /// Why the new one failed.
         #[source]
         again: Box<AskError>,
     },
@@ -66,7 +66,7 @@ pub(super) async fn connect(
 ///
 /// # Errors
 ///
-/// Host or path cannot stand in one.
+/// Host or path cannot be part of one.
 pub(super) fn post(server: &Server<'_>, path: &str, token: String) -> Result<Request<Full<Bytes>>, AskError> {
     let Server { host, port, .. } = server;
     let is_bare_ipv6 = host.contains(':') && !host.starts_with('[');

@@ -126,13 +126,13 @@ impl Client {
     }
 }
 
-/// Why there is no connection.
+/// Why connecting failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// There is none on the network.
     #[error("connecting: {0}")]
     Tcp(#[source] io::Error),
-    /// What was named as a host cannot stand in a certificate.
+    /// What was named as a host cannot be part of a certificate.
     #[error("no name for a certificate")]
     Name,
     /// It is not known which certificates to trust.

@@ -105,7 +105,7 @@ pub(crate) struct Version {
     pub(crate) position: Position,
     /// Digests of what was read up to there.
     pub(crate) trail: Trail,
-    /// Bytes at its front of which an earlier version told what cannot be used: a copy of damage is no new damage.
+    /// Bytes at its front in which an earlier version counted what cannot be used: copied damage is not new damage.
     pub(crate) told: u64,
     /// Size and time of the compressed file that was read to its end.
     pub(super) finished: Option<(u64, i128)>,
