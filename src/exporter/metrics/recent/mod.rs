@@ -2,11 +2,13 @@
 //!
 //! Beside the series, not instead of them: it keeps each shell and each push apart, which a series does not, and forgets
 //! what is old. It names them by their series, so that keeping one takes no text and costs a replay next to nothing. All
-//! lists are bounded, and in the order of the events' times, so a segment that is read late falls into its place. Knows
-//! no HTML.
+//! lists are bounded, and are read in the order of the events' times, so a segment that is read late falls into its
+//! place. Knows no HTML.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use hashbrown::DefaultHashBuilder;
+use indexmap::IndexMap;
 use journal_schema::event::{Action, Engine, EngineState, Refusal, Refused};
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,9 @@ const MAX_TEXT_BYTES: usize = 256;
 pub struct Recent {
     /// Since when it is kept, in milliseconds since 1970, where that is not the journal's beginning.
     since: Option<i64>,
-    notes: VecDeque<Note>,
+    /// In no order: most lines count one that is there, which then need not move.
+    #[serde(with = "kept_notes")]
+    notes: Notes,
     shells: VecDeque<ShellNote>,
     pushes: VecDeque<Push>,
     failed_commands: VecDeque<FailedCommand>,
@@ -38,19 +42,25 @@ pub struct Recent {
     failing: BTreeMap<u32, Failing>,
 }
 
-/// An event worth a look. Equal ones are one note that counts them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+type Notes = IndexMap<Note, Times, DefaultHashBuilder>;
+
+/// An event worth a look. Equal ones are one note.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Note {
-    /// When it happened, in milliseconds since 1970; the latest time if it happened more than once.
-    pub(crate) at: i64,
-    /// How often.
-    pub(crate) times: u64,
-    pub(crate) what: What,
     pub(crate) who: Who,
+    pub(crate) what: What,
+}
+
+/// When and how often an event happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Milliseconds since 1970; the latest time if it happened more than once.
+    pub(crate) at: i64,
+    pub(crate) count: u64,
 }
 
 /// Which Source something is about, and which client set it off.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Who {
     /// The agent itself.
     Agent,
@@ -65,7 +75,7 @@ pub(crate) enum Who {
 }
 
 /// [`Who`] in words. Each is empty where there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Names {
     pub(crate) source: String,
     pub(crate) key: String,
@@ -73,7 +83,7 @@ pub(crate) struct Names {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum What {
     AgentStarted {
         version: Box<str>,
@@ -231,7 +241,7 @@ impl Recent {
     /// Whether all series that it names are in these tables.
     pub(super) fn fits(&self, tables: &Tables) -> bool {
         let is_there = |series: u32, len: usize| (series as usize) < len;
-        let whose = self.notes.iter().map(|note| &note.who);
+        let whose = self.notes.keys().map(|note| &note.who);
         let whose = whose.chain(self.shells.iter().map(|shell| &shell.who));
         let mut whose = whose.chain(self.pushes.iter().map(|push| &push.who));
         let mut commands = self.failed_commands.iter();
@@ -244,9 +254,11 @@ impl Recent {
             && self.failing.keys().all(|series| is_there(*series, tables.source_last_run.len()))
     }
 
-    /// Events worth a look, the latest first.
-    pub(crate) fn notes(&self) -> impl Iterator<Item = &Note> {
-        self.notes.iter().rev()
+    /// Events worth a look, the latest first; at most [`MAX_NOTES`].
+    pub(crate) fn notes(&self) -> Vec<(&Note, Times)> {
+        let mut notes = by_time(&self.notes);
+        notes.reverse();
+        notes
     }
 
     /// Shells, the latest first; at most [`MAX_LISTED`].
@@ -394,13 +406,15 @@ impl Recent {
         insert(&mut self.shells, shell, MAX_LISTED, ShellNote::latest);
     }
 
-    /// Adds a note, or counts it with an equal one.
-    fn note(&mut self, at: i64, times: u64, what: What, who: Who) {
-        let same = self.notes.iter().rposition(|note| note.who == who && note.what == what);
-        let earlier = same.and_then(|at| self.notes.remove(at));
-        let (before, latest) = earlier.map_or((0, at), |note| (note.times, note.at.max(at)));
-        let note = Note { at: latest, times: before.saturating_add(times), what, who };
-        insert(&mut self.notes, note, MAX_NOTES, |note| note.at);
+    /// Adds a note in place of the oldest beyond the limit, or counts it with an equal one.
+    fn note(&mut self, at: i64, count: u64, what: What, who: Who) {
+        let known = self.notes.entry(Note { who, what }).or_insert(Times { at, count: 0 });
+        known.at = known.at.max(at);
+        known.count = known.count.saturating_add(count);
+        if self.notes.len() > MAX_NOTES {
+            let oldest = (0..self.notes.len()).min_by_key(|&note| self.notes[note].at);
+            oldest.map(|oldest| self.notes.swap_remove_index(oldest));
+        }
     }
 }
 
@@ -410,6 +424,30 @@ fn insert<T>(list: &mut VecDeque<T>, new: T, limit: usize, time: impl Fn(&T) -> 
     list.insert(at, new);
     if list.len() > limit {
         list.pop_front();
+    }
+}
+
+/// The earliest first.
+fn by_time(notes: &Notes) -> Vec<(&Note, Times)> {
+    let mut list: Vec<_> = notes.iter().map(|(note, times)| (note, *times)).collect();
+    list.sort_by_key(|(_, times)| times.at);
+    list
+}
+
+/// How a checkpoint keeps notes: a list in the order of time, each with its times before it.
+mod kept_notes {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::{Note, Notes, Times, What, Who, by_time};
+
+    pub(super) fn serialize<S: Serializer>(notes: &Notes, output: S) -> Result<S::Ok, S::Error> {
+        let list = by_time(notes);
+        output.collect_seq(list.iter().map(|(note, times)| (times.at, times.count, &note.what, &note.who)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Notes, D::Error> {
+        let list = Vec::<(i64, u64, What, Who)>::deserialize(input)?;
+        Ok(list.into_iter().map(|(at, count, what, who)| (Note { who, what }, Times { at, count })).collect())
     }
 }
 

@@ -37,7 +37,7 @@ const OPENED: &str = r#""event":"shell","name":"db","session":"1","state":"opene
 const CLOSED: &str = r#""event":"shell","name":"db","session":"1","state":"closed","reason":"exit""#;
 
 fn whats(recent: &Recent) -> Vec<(&What, u64)> {
-    recent.notes().map(|note| (&note.what, note.times)).collect()
+    recent.notes().into_iter().map(|(note, times)| (&note.what, times.count)).collect()
 }
 
 /// What is known of the one Source there is, while it fails, and the ids of the Commands that failed in its last run.
@@ -168,12 +168,12 @@ fn equal_events_are_one_note_and_everything_is_bounded() {
         .collect();
     let metrics = counted(&(0..).zip(lines.iter().map(String::as_str)).collect::<Vec<_>>());
     let kept = metrics.recent();
-    let lengths = (kept.notes().count(), kept.pushes().count(), kept.shells().count());
+    let lengths = (kept.notes().len(), kept.pushes().count(), kept.shells().count());
     assert_eq!(lengths, (MAX_NOTES, MAX_LISTED, MAX_LISTED));
     assert_eq!((kept.failing().count(), kept.failed_commands().count()), (MAX_FAILING, MAX_LISTED));
     assert_eq!(kept.pushes().next().unwrap().at, 3_997_000, "the latest stays");
-    let texts = kept.notes().filter(|note| matches!(note.what, What::Refused { .. }));
-    let texts: Vec<_> = texts.map(|note| names(&note.who, &metrics)[0].clone()).collect();
+    let texts = kept.notes().into_iter().filter(|(note, _)| matches!(note.what, What::Refused { .. }));
+    let texts: Vec<_> = texts.map(|(note, _)| names(&note.who, &metrics)[0].clone()).collect();
     assert!(texts.len() > 10 && texts.iter().all(|text| text.len() <= MAX_TEXT_BYTES && text.ends_with('…')));
 }
 

@@ -90,21 +90,21 @@ pub(super) fn pushes(state: &State<'_>, out: &mut String) {
 
 /// Events worth a look.
 pub(super) fn events(state: &State<'_>, out: &mut String) {
-    let notes: Vec<_> = state.snapshot.recent.notes().collect();
+    let notes = state.snapshot.recent.notes();
     heading("events", "Events worth a look", notes.len(), "There is none yet.", out);
     kept_since(state, i64::MAX, out);
     if notes.is_empty() {
         return;
     }
     let mut table = Table::new("events", &["Event", "Source", "Key", "Address", "When"], out);
-    for note in &notes {
-        let (who, at) = (note.who.names(&state.snapshot.tables), state.clock.at(note.at));
+    for (note, times) in notes {
+        let who = note.who.names(&state.snapshot.tables);
         table.row(&[
-            &Event(note, &state.snapshot.tables),
+            &Event { note, count: times.count, tables: &state.snapshot.tables },
             &Text(&who.source),
             &Text(&who.key),
             &Text(&who.address),
-            &at,
+            &state.clock.at(times.at),
         ]);
     }
     table.end(0);
@@ -172,11 +172,15 @@ impl fmt::Display for Outcome<'_> {
 }
 
 /// What happened, as a sentence of a few words.
-struct Event<'a>(&'a Note, &'a Tables);
+struct Event<'a> {
+    note: &'a Note,
+    count: u64,
+    tables: &'a Tables,
+}
 
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.what {
+        match &self.note.what {
             What::AgentStarted { version } if version.is_empty() => f.write_str("agent started"),
             What::AgentStarted { version } => write!(f, "agent started, version {}", Text(version)),
             What::AgentStopped => f.write_str("agent stopped"),
@@ -190,8 +194,8 @@ impl fmt::Display for Event<'_> {
             What::Recovered => f.write_str("<span class=\"good\">Source succeeded again</span>"),
             What::CommandFailed => {
                 f.write_str("<span class=\"bad\">Command failed</span>")?;
-                let Who::Command(series) = self.0.who else { return Ok(()) };
-                let label = |name| self.1.commands.label(series, name);
+                let Who::Command(series) = self.note.who else { return Ok(()) };
+                let label = |name| self.tables.commands.label(series, name);
                 write!(f, ": {} ({})", Text(&label("id")), script(&label("mode")))
             }
             What::Refused { action, reason } => {
@@ -199,6 +203,6 @@ impl fmt::Display for Event<'_> {
                 write!(f, "<span class=\"bad\">{action} refused</span>: {}", Whole(&reason))
             }
         }?;
-        if self.0.times > 1 { write!(f, ", {} times", self.0.times) } else { Ok(()) }
+        if self.count > 1 { write!(f, ", {} times", self.count) } else { Ok(()) }
     }
 }
