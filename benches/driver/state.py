@@ -1,7 +1,8 @@
-"""What the exporter holds: resident memory, checkpoints, and how soon it serves again."""
+"""What the exporter holds: resident memory, its program, checkpoints, and how soon it serves again."""
 
 import contextlib
 import shutil
+import subprocess
 import time
 
 import measure
@@ -22,6 +23,10 @@ def memory(programs, table, size):
         values = [resident_after_scrapes(programs, journal) for _ in range(size.runs)]
         what = f"resident memory, {series:,} series, after {2 * SCRAPES} scrapes"
         table.below(f"memory-{'few' if series == size.few else 'many'}", what, values, limit, megabytes)
+    stripped = programs.scratch / "stripped"
+    subprocess.run(["strip", "-o", stripped, programs.exporter], check=True)
+    what = "size of the exporter's program, stripped"
+    table.below("memory-program", what, [stripped.stat().st_size], 7e6, megabytes)
 
 
 def resident_after_scrapes(programs, journal):
