@@ -30,6 +30,18 @@ pub struct Rejected<'a> {
     pub detail: String,
 }
 
+impl Rejected<'_> {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Rejected { reason, envelope: None, detail: detail.into() }
+    }
+}
+
+impl From<WrongField> for Rejected<'_> {
+    fn from(wrong: WrongField) -> Self {
+        Rejected::new(Reason::Invalid, wrong.to_string())
+    }
+}
+
 impl fmt::Display for Rejected<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {}", self.reason.as_str(), self.detail)
@@ -95,28 +107,26 @@ impl Reason {
 ///
 /// Says why the line cannot be used. Unknown fields are no reason; a field of the wrong type is.
 pub fn decode(bytes: &[u8]) -> Result<Line<'_>, Rejected<'_>> {
-    let reject = |reason, detail| Err(Rejected { reason, envelope: None, detail });
-    let (text, fields) = match object(bytes) {
-        Ok(object) => object,
-        Err((reason, detail)) => return reject(reason, detail),
-    };
-    match fields.version() {
-        Ok(VERSION) => {}
-        Ok(newer) if newer > VERSION => {
+    let (text, fields) = object(bytes)?;
+    match fields.version()? {
+        VERSION => {}
+        newer if newer > VERSION => {
             let detail = format!("v is {newer}; this reader knows {VERSION}");
             // Where a later version names its lines as this one does, the line is there and not missing.
-            return Err(Rejected { reason: Reason::Version, envelope: fields.envelope().ok(), detail });
+            return Err(Rejected {
+                envelope: fields.envelope().ok(),
+                ..Rejected::new(Reason::Version, detail)
+            });
         }
-        Ok(other) => return reject(Reason::Invalid, format!("v is {other}; it starts at {VERSION}")),
-        Err(detail) => return reject(Reason::Invalid, detail),
+        other => {
+            let detail = format!("v is {other}; it starts at {VERSION}");
+            return Err(Rejected::new(Reason::Invalid, detail));
+        }
     }
-    let envelope = match fields.envelope() {
-        Ok(envelope) => envelope,
-        Err(detail) => return reject(Reason::Invalid, detail),
-    };
+    let envelope = fields.envelope()?;
     match event(&fields, text) {
         Ok(event) => Ok(Line { envelope, event }),
-        Err((reason, detail)) => Err(Rejected { reason, envelope: Some(envelope), detail }),
+        Err(rejected) => Err(Rejected { envelope: Some(envelope), ..rejected }),
     }
 }
 
@@ -128,22 +138,20 @@ pub fn decode(bytes: &[u8]) -> Result<Line<'_>, Rejected<'_>> {
 /// Says why it cannot be used. Another field of the envelope is a reason, too: the writer fills those in, and dropping
 /// one that was given would hide a mistake.
 pub fn decode_event(bytes: &[u8]) -> Result<(Event<'_>, Option<Timestamp>), Rejected<'_>> {
-    let reject = |(reason, detail)| Rejected { reason, envelope: None, detail };
-    let (text, fields) = object(bytes).map_err(reject)?;
+    let (text, fields) = object(bytes)?;
     if fields.v.or(fields.writer).or(fields.seq).is_some() {
         let detail = "v, writer and seq are the writer's; give `event` and its own fields";
-        return Err(reject((Reason::Invalid, detail.to_owned())));
+        return Err(Rejected::new(Reason::Invalid, detail));
     }
     let time = match fields.time {
         None => None,
         Some(_) => {
-            let text = string("time", fields.time).map_err(|detail| reject((Reason::Invalid, detail)))?;
-            let wrong =
-                || reject((Reason::Invalid, "time is RFC 3339, such as 2026-01-31T09:30:00Z".to_owned()));
-            Some(text.parse().map_err(|_| wrong())?)
+            let time = string("time", fields.time)?.parse();
+            let detail = "time is RFC 3339, such as 2026-01-31T09:30:00Z";
+            Some(time.map_err(|_| Rejected::new(Reason::Invalid, detail))?)
         }
     };
-    Ok((event(&fields, text).map_err(reject)?, time))
+    Ok((event(&fields, text)?, time))
 }
 
 /// Appends one line to `out`, its LF included. A measurement that no reader would take (not finite, below 0, above
@@ -188,50 +196,65 @@ struct Fields<'a> {
     event: Option<&'a RawValue>,
 }
 
+/// A field of the envelope that is not as the contract says.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum WrongField {
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("{0} is an integer, not below 0")]
+    NoInteger(&'static str),
+    #[error("{0} is a string")]
+    NoString(&'static str),
+    #[error("writer is 1 to {MAX_WRITER_BYTES} characters of 0-9 A-Z a-z _ -")]
+    Writer,
+    #[error("seq starts at 1 and ends at 2^53")]
+    Seq,
+    #[error("time is RFC 3339 in UTC with Z and at least milliseconds, such as 2026-01-31T09:30:00.000Z")]
+    Time,
+}
+
 impl<'a> Fields<'a> {
-    fn version(&self) -> Result<u64, String> {
+    fn version(&self) -> Result<u64, WrongField> {
         integer("v", self.v)
     }
 
-    fn envelope(&self) -> Result<Envelope<'a>, String> {
+    fn envelope(&self) -> Result<Envelope<'a>, WrongField> {
         let writer = string("writer", self.writer)?;
         if !is_writer(&writer) {
-            return Err(format!("writer is 1 to {MAX_WRITER_BYTES} characters of 0-9 A-Z a-z _ -"));
+            return Err(WrongField::Writer);
         }
         let seq = integer("seq", self.seq)?;
         if !(1..=MAX_COUNT).contains(&seq) {
-            return Err("seq starts at 1 and ends at 2^53".to_owned());
+            return Err(WrongField::Seq);
         }
-        let time = string("time", self.time)?;
-        let time = timestamp(&time).ok_or(
-            "time is RFC 3339 in UTC with Z and at least milliseconds, such as 2026-01-31T09:30:00.000Z",
-        )?;
+        let time = timestamp(&string("time", self.time)?).ok_or(WrongField::Time)?;
         Ok(Envelope { writer, seq, time })
     }
 }
 
 /// The line as text and as an object, before anything is believed of it.
-fn object(bytes: &[u8]) -> Result<(&str, Fields<'_>), (Reason, String)> {
+fn object(bytes: &[u8]) -> Result<(&str, Fields<'_>), Rejected<'_>> {
     if bytes.len() >= MAX_LINE_BYTES {
         let detail = format!("{} bytes; a line has at most {MAX_LINE_BYTES}", bytes.len() + 1);
-        return Err((Reason::Overlong, detail));
+        return Err(Rejected::new(Reason::Overlong, detail));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| (Reason::Utf8, format!("not UTF-8 at byte {}", error.valid_up_to() + 1)))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        Rejected::new(Reason::Utf8, format!("not UTF-8 at byte {}", error.valid_up_to() + 1))
+    })?;
     if text.trim_ascii().is_empty() {
-        return Err((Reason::Blank, "nothing on the line".to_owned()));
+        return Err(Rejected::new(Reason::Blank, "nothing on the line"));
     }
     if !text.trim_ascii_start().starts_with('{') {
-        return Err((Reason::Malformed, "a line is one JSON object".to_owned()));
+        return Err(Rejected::new(Reason::Malformed, "a line is one JSON object"));
     }
-    let fields = serde_json::from_str(text).map_err(|error| (reason_of(&error), detail_of(&error)))?;
+    let fields =
+        serde_json::from_str(text).map_err(|error| Rejected::new(reason_of(&error), detail_of(&error)))?;
     Ok((text, fields))
 }
 
 /// The part of a line that depends on its `event`.
-fn event<'a>(fields: &Fields<'a>, text: &'a str) -> Result<Event<'a>, (Reason, String)> {
-    let name = string("event", fields.event).map_err(|detail| (Reason::Invalid, detail))?;
-    let event = match &*name {
+fn event<'a>(fields: &Fields<'a>, text: &'a str) -> Result<Event<'a>, Rejected<'a>> {
+    let event = match &*string("event", fields.event)? {
         "command" => serde_json::from_str(text).map(Event::Command),
         "source" => serde_json::from_str(text).map(Event::Source),
         "shell" => serde_json::from_str(text).map(Event::Shell),
@@ -239,7 +262,7 @@ fn event<'a>(fields: &Fields<'a>, text: &'a str) -> Result<Event<'a>, (Reason, S
         "run" => serde_json::from_str(text).map(Event::Run),
         "heartbeat" => serde_json::from_str(text).map(Event::Heartbeat),
         "refused" => serde_json::from_str(text).map(Event::Refused),
-        _ => return Err((Reason::UnknownEvent, "no event of this version".to_owned())),
+        _ => return Err(Rejected::new(Reason::UnknownEvent, "no event of this version")),
     };
     event.map_err(|error| {
         let reason = match reason_of(&error) {
@@ -247,7 +270,7 @@ fn event<'a>(fields: &Fields<'a>, text: &'a str) -> Result<Event<'a>, (Reason, S
             Reason::Malformed if serde_json::from_str::<serde_json::Value>(text).is_ok() => Reason::Invalid,
             reason => reason,
         };
-        (reason, detail_of(&error))
+        Rejected::new(reason, detail_of(&error))
     })
 }
 
@@ -272,18 +295,18 @@ fn timestamp(text: &str) -> Option<Timestamp> {
     if right { format!("{}Z", text.get(..kept)?).parse().ok() } else { None }
 }
 
-fn integer(name: &str, raw: Option<&RawValue>) -> Result<u64, String> {
-    let raw = raw.ok_or_else(|| format!("{name} is missing"))?;
+fn integer(name: &'static str, raw: Option<&RawValue>) -> Result<u64, WrongField> {
+    let raw = raw.ok_or(WrongField::Missing(name))?;
     let integer = serde_json::from_str::<Integer>(raw.get());
-    integer.map(|integer| integer.0).map_err(|_| format!("{name} is an integer, not below 0"))
+    integer.map(|integer| integer.0).map_err(|_| WrongField::NoInteger(name))
 }
 
-fn string<'a>(name: &str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, String> {
+fn string<'a>(name: &'static str, raw: Option<&'a RawValue>) -> Result<Cow<'a, str>, WrongField> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-    let raw = raw.ok_or_else(|| format!("{name} is missing"))?;
-    let text: Text<'a> = serde_json::from_str(raw.get()).map_err(|_| format!("{name} is a string"))?;
+    let raw = raw.ok_or(WrongField::Missing(name))?;
+    let text: Text<'a> = serde_json::from_str(raw.get()).map_err(|_| WrongField::NoString(name))?;
     Ok(text.0)
 }
 
