@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use crate::harness::{
     exporter::{Exporter, Home, SCRAPE, command},
+    line::{LABELS, line, line_of},
     program,
     wait::{SOON, wait_until},
 };
@@ -19,29 +20,8 @@ use crate::harness::{
 /// A poll interval that no test waits for: what is seen, a notification brought.
 const NEVER: [&str; 2] = ["--poll-interval", "1h"];
 
-fn line(seq: u64) -> String {
-    line_of("w", seq)
-}
-
-fn line_of(writer: &str, seq: u64) -> String {
-    format!(
-        "{{\"v\":1,\"writer\":\"{writer}\",\"seq\":{seq},\"time\":\"2026-01-01T00:00:00.000Z\",\
-         \"event\":\"command\",\"id\":\"a\",\"mode\":\"check\",\"error\":false,\"source\":\"s\"}}\n"
-    )
-}
-
-const COMMANDS: &[(&str, &str)] = &[
-    ("error", "0"),
-    ("id", "a"),
-    ("mode", "check"),
-    ("parent_id", ""),
-    ("public_key", ""),
-    ("remote_addr", ""),
-    ("source", "s"),
-];
-
 fn count(exporter: &Exporter) -> Option<f64> {
-    exporter.scrape().value("etcha_commands_total", COMMANDS)
+    exporter.scrape().value("etcha_commands_total", LABELS)
 }
 
 fn wait_for_count(exporter: &Exporter, wanted: f64) {

@@ -4,32 +4,22 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{
     exporter::{Home, KEY, SCRAPE},
+    line::{LABELS, line},
     program,
     wait::{SOON, wait_until},
 };
-
-const LINE: &str = r#"{"v":1,"writer":"w","seq":1,"time":"2026-01-01T00:00:00.000Z","event":"command","id":"a","mode":"check","error":false,"source":"s"}"#;
-
-const SERIES: &[(&str, &str)] = &[
-    ("error", "0"),
-    ("id", "a"),
-    ("mode", "check"),
-    ("parent_id", ""),
-    ("public_key", ""),
-    ("remote_addr", ""),
-    ("source", "s"),
-];
 
 #[test]
 fn a_line_written_by_hand_is_counted() {
     let home = Home::new();
     let exporter = home.start(&[]);
     // The journal appears after the exporter; the line arrives in two pieces.
-    let (first, second) = LINE.split_at(40);
+    let line = line(1);
+    let (first, second) = line.split_at(40);
     home.append(first);
-    home.append(format!("{second}\n"));
+    home.append(second);
     wait_until(SOON, "the line to be counted", || {
-        exporter.scrape().value("etcha_commands_total", SERIES) == Some(1.0)
+        exporter.scrape().value("etcha_commands_total", LABELS) == Some(1.0)
     });
 }
 
@@ -61,27 +51,26 @@ fn the_key_is_taken_as_a_bearer_token_too_and_never_logged() {
 #[test]
 fn bad_lines_are_counted_by_reason_at_the_endpoint_and_cost_no_other_line() {
     let home = Home::new();
-    let good = |seq: u64| LINE.replace("\"seq\":1,", &format!("\"seq\":{seq},")) + "\n";
     let bad: [(&str, Vec<u8>); 9] = [
         ("blank", b"  \n".to_vec()),
-        ("torn", LINE.as_bytes()[..70].iter().copied().chain(*b"\n").collect()),
+        ("torn", format!("{}\n", &line(1)[..70]).into_bytes()),
         ("padding", vec![0; 1 << 20]),
         ("overlong", [&[b'x'; 70_000][..], b"\n"].concat()),
         ("utf8", [b"{\"v\":1,\"x\":\"\xff\"}", &b"\n"[..]].concat()),
         ("malformed", b"\xef\xbb\xbf{}\n".to_vec()),
         ("invalid", b"{\"v\":1,\"writer\":\"w\",\"seq\":\"7\"}\n".to_vec()),
         ("version", b"{\"v\":2}\n".to_vec()),
-        ("unknown_event", good(100).replace("\"command\"", "\"future\"").into_bytes()),
+        ("unknown_event", line(100).replace("\"command\"", "\"future\"").into_bytes()),
     ];
     for (seq, (_, bytes)) in (1..).zip(&bad) {
-        home.append(good(seq));
+        home.append(line(seq));
         home.append(bytes);
     }
-    home.append(good(10));
+    home.append(line(10));
     let exporter = home.start(&[]);
     exporter.wait_until_ready();
     let scrape = exporter.scrape();
-    assert_eq!(scrape.value("etcha_commands_total", SERIES), Some(10.0));
+    assert_eq!(scrape.value("etcha_commands_total", LABELS), Some(10.0));
     for (reason, _) in bad {
         let counted = scrape.value("etcha_exporter_lines_rejected_total", &[("reason", reason)]);
         assert_eq!(counted, Some(1.0), "{reason}");
@@ -92,8 +81,8 @@ fn bad_lines_are_counted_by_reason_at_the_endpoint_and_cost_no_other_line() {
 fn lines_may_be_given_a_lower_limit_than_the_contract_has() {
     let home = Home::new();
     let of_bytes = |seq: u64, bytes: usize| {
-        let line = LINE.replace("\"seq\":1,", &format!("\"seq\":{seq},"));
-        format!("{}{}\n", line, " ".repeat(bytes - line.len() - 1))
+        let line = line(seq);
+        format!("{}{}\n", line.trim_end(), " ".repeat(bytes - line.len()))
     };
     for (seq, bytes) in (1..).zip([1024, 1025, 2048, 400]) {
         home.append(of_bytes(seq, bytes));
@@ -101,7 +90,7 @@ fn lines_may_be_given_a_lower_limit_than_the_contract_has() {
     let exporter = home.start(&["--max-line-bytes", "1024"]);
     exporter.wait_until_ready();
     let scrape = exporter.scrape();
-    assert_eq!(scrape.value("etcha_commands_total", SERIES), Some(2.0));
+    assert_eq!(scrape.value("etcha_commands_total", LABELS), Some(2.0));
     let rejected = scrape.value("etcha_exporter_lines_rejected_total", &[("reason", "overlong")]);
     assert_eq!(rejected, Some(2.0));
     assert_eq!(scrape.value("etcha_exporter_lines_missing", &[]), Some(2.0));
@@ -113,10 +102,7 @@ fn odd_and_long_labels_never_make_a_scrape_invalid() {
     let ids =
         ["a \\\"quoted\\\" id", "two\\nlines", "päckage ✓ \\u0000", &"x".repeat(5_000), &"x".repeat(5_001)];
     for (seq, id) in (1..).zip(ids) {
-        home.append(
-            LINE.replace("\"a\"", &format!("\"{id}\"")).replace("\"seq\":1,", &format!("\"seq\":{seq},")),
-        );
-        home.append("\n");
+        home.append(line(seq).replace("\"a\"", &format!("\"{id}\"")));
     }
     let exporter = home.start(&[]);
     exporter.wait_until_ready();

@@ -8,7 +8,7 @@
 //! * [`prometheus`]: the real Prometheus; [`stub`]: bodies for it to read; [`webhook`]: hears what Alertmanager
 //!   sends; [`victoria`]: the real VictoriaMetrics; [`alerting`]: all that an alert goes through.
 //! * [`shipped`]: files of `packaging`, put in place for a test; [`fleet`]: hosts that these scrape.
-//! * [`appender`]: a writer at work; [`agent`]: one that writes what it is told.
+//! * [`line`]: the plainest line of a journal. [`appender`]: a writer at work; [`agent`]: one that writes what it is told.
 //! * [`recording`]: what a real agent wrote, and what it said of itself.
 //! * [`chromium`]: a real browser without a window.
 //! * [`comparison`]: whether we say the same.
@@ -24,6 +24,7 @@ pub(crate) mod exporter;
 pub(crate) mod exposition;
 pub(crate) mod fleet;
 pub(crate) mod http;
+pub(crate) mod line;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod prometheus;
