@@ -30,6 +30,7 @@ use crate::wire::key::{self, Algorithm, VerifyKey};
 use crate::wire::token;
 use error::CliError;
 use log::LogLevel;
+use terminal::printed::Printed;
 use terminal::{documents, ending, printable};
 
 /// Threads for all that waits: they run no script and hardly ever work.
@@ -282,7 +283,7 @@ async fn perform(arguments: &Arguments) -> Result<bool, CliError> {
         }
         Task::Local { argument, filter, remove, source } => {
             let local = Local { argument, filter: filter.as_ref(), remove: *remove, source };
-            Ok(local::local(&config, &local, &limits()?, &mut io::stdout().lock())?)
+            Ok(local::local(&config, &local, &limits()?, &mut Printed)?)
         }
         Task::Push { source, argument, check, filter, host, target, port, path } => {
             let push = PushOptions {
@@ -295,17 +296,15 @@ async fn perform(arguments: &Arguments) -> Result<bool, CliError> {
                 port: *port,
                 path: path.as_deref(),
             };
-            Ok(push::push(&config, &push, &limits()?, &mut io::stdout()).await?)
+            Ok(push::push(&config, &push, &limits()?, &mut Printed).await?)
         }
         Task::Render { argument, source } => render(&config, argument, source),
         Task::Build { path, destination } => {
-            let mut stdout = io::stdout().lock();
             let mut report = |step: &crate::run::Step<'_>| {
-                // Whether anybody reads it does not matter to the build.
-                let _ = report::step(&mut stdout, step, false);
+                // Whether it can be shown does not matter to the build.
+                let _ = report::step(&mut Printed, step, false);
             };
             let written = build::build(&config, path, destination.as_deref(), &limits()?, &mut report);
-            drop(stdout);
             print(&format!("wrote {}\n", written?.display()))
         }
         Task::Jwt { path } => {
@@ -395,7 +394,7 @@ fn print_json(value: &serde_json::Value) -> Result<bool, CliError> {
 }
 
 fn print(text: &str) -> Result<bool, CliError> {
-    io::stdout().write_all(text.as_bytes()).map_err(CliError::Output)?;
+    Printed.write_all(text.as_bytes()).map_err(CliError::Output)?;
     Ok(true)
 }
 

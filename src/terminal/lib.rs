@@ -3,11 +3,13 @@
 //! * [`ending`]: exit statuses, and the line that says what went wrong.
 //! * [`documents`]: man pages and shell completions, out of a program's flags.
 //! * [`printable`]: foreign text made safe to show.
+//! * [`printed`]: standard output whose reader may leave.
 //! * [`progress`]: a bar or a line now and then for long work.
 //! * [`replace`]: files replaced whole, also in directories that others may write.
 
 pub mod documents;
 pub mod ending;
 pub mod printable;
+pub mod printed;
 pub mod progress;
 pub mod replace;

@@ -22,7 +22,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -139,6 +139,20 @@ fn local_takes_text_and_fails_with_what_failed() {
         "failed   local > a [N s]\n         exit status 3\n         | no\n\
          1 changed, 0 removed, then it failed in N s: changing local > a: exit status 3: no\n"
     );
+}
+
+#[test]
+fn local_goes_on_when_nobody_reads_any_more() {
+    let home = Home::new();
+    let commands = "{id: 'a', always: true, change: 'cat go'}, {id: 'b', always: true, change: 'touch done'}";
+    assert!(Command::new("mkfifo").arg(home.path("go")).status().unwrap().success());
+    let mut command = home.command(&["local", commands]);
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(running.stdout.take());
+    fs::write(home.path("go"), "now\n").unwrap();
+    let output = running.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    assert!(home.path("done").exists());
 }
 
 #[test]

@@ -5,13 +5,14 @@ mod demo;
 mod render;
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::{Invocation, PROGRAM, Task};
 use crate::log;
 use crate::run::{self, Hangup};
 use render::Render;
+use terminal::printed::Printed;
 use terminal::{documents, ending};
 
 /// Does it, and says how the process shall exit.
@@ -52,26 +53,5 @@ fn ended(result: Result<(), impl Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ending::failed(PROGRAM, &error),
-    }
-}
-
-/// Standard output for a reader who may leave when there was enough to read, as `head` does. That is no failure, and
-/// what comes after it goes nowhere.
-struct Printed;
-
-impl Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        unless_left(io::stdout().write(bytes), bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        unless_left(io::stdout().flush(), ())
-    }
-}
-
-fn unless_left<T>(result: io::Result<T>, written: T) -> io::Result<T> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(written),
-        other => other,
     }
 }

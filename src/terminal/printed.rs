@@ -1,0 +1,24 @@
+//! Standard output for a reader who may leave when there was enough to read, as `head` does.
+
+use std::io::{self, Write};
+
+/// Standard output. That nobody reads any more is no failure, and what comes after it goes nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Printed;
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_left(io::stdout().write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_left(io::stdout().flush(), ())
+    }
+}
+
+fn unless_left<T>(result: io::Result<T>, written: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(written),
+        other => other,
+    }
+}
