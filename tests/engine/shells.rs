@@ -145,6 +145,18 @@ fn two_people_at_terminals_have_a_shell_each_and_are_scraped_as_one_series() {
 }
 
 #[test]
+fn a_shell_knows_what_terminal_it_is_shown_on() {
+    let home = Home::new();
+    let _engine = engine(&home, &Keys::new("ops"), &home.path("journal.jsonl"), "10m");
+    let mut here = client(&home, &["web", "here"]);
+    here.env("TERM", "vt220");
+    let terminal = Terminal::start(here, 80, 24);
+    terminal.wait_for("$ ");
+    terminal.keys("echo it is a $TERM\r");
+    terminal.wait_for("it is a vt220");
+}
+
+#[test]
 fn a_script_types_and_gets_bytes_and_a_status() {
     let home = Home::new();
     let _engine = engine(&home, &Keys::new("ops"), &home.path("journal.jsonl"), "10m");

@@ -95,7 +95,7 @@ impl VerifiedRequest {
             let reason = match &why {
                 RequestError::Token(error) => refusals::of_token(error),
                 RequestError::Pattern | RequestError::Lasting => Refusal::NotMeant,
-                RequestError::Input => Refusal::Malformed,
+                RequestError::Input | RequestError::Terminal => Refusal::Malformed,
             };
             Denied::new(reason, format!("the token {why}"))
         })?;
@@ -250,8 +250,10 @@ impl Shells {
         tell: oneshot::Sender<Result<Lines, ShellRefusal>>,
     ) {
         let variables = BTreeMap::from([("ETCHA_SOURCE_NAME".to_owned(), visit.source.clone())]);
-        let VerifiedRequest { key, exec, request, .. } = asked;
-        let started = spawn_blocking(move || terminal::start(&exec, &variables, request.size)).await;
+        let VerifiedRequest { key, exec, mut request, .. } = asked;
+        let (size, of_type) = (request.size, request.terminal.take());
+        let started = move || terminal::start(&exec, &variables, size, of_type.as_ref());
+        let started = spawn_blocking(started).await;
         let started = match started.unwrap_or_else(|error| Err(error.into())) {
             Ok(started) => started,
             Err(why) => {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 
-use crate::wire::shell::Size;
+use crate::wire::shell::{Size, TerminalType};
 
 /// What the terminal was like, as long as it is raw. A process has one terminal, and a panic has to find it.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
@@ -49,6 +49,11 @@ impl Drop for Raw {
 pub(crate) fn size() -> Option<Size> {
     let size = tcgetwinsize(stdin()).ok()?;
     Some(Size { columns: size.ws_col, rows: size.ws_row }).filter(|size| size.columns > 0 && size.rows > 0)
+}
+
+/// The type of the terminal, if there is one that says it.
+pub(crate) fn terminal() -> Option<TerminalType> {
+    size().and(std::env::var("TERM").ok()).and_then(|name| TerminalType::new(&name))
 }
 
 /// Also where a panic ends the process without unwinding.

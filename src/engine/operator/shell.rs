@@ -193,7 +193,8 @@ struct Opened {
 
 impl Opened {
     async fn open(destination: &Destination<'_>) -> Result<Opened, ShellError> {
-        let request = Request { size: raw::size(), tell_end: true, ..Request::default() };
+        let request =
+            Request { size: raw::size(), terminal: raw::terminal(), tell_end: true, ..Request::default() };
         let mut connection = destination.connect().await?;
         let answer = destination.ask(&mut connection, request).await?;
         if answer.status() != StatusCode::OK {

@@ -39,6 +39,9 @@ pub enum RequestError {
     /// It is damaged.
     #[error("holds input that is no base64")]
     Input,
+    /// It is made up.
+    #[error("names no type of a terminal")]
+    Terminal,
 }
 
 /// A request.
@@ -46,6 +49,8 @@ pub enum RequestError {
 pub struct Request {
     /// Columns and rows of the client's window, if it has one.
     pub size: Option<Size>,
+    /// What kind of terminal the client's is, where the shell starts on one.
+    pub terminal: Option<TerminalType>,
     /// The session that it is for; a new one if absent.
     pub session: Option<String>,
     /// What was typed.
@@ -65,6 +70,10 @@ pub struct Size {
     pub rows: u16,
 }
 
+/// The type of a terminal, as `TERM` and terminfo name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TerminalType(String);
+
 #[derive(Default, Serialize, Deserialize)]
 struct Claims {
     #[serde(rename = "c", default)]
@@ -78,6 +87,9 @@ struct Claims {
     /// Not one of Etcha's claims; an agent that does not know it leaves the end out.
     #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
     tell_end: bool,
+    /// Nor is this one.
+    #[serde(rename = "t", default, skip_serializing_if = "String::is_empty")]
+    terminal: String,
     #[serde(rename = "exp", default)]
     expires: i64,
     #[serde(rename = "etchaBound", default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +97,21 @@ struct Claims {
     /// It is never built: a Pattern may be large.
     #[serde(rename = "etchaPattern", default, skip_serializing)]
     pattern: Option<IgnoredAny>,
+}
+
+impl TerminalType {
+    /// The terminal that is called so: at most 64 letters, digits, `+`, `-`, `.` and `_`, the first no point. No shell and
+    /// no path in terminfo takes it for anything else.
+    pub fn new(name: &str) -> Option<TerminalType> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
+        let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_plain) && !name.starts_with('.');
+        is_name.then(|| TerminalType(name.to_owned()))
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Request {
@@ -100,6 +127,7 @@ impl Request {
             session: self.session.clone().unwrap_or_default(),
             input: STANDARD.encode(&self.input),
             tell_end: self.tell_end,
+            terminal: self.terminal.as_ref().map(|terminal| terminal.0.clone()).unwrap_or_default(),
             expires: now.saturating_add(VALIDITY),
             bound: self.bound.clone(),
             pattern: None,
@@ -125,9 +153,13 @@ impl Request {
             return Err(RequestError::Lasting);
         }
         let input = STANDARD.decode(&claims.input).map_err(|_| RequestError::Input)?;
+        let terminal = Some(claims.terminal).filter(|name| !name.is_empty());
+        let terminal =
+            terminal.map(|name| TerminalType::new(&name).ok_or(RequestError::Terminal)).transpose()?;
         let size = Size { columns: claims.columns, rows: claims.rows };
         let request = Request {
             size: Some(size).filter(|size| size.columns > 0 && size.rows > 0),
+            terminal,
             session: Some(claims.session).filter(|session| !session.is_empty()),
             input,
             tell_end: claims.tell_end,
@@ -156,6 +188,7 @@ mod tests {
         let keys = [other.public(), key.public()];
         let request = Request {
             size: Some(Size { columns: 80, rows: 24 }),
+            terminal: TerminalType::new("screen.xterm-256color"),
             session: Some("s".to_owned()),
             input: vec![0, 255, 3],
             tell_end: true,
@@ -178,6 +211,9 @@ mod tests {
             (json!({"c": 80, "r": 24}), "does not expire within 300 s"),
             (json!({"exp": 2000}), "does not expire within 300 s"),
             (json!({"exp": 1005, "s": "?"}), "holds input that is no base64"),
+            (json!({"exp": 1005, "t": "../xterm"}), "names no type of a terminal"),
+            (json!({"exp": 1005, "t": "x\nLD_PRELOAD=x"}), "names no type of a terminal"),
+            (json!({"exp": 1005, "t": "x".repeat(65)}), "names no type of a terminal"),
         ];
         for (claims, expected) in cases {
             let token = token::sign(&claims, &key).unwrap();

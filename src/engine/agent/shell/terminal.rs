@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::exec::process::{self, STARTING, TERM_GRACE};
 use crate::exec::{Exec, child};
-use crate::wire::shell::Size;
+use crate::wire::shell::{Size, TerminalType};
 
 /// Window of a client that has none, and of any until it has told its own.
 const DEFAULT_SIZE: Size = Size { columns: 80, rows: 24 };
@@ -81,7 +81,7 @@ pub(crate) enum StartError {
     Broken(#[from] JoinError),
 }
 
-/// Starts the command of `exec` on a terminal of `size`. Needs a tokio runtime, and time: a thread that may wait.
+/// Starts the command of `exec` on a terminal of `size` and of that type. Needs a tokio runtime, and time: a thread that may wait.
 ///
 /// # Errors
 ///
@@ -90,11 +90,14 @@ pub(super) fn start(
     exec: &Exec,
     variables: &BTreeMap<String, String>,
     size: Option<Size>,
+    terminal: Option<&TerminalType>,
 ) -> Result<Started, StartError> {
-    let has_term = exec.env.contains_key("TERM") || (exec.env_inherit && std::env::var_os("TERM").is_some());
+    let is_inherited = || exec.env_inherit && std::env::var_os("TERM").is_some();
     let mut variables = variables.clone();
-    if !has_term {
-        variables.entry("TERM".to_owned()).or_insert_with(|| DEFAULT_TERM.to_owned());
+    // What the configuration says goes first, then what the client has, which nothing here can know.
+    if !exec.env.contains_key("TERM") && (terminal.is_some() || !is_inherited()) {
+        let terminal = terminal.map_or(DEFAULT_TERM, TerminalType::as_str);
+        variables.insert("TERM".to_owned(), terminal.to_owned());
     }
     let command = process::prepare(exec, "", &variables, true)?;
     let (pty, pts) = {
