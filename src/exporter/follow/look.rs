@@ -5,6 +5,7 @@
 //! looked at each time, the others in turn.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
 use std::ops::Bound;
@@ -18,7 +19,8 @@ use crate::watch::directory_of;
 /// file systems whose times say nothing.
 const LISTING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A listing takes at most one part in this many of the time, however many names there are.
+/// A listing, and comparing it with what was there, take at most one part in this many of the time, however many names
+/// there are.
 const LISTING_COST: u32 = 500;
 
 /// Where there are more names than this, a listing is also bounded right after something came or went ...
@@ -59,16 +61,19 @@ pub(crate) struct Look {
 #[derive(Debug, Default)]
 pub(crate) struct Lookout {
     listings: Vec<Listing>,
-    /// What stands beside the journal under names that go on from its own.
-    beside: BTreeMap<PathBuf, Option<Stamp>>,
+    /// How long it took when directories were listed and compared last.
+    listing_cost: Duration,
+    /// What stands beside the journal under names that go on from its own. Names in bytes: comparing paths part by part
+    /// takes most of a look.
+    beside: BTreeMap<OsString, Option<Stamp>>,
     /// Of these, those that are not settled, to be looked at each time.
-    unsettled: BTreeSet<PathBuf>,
+    unsettled: BTreeSet<OsString>,
     /// Of these, those that changed last, which may change again.
-    recent: Vec<PathBuf>,
+    recent: Vec<OsString>,
     /// Whether `recent` is to be chosen anew.
     is_recent_stale: bool,
     /// The last one that was looked at in turn, and when.
-    turn: Option<(PathBuf, Instant)>,
+    turn: Option<(OsString, Instant)>,
     /// The active file at the look before.
     active: Option<Stamp>,
 }
@@ -80,8 +85,7 @@ struct Listing {
     /// What the directory was like before, unless it had changed so lately that a further change might not show.
     stamp: Option<Stamp>,
     listed: Instant,
-    cost: Duration,
-    names: Vec<PathBuf>,
+    names: Vec<OsString>,
 }
 
 /// A file that may belong to the journal.
@@ -166,8 +170,10 @@ impl Lookout {
         // Where it is another file, the former one may have got another name: that must be seen now.
         let is_another = active.zip(self.active).is_some_and(|(now, before)| !now.is_same_file(&before));
         self.active = active;
+        let begin = Instant::now();
         if self.list_again(path, now, is_another) {
             self.compare_names(&mut look.gone);
+            self.listing_cost = begin.elapsed();
         }
         self.look_at_those_due(&mut look, active, now);
         look.total = self.beside.len() + usize::from(active.is_some());
@@ -176,14 +182,15 @@ impl Lookout {
 
     /// A file needs no further look as long as its stamp is this one.
     pub(crate) fn settle(&mut self, path: &Path, stamp: Stamp) {
-        if let Some(known) = self.beside.get_mut(path) {
+        if let Some(known) = self.beside.get_mut(path.as_os_str()) {
             *known = Some(stamp);
-            self.unsettled.remove(path);
+            self.unsettled.remove(path.as_os_str());
         }
     }
 
     fn look_at_those_due(&mut self, look: &mut Look, active: Option<Stamp>, now: SystemTime) {
         for path in self.due() {
+            let path = PathBuf::from(path);
             let metadata = match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_file() => metadata,
                 // A directory is not ours, a file that vanished is no longer.
@@ -197,19 +204,19 @@ impl Lookout {
                 look.gone.push(found.path);
                 continue;
             }
-            let Some(known) = self.beside.get_mut(&found.path) else { continue };
+            let Some(known) = self.beside.get_mut(found.path.as_os_str()) else { continue };
             self.is_recent_stale |= *known != Some(found.stamp);
-            if *known == Some(found.stamp) && !self.unsettled.contains(&found.path) {
+            if *known == Some(found.stamp) && !self.unsettled.contains(found.path.as_os_str()) {
                 continue;
             }
             *known = Some(found.stamp);
-            self.unsettled.insert(found.path.clone());
+            self.unsettled.insert(found.path.clone().into());
             look.files.push(found);
         }
     }
 
     /// The files to look at now.
-    fn due(&mut self) -> Vec<PathBuf> {
+    fn due(&mut self) -> Vec<OsString> {
         if self.beside.len() <= EACH_ROUND {
             return self.beside.keys().cloned().collect();
         }
@@ -232,7 +239,7 @@ impl Lookout {
             if let (Some((last, _)), true) = (turn.last(), turn.len() == IN_TURN) {
                 self.turn = Some(((*last).clone(), Instant::now()));
             } else {
-                self.turn = Some((PathBuf::new(), Instant::now()));
+                self.turn = Some((OsString::new(), Instant::now()));
             }
             due.extend(turn.into_iter().map(|(path, _)| path.clone()));
         }
@@ -245,7 +252,7 @@ impl Lookout {
         self.beside.retain(|path, _| {
             let stays = names.contains(path);
             if !stays {
-                gone.push(path.clone());
+                gone.push(path.into());
             }
             stays
         });
@@ -256,7 +263,7 @@ impl Lookout {
             }
         }
         for path in &*gone {
-            self.unsettled.remove(path);
+            self.unsettled.remove(path.as_os_str());
         }
         self.recent.retain(|path| self.beside.contains_key(path));
         self.is_recent_stale = true;
@@ -279,7 +286,7 @@ impl Lookout {
             let stamp = fs::metadata(directory_of(&place)).ok().map(|metadata| Stamp::of(&metadata));
             let known = self.listings.iter().position(|listing| listing.journal == place);
             if let Some(known) = known {
-                if !by_all_means && self.listings[known].is_good(stamp) {
+                if !by_all_means && self.listings[known].is_good(stamp, self.listing_cost) {
                     continue;
                 }
                 self.listings.swap_remove(known);
@@ -287,7 +294,7 @@ impl Lookout {
             let listed = Instant::now();
             let names = if stamp.is_some() { list(directory_of(&place), &place) } else { Vec::new() };
             let stamp = stamp.filter(|stamp| !stamp.is_fresh(now));
-            self.listings.push(Listing { journal: place, stamp, listed, cost: listed.elapsed(), names });
+            self.listings.push(Listing { journal: place, stamp, listed, names });
             again = true;
         }
         again
@@ -295,19 +302,19 @@ impl Lookout {
 }
 
 impl Listing {
-    /// Whether it is still to be believed, its directory being like this now.
-    fn is_good(&self, now: Option<Stamp>) -> bool {
+    /// Whether it is still to be believed, its directory being like this now, and another listing costing so much.
+    fn is_good(&self, now: Option<Stamp>, cost: Duration) -> bool {
         let age = self.listed.elapsed();
         if self.stamp.is_some() && self.stamp == now {
-            return age < LISTING_INTERVAL.max(self.cost.saturating_mul(LISTING_COST));
+            return age < LISTING_INTERVAL.max(cost.saturating_mul(LISTING_COST));
         }
         // Something came or went, or may have. Where there are many names, they are not listed again for each.
-        self.names.len() > MANY_NAMES && age < self.cost.saturating_mul(FRESH_LISTING_COST)
+        self.names.len() > MANY_NAMES && age < cost.saturating_mul(FRESH_LISTING_COST)
     }
 }
 
 /// The names in a directory that go on from the journal's own. One that ends as it does is another journal's.
-fn list(directory: &Path, journal: &Path) -> Vec<PathBuf> {
+fn list(directory: &Path, journal: &Path) -> Vec<OsString> {
     let (Some(name), Ok(entries)) = (journal.file_name(), fs::read_dir(directory)) else { return Vec::new() };
     let ending = journal.extension();
     entries
@@ -319,7 +326,7 @@ fn list(directory: &Path, journal: &Path) -> Vec<PathBuf> {
             rest.is_some_and(|rest| rest.len() > 1 && matches!(rest[0], b'.' | b'-'))
                 && (ending.is_none() || Path::new(&entry).extension() != ending)
         })
-        .map(|entry| entry.path())
+        .map(|entry| entry.path().into())
         .collect()
 }
 
