@@ -104,6 +104,25 @@ fn without_a_file_the_defaults_hold() {
 }
 
 #[test]
+fn spellings_of_other_exporters_mean_the_same() {
+    let web = tempfile::NamedTempFile::new().unwrap();
+    let web = web.path().to_str().unwrap();
+    for (theirs, ours, value) in [
+        ("--web.listen-address", "--listen-address", ":4002,[::1]:4003"),
+        ("--web.config.file", "--web-config-file", web),
+        ("--web.telemetry-path", "--telemetry-path", "/probe"),
+        ("--web.disable-exporter-metrics", "--no-exporter-metrics", "true"),
+        ("--log.format", "--log-format", "json"),
+        ("--log.level", "--log-level", "debug"),
+    ] {
+        let [theirs, ours] = [theirs, ours]
+            .map(|flag| format!("{:?}", config(&[&format!("{flag}={value}")], &with_key()).unwrap()));
+        assert_eq!(theirs, ours);
+        assert_ne!(ours, format!("{:?}", config(&[], &with_key()).unwrap()));
+    }
+}
+
+#[test]
 fn flags_are_stronger_than_the_file() {
     let file = directory().join("full.good.json");
     let other = tempfile::NamedTempFile::new().unwrap();
