@@ -101,6 +101,13 @@ fn on(name: &str, arguments: &[&str], file: &Path) -> Option<Command> {
     Some(command)
 }
 
+/// Brings one file up to another, if the program for it is there.
+fn rsync(arguments: &[&str], from: &Path, to: &Path) -> Option<Command> {
+    let mut command = on("rsync", arguments, from)?;
+    command.arg(to);
+    Some(command)
+}
+
 /// Everything that people do to a journal, in this round.
 fn programs(scripts: &Scripts, round: u64) {
     let journal = &scripts.journal;
@@ -113,12 +120,18 @@ fn programs(scripts: &Scripts, round: u64) {
     copy(&beside("bak"));
     logrotate(journal, "create 0640\n compress\n delaycompress", "create").iter_mut().for_each(ran);
     copy(&beside("old"));
+    let mirror = PathBuf::from(format!("{}.mirror", journal.display()));
+    rsync(&["-a"], journal, &mirror).iter_mut().for_each(ran);
     on("gzip", &["-f"], &beside("bak")).iter_mut().for_each(ran);
     on("zstd", &["-q", "-f", "--rm"], &beside("old")).iter_mut().for_each(ran);
     // These write the file anew.
     for command in [
         on("sed", &["-i", "-e", "7d", "-e", "9s/{/{ /"], journal),
         on("vim", &["-N", "-es", "-u", "NONE", "-i", "NONE", "-n", "-c", "5d", "-c", "wq"], journal),
+        // The mirror is made whole, and brought back as a new file and into the one that is there.
+        rsync(&["-a", "--append-verify"], journal, &mirror),
+        rsync(&["-a", "--ignore-times"], &mirror, journal),
+        rsync(&["-a", "--ignore-times", "--inplace"], &mirror, journal),
         logrotate(journal, "copytruncate", "copytruncate"),
     ] {
         let _gate = scripts.gate.lock().unwrap();
