@@ -39,7 +39,7 @@ const COARSE_TICK: Duration = Duration::from_secs(2);
 const EACH_ROUND: usize = 64;
 
 /// Of more files, so many are looked at in turn ...
-const IN_TURN: usize = 1000;
+const IN_TURN: usize = 500;
 
 /// ... this often.
 const TURN_INTERVAL: Duration = Duration::from_secs(1);
