@@ -22,13 +22,16 @@ pub(super) fn front_of(
 ) -> io::Result<Option<Front>> {
     if let Some((before, mark)) = before.and_then(|before| Some((before, before.mark?))) {
         let Some(mut content) = found.open()? else { return Ok(None) };
+        let is_compressed = content.is_compressed();
         if content.has_line(&mark, stop).or_else(is_shorter)? {
-            return Ok(Some(before.clone()));
+            return Ok(Some(Front { is_compressed, ..before.clone() }));
         }
     }
     let Some(content) = found.open()? else { return Ok(None) };
+    let is_compressed = content.is_compressed();
     let front = search(content, stop)?;
-    Ok(Some(front.unwrap_or_else(|| Front::of_file(found.stamp.device, found.stamp.inode))))
+    let front = front.unwrap_or_else(|| Front::of_file(found.stamp.device, found.stamp.inode));
+    Ok(Some(Front { is_compressed, ..front }))
 }
 
 /// The first usable line, if there is one within the limit.

@@ -323,7 +323,7 @@ impl Follower {
             self.remember(found, front);
             return Ok(());
         }
-        if !self.segments.is_finished(key, stamp.size, stamp.modified) {
+        if !(front.is_compressed && self.segments.is_finished(key, stamp.size, stamp.modified)) {
             let mut reading = match self.paused.remove(&found.path) {
                 Some(reading) if reading.is_of(key, &stamp) => Box::new(reading),
                 _ => match self.open(found, key, between)? {

@@ -42,6 +42,8 @@ pub(crate) struct Front {
     pub(crate) first: Option<(String, u64, Timestamp)>,
     /// Where that line stands.
     pub(crate) mark: Option<Mark>,
+    /// Whether the file is compressed, by its first bytes.
+    pub(crate) is_compressed: bool,
 }
 
 impl Front {
@@ -49,12 +51,12 @@ impl Front {
     pub(crate) fn of_line(line: &[u8], start: u64, envelope: &Envelope<'_>) -> Front {
         let first = Some((envelope.writer.clone().into_owned(), envelope.seq, envelope.time));
         let mark = Mark::new(line, start);
-        Front { key: SegmentKey::Line(mark.digest), first, mark: Some(mark) }
+        Front { key: SegmentKey::Line(mark.digest), first, mark: Some(mark), is_compressed: false }
     }
 
     /// The front of a file without a usable line.
     pub(crate) fn of_file(device: u64, inode: u64) -> Front {
-        Front { key: SegmentKey::File { device, inode }, first: None, mark: None }
+        Front { key: SegmentKey::File { device, inode }, first: None, mark: None, is_compressed: false }
     }
 }
 
