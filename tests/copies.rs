@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Write as _,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use exporter::{
@@ -178,6 +178,43 @@ fn of_an_edited_file_only_what_follows_the_edit_is_read_again() {
     assert_eq!(rig.look(), LINES as u64);
     let again = rig.follower.tally().duplicates;
     assert!((99..300).contains(&again), "{again} lines");
+}
+
+#[test]
+fn a_line_that_an_editor_changed_counts_though_the_file_has_its_size_and_ends_as_before() {
+    for count in [100, LINES] {
+        let mut lines = scripts(1000, count);
+        let mut rig = Rig::new(Bounds::default());
+        rig.append(&lines.concat());
+        assert_eq!(rig.look(), count as u64);
+        lines[count / 2] = scripts(9000, 1).remove(0);
+        rig.replace("", &lines.concat());
+        assert_eq!(rig.look(), count as u64 + 1);
+        rig.restart();
+        assert_eq!(rig.look(), count as u64 + 1);
+    }
+}
+
+#[test]
+fn a_file_of_the_size_and_time_of_a_compressed_one_is_read() {
+    let lines = scripts(0, 3);
+    let mut rig = Rig::new(Bounds::default());
+    let size = lines[..2].concat().len();
+    let at = |ending: &str| {
+        let file = File::options().write(true).open(rig.path(ending)).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), size as u64);
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)).unwrap();
+    };
+    // A writer of tapes fills a compressed file up with NULs.
+    let mut packed = gzip(&lines[..2].concat());
+    packed.resize(size, 0);
+    fs::write(rig.path(".1.gz"), packed).unwrap();
+    at(".1.gz");
+    rig.append(&lines[0]);
+    rig.append(&lines[2]);
+    at("");
+    assert_eq!(rig.look(), 3);
+    assert_eq!(rig.look(), 3);
 }
 
 #[test]

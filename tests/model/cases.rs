@@ -194,3 +194,16 @@ fn a_thousand_rotations_leave_no_descriptor_behind() {
     assert_eq!(counts(&world), (1002, 0));
     assert!(world.follower.state().segments <= 1024);
 }
+
+#[test]
+fn a_new_file_of_the_size_and_time_of_a_compressed_one_is_read() {
+    // On a file system that gives the inode of the removed file to the new one.
+    let world = run(&[Append(2, 1), Rotate(Time), Reopen(0), Compress(0), Append(1, 1)]);
+    assert_eq!(counts(&world), (3, 0));
+}
+
+#[test]
+fn a_copy_and_an_edited_file_that_end_alike_are_told_apart() {
+    let world = run(&[Scripts(3), CopyBeside, Repeat, EditOut(200), Rotate(Time)]);
+    assert_eq!(counts(&world), (4, 0));
+}

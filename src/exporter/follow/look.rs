@@ -101,6 +101,8 @@ pub(crate) struct Found {
     pub(crate) is_fresh: bool,
     /// Whether its front was not looked at, because it is most likely the file that it was with more behind it.
     pub(crate) is_assumed: bool,
+    /// Whether it stands in the place of another file with the same first line: an editor's work, or a backup.
+    pub(crate) is_replaced: bool,
 }
 
 /// What changes when a file changes.
@@ -143,7 +145,15 @@ impl Stamp {
 impl Found {
     fn new(path: PathBuf, metadata: &Metadata, now: SystemTime) -> Found {
         let stamp = Stamp::of(metadata);
-        Found { path, stamp, active: false, belongs: true, is_fresh: stamp.is_fresh(now), is_assumed: false }
+        Found {
+            path,
+            stamp,
+            active: false,
+            belongs: true,
+            is_fresh: stamp.is_fresh(now),
+            is_assumed: false,
+            is_replaced: false,
+        }
     }
 
     /// What the file would be compressed from, if it belongs to a journal and its name has an ending for it.

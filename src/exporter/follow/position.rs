@@ -111,7 +111,15 @@ pub(crate) struct Version {
     pub(super) finished: Option<(u64, i128)>,
 }
 
+/// Bytes that are compared whole where the last line would do for a longer segment.
+const SHORT: u64 = 64 * 1024;
+
 impl Version {
+    /// Whether comparing all that was read of it takes no time to speak of.
+    pub(super) fn is_short(&self) -> bool {
+        self.position.offset <= SHORT
+    }
+
     /// Moves over `bytes`, the last usable line among which stands, with its LF, at `line`.
     pub(crate) fn advance(&mut self, bytes: &[u8], line: Option<Range<usize>>, place: SplitState) {
         self.trail.advance(self.position.offset, bytes);

@@ -131,9 +131,14 @@ impl Follower {
     ) -> io::Result<Opened> {
         let mut stop = || between(self) == Go::Stop;
         let versions = self.segments.versions(key);
-        let is_suspect = self.is_changed_inside(found);
+        let is_suspect = found.is_replaced || self.is_changed_inside(found);
         for version in &versions {
-            if is_suspect || !version.position.is_distinct() && matches!(key, SegmentKey::Line(_)) {
+            // That the last line stands where it stood says little of a file that was edited, and in a short one all
+            // can be compared.
+            if is_suspect || !found.is_assumed && version.is_short() {
+                continue;
+            }
+            if !version.position.is_distinct() && matches!(key, SegmentKey::Line(_)) {
                 continue;
             }
             let Some(mut content) = found.open()? else { return Ok(Opened::Changed) };

@@ -60,6 +60,9 @@ impl Follower {
             };
             match front {
                 Ok(Some(front)) => {
+                    found.is_replaced = self.seen.get(&found.path).is_some_and(|before| {
+                        before.front.key == front.key && !before.stamp.is_same_file(&found.stamp)
+                    });
                     self.appear(&found, &front);
                     self.segments.rename(nameless.key, front.key);
                     changed.push((found, front));
