@@ -18,7 +18,8 @@ def latency(programs, table, size):
         times = look_for_lines(server, journal, "idle", size.probes)
         shown(table, "latency-idle", "appended line → visible, wall time, idle", times, 0.001, 0.002)
         rate = 2_000 if size.is_small else 20_000
-        lines = int(rate * (size.probes * 0.05 + 1))
+        # More than will be needed: it is ended when the last line was looked for. What follows a flood is read at its own pace.
+        lines = int(rate * (size.probes * 0.5 + 1))
         argv = [programs.workload, "append", journal, str(lines), str(size.few), str(rate)]
         flood = subprocess.Popen(argv)
         try:
