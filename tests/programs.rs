@@ -45,7 +45,7 @@ fn a_package_manager_that_is_busy_is_waited_for() {
             r#"echo "$@" >>{calls}
 if [ "$(grep -c . {calls})" -le 3 ]; then echo "E: Could not get lock /var/lib/apt/lists/lock" >&2; exit 100; fi
 case "$*" in *install*) for program in prometheus promtool prometheus-alertmanager amtool victoria-metrics vmalert openssl go \
-    curl logrotate gzip zstd vim chromium debootstrap systemd-nspawn lintian; do env ln -s /bin/true {directory}/$program; done ;; esac"#,
+    curl logrotate gzip zstd rsync vim chromium debootstrap systemd-nspawn lintian; do env ln -s /bin/true {directory}/$program; done ;; esac"#,
             calls = calls.display(),
             directory = path.path().display(),
         ),

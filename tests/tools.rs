@@ -109,7 +109,7 @@ fn rsync(arguments: &[&str], from: &Path, to: &Path) -> Option<Command> {
 }
 
 /// Everything that people do to a journal, in this round.
-fn programs(scripts: &Scripts, round: u64) {
+fn programs(scripts: &Scripts, exporter: &Exporter, round: u64) {
     let journal = &scripts.journal;
     let beside = |name: &str| PathBuf::from(format!("{}.{name}{round}", journal.display()));
     let copy = |to: &Path| {
@@ -124,7 +124,7 @@ fn programs(scripts: &Scripts, round: u64) {
     rsync(&["-a"], journal, &mirror).iter_mut().for_each(ran);
     on("gzip", &["-f"], &beside("bak")).iter_mut().for_each(ran);
     on("zstd", &["-q", "-f", "--rm"], &beside("old")).iter_mut().for_each(ran);
-    // These write the file anew.
+    // These write the file anew, and some take lines away: what was not read by then, nobody can count.
     for command in [
         on("sed", &["-i", "-e", "7d", "-e", "9s/{/{ /"], journal),
         on("vim", &["-N", "-es", "-u", "NONE", "-i", "NONE", "-n", "-c", "5d", "-c", "wq"], journal),
@@ -135,6 +135,7 @@ fn programs(scripts: &Scripts, round: u64) {
         logrotate(journal, "copytruncate", "copytruncate"),
     ] {
         let _gate = scripts.gate.lock().unwrap();
+        wait_for_all(scripts, exporter);
         command.into_iter().for_each(|mut command| ran(&mut command));
     }
     // The one that a person brings back.
@@ -144,6 +145,12 @@ fn programs(scripts: &Scripts, round: u64) {
     {
         ran(&mut unpack);
     }
+}
+
+/// Until all that was written is counted.
+fn wait_for_all(scripts: &Scripts, exporter: &Exporter) {
+    let limit = SOON + Duration::from_millis(scripts.written());
+    wait_until(limit, "every line to be counted", || counted(exporter) >= scripts.written() as f64);
 }
 
 fn counted(exporter: &Exporter) -> f64 {
@@ -158,14 +165,14 @@ fn whatever_real_programs_do_to_a_journal_of_scripts_each_line_counts_once() {
     fs::create_dir(&directory).unwrap();
     // logrotate refuses directories that others may write.
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-    let exporter = home.start(&["--poll-interval", "50ms"]);
+    let mut exporter = home.start(&["--poll-interval", "50ms"]);
     let scripts = Scripts { journal: home.journal(), gate: Mutex::new(()), written: AtomicU64::new(0) };
     let per_round = lines / ROUNDS;
     for round in 0..ROUNDS {
         let begin = round * per_round;
         let (_go, stopped) = sync_channel::<()>(0);
         thread::scope(|scope| {
-            let scripts = &scripts;
+            let (scripts, exporter) = (&scripts, &exporter);
             scope.spawn(move || {
                 for number in begin..begin + per_round {
                     scripts.write_line(number);
@@ -178,18 +185,21 @@ fn whatever_real_programs_do_to_a_journal_of_scripts_each_line_counts_once() {
             let half = scripts.written() + per_round / 2;
             (0..APPENDS).for_each(|_| scripts.append());
             wait_until(Duration::from_secs(600), "half of the lines", || scripts.written() >= half);
-            programs(scripts, round);
+            programs(scripts, exporter, round);
         });
-        let written = scripts.written();
-        let limit = SOON + Duration::from_millis(written);
-        wait_until(limit, "every line to be counted", || counted(&exporter) >= written as f64);
-        assert_eq!(counted(&exporter), written as f64, "after round {round}: {}", exporter.process.log());
+        wait_for_all(&scripts, &exporter);
+        assert_eq!(
+            counted(&exporter),
+            scripts.written() as f64,
+            "after round {round}: {}",
+            exporter.process.log()
+        );
     }
     let written = scripts.written() as f64;
     let missing = exporter.scrape().value("etcha_exporter_lines_missing", &[]);
     assert_eq!((counted(&exporter), missing), (written, Some(0.0)));
-    drop(exporter);
-    // And after a restart, with everything that lies there by now.
+    // And after a restart, with everything that lies there by now. Some lines were taken away since they were counted.
+    assert!(exporter.process.terminate().success());
     let again = home.start(&["--poll-interval", "50ms"]);
     again.wait_until_ready();
     assert_eq!(counted(&again), written);

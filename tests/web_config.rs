@@ -311,11 +311,13 @@ fn each_way_to_set_up_a_fleet_lets_prometheus_in_and_others_not() {
         assert!(!is_let_in(port, &authority, &[]), "{arguments:?}");
     }
     for (from, to) in
-        [("localhost.crt", "tls.crt"), ("localhost.key", "tls.key"), ("ca.pem", "authority.crt")]
+        [("localhost.crt", "tls-certificate.pem"), ("localhost.key", "tls-key"), ("ca.pem", "authority.crt")]
     {
         fs::copy(home.path(from), home.path(to)).unwrap();
     }
-    let web = home.place("web.yml", documented());
+    // systemd puts the key elsewhere.
+    let web = documented().replace("/run/credentials/etcha-exporter.service/", "");
+    let web = home.place("web.yml", web);
     let mut process = home.launch(&["--web-config-file", &web, "--listen-address", "127.0.0.1:0"]);
     let port = process.wait_for_log("where it is listening", crate::harness::exporter::listening).port();
     let [prometheus, host] = ["prometheus.example.org", "localhost"].map(|name| {
