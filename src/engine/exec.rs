@@ -5,7 +5,7 @@
 pub(crate) mod account;
 pub mod child;
 pub(crate) mod environment;
-mod output;
+pub(crate) mod output;
 pub(crate) mod process;
 
 use std::collections::BTreeMap;

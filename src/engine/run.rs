@@ -14,12 +14,13 @@ use regex::Regex;
 use terminal::printable;
 
 use crate::exec::Exec;
+use crate::exec::output::Output;
 use crate::exec::process::{self, Ending, Finished, RunLimits};
 use crate::pattern::command::{Body, Command, Scripts, Target};
 pub(crate) use parents::Parents;
 #[cfg(test)]
 pub(crate) use summary::MAX_KEPT_BYTES;
-pub(crate) use summary::{CommandResult, Failure, Summary};
+pub(crate) use summary::{CommandResult, Failure, Summary, WEBHOOK_BODY};
 #[cfg(test)]
 pub(crate) use variables::MAX_VALUE_BYTES;
 use variables::Variables;
@@ -283,6 +284,7 @@ impl Run<'_> {
         self.variables.set_acted(scripts, phase, failed, &finished.output.text);
         self.step(command, parents, mode, failed, Some(&finished), via);
         output.output = self.keep(&finished);
+        output.body = self.keep_body(command, scripts, &finished);
         (output.changed, output.removed) = (phase == Phase::Change, phase == Phase::Remove);
         output.failed = failed;
         self.outputs.push(output);
@@ -378,6 +380,7 @@ impl Run<'_> {
         }
         let mut output = CommandResult::new(command, parents, Phase::Change);
         output.output = self.keep(&finished);
+        output.body = self.keep_body(command, scripts, &finished);
         (output.changed, output.failed) = (true, failed);
         self.outputs.push(output);
     }
@@ -428,6 +431,23 @@ impl Run<'_> {
         }
         self.kept += text.len();
         text.clone()
+    }
+
+    /// The bytes that a script wrote, if they are to be the answer to a request. Of a script that wrote too much, it is
+    /// what people see.
+    fn keep_body(&mut self, command: &Command, scripts: &Scripts, finished: &Finished) -> Vec<u8> {
+        let mut targets = command.on_change.iter().chain(&command.on_remove).chain(&scripts.on_fail);
+        let is_answer = targets.any(|target| matches!(target, Target::Event(name) if name == WEBHOOK_BODY));
+        if !is_answer {
+            return Vec::new();
+        }
+        let Output { text, raw, .. } = &finished.output;
+        let body = raw.as_deref().unwrap_or(text.as_bytes());
+        if self.kept + body.len() > summary::MAX_KEPT_BYTES {
+            return Vec::new();
+        }
+        self.kept += body.len();
+        body.to_vec()
     }
 }
 

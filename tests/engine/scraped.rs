@@ -180,7 +180,7 @@ fn pushes_pulls_webhooks_events_shells_and_a_kill_are_scraped_label_by_label() {
     let failing = "{run: [{id: 'c', always: true, change: 'false'}]}";
     assert_eq!(engine.push_from(local(2), "web", &two.sign(failing)).status, 500);
     assert_eq!(engine.push_from(local(1), "web", &Keys::new("one").sign(made)).status, 404);
-    assert_eq!(engine.send("POST", "/hook", "").text(), "hi");
+    assert_eq!(engine.send("POST", "/hook", "").text(), "hi\n");
     // Killed in the middle of a push: what it had done by then is recorded, what it had not is not.
     let cut = one.sign(
         "{run: [{id: 'done', always: true, change: 'true'}, {id: 'cut', always: true, change: 'echo $$ > pid; touch busy; exec sleep 1000'}]}",

@@ -18,6 +18,8 @@ pub(crate) struct Output {
     /// The text without white space around it. Each byte that is no UTF-8 is shown as `\xNN`. Where something was
     /// dropped, a line says so.
     pub text: String,
+    /// The bytes as they were written, unless some were dropped.
+    pub raw: Option<Vec<u8>>,
     /// Bytes that were dropped from the middle.
     pub cut_bytes: u64,
 }
@@ -69,7 +71,8 @@ impl Captured {
     pub(super) fn finish(mut self) -> Output {
         if self.cut_bytes == 0 {
             self.head.extend(self.tail);
-            return Output { text: shown(&self.head).trim().to_owned(), cut_bytes: 0 };
+            let text = shown(&self.head).trim().to_owned();
+            return Output { text, raw: Some(self.head), cut_bytes: 0 };
         }
         let kept = self.head.len() + self.tail.len();
         tracing::warn!(kept, cut = self.cut_bytes, "a script wrote more than is kept of its output");
@@ -78,7 +81,7 @@ impl Captured {
         let tail = &tail[whole_begin(tail)..];
         let cut = self.cut_bytes + (kept - head.len() - tail.len()) as u64;
         let text = format!("{}\n[… {cut} bytes left out …]\n{}", shown(head).trim(), shown(tail).trim());
-        Output { text, cut_bytes: cut }
+        Output { text, raw: None, cut_bytes: cut }
     }
 }
 
@@ -159,12 +162,13 @@ mod tests {
     #[test]
     fn what_fits_is_kept_as_it_is() {
         let output = captured(4, 4, &[b"ab", b"cdef", b"gh"]);
-        assert_eq!(output, Output { text: "abcdefgh".into(), cut_bytes: 0 });
+        assert_eq!(output, Output { text: "abcdefgh".into(), raw: Some(b"abcdefgh".into()), cut_bytes: 0 });
     }
 
     #[test]
     fn what_does_not_fit_loses_its_middle() {
-        let expected = Output { text: "abcd\n[… 10 bytes left out …]\nwxyz".into(), cut_bytes: 10 };
+        let expected =
+            Output { text: "abcd\n[… 10 bytes left out …]\nwxyz".into(), raw: None, cut_bytes: 10 };
         assert_eq!(captured(4, 4, &[b"abcd0123456789wxyz"]), expected);
         let chunks: Vec<&[u8]> = b"abcd0123456789wxyz".chunks(1).collect();
         assert_eq!(captured(4, 4, &chunks), expected);

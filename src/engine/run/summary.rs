@@ -39,6 +39,9 @@ impl Summary {
     }
 }
 
+/// The event whose output is the answer to a request to a webhook path.
+pub(crate) const WEBHOOK_BODY: &str = "webhookBody";
+
 /// What a Command did that had to act, or would have had to.
 #[derive(Clone, Debug)]
 pub(crate) struct CommandResult {
@@ -62,6 +65,8 @@ pub(crate) struct CommandResult {
     pub check_output: String,
     /// What the change or remove script said.
     pub output: String,
+    /// The same with each of its bytes, where it is to be the answer to a request: see [`WEBHOOK_BODY`].
+    pub body: Vec<u8>,
     /// Events that it fired, in order.
     pub events: Vec<String>,
 }
@@ -79,6 +84,7 @@ impl CommandResult {
             failed: false,
             check_output: String::new(),
             output: String::new(),
+            body: Vec::new(),
             events: Vec::new(),
         }
     }

@@ -16,7 +16,7 @@ use super::site::broken;
 use crate::agent::record::{Action, Refusal};
 use crate::agent::refusals::Denied;
 use crate::agent::source::NoTurn;
-use crate::agent::source::webhook::{Hook, HookAnswer};
+use crate::agent::source::webhook::{Hook, HookAnswer, query};
 use https::Peer;
 
 /// Longest body in bytes: in base64 it has to fit into a variable.
@@ -49,7 +49,7 @@ pub(super) async fn answer(
         headers: lines(&parts.headers),
         method: parts.method.to_string(),
         path: path.to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
+        query: query(parts.uri.query().unwrap_or_default()),
     });
     for name in names {
         let (sources, hook) = (Arc::clone(&site.sources), Arc::clone(&hook));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{NoTurn, Sources};
 use crate::agent::record::{Origin, Trigger};
+use crate::run::WEBHOOK_BODY;
 
-/// Events whose output is the answer, and its type.
-const BODY: &str = "webhookBody";
+/// The event whose output is the type of the answer.
 const CONTENT_TYPE: &str = "webhookContentType";
 
 /// A request, as its Commands see it.
@@ -20,15 +20,15 @@ pub(crate) struct Hook {
     pub method: String,
     /// Its path.
     pub path: String,
-    /// Its query as it was sent, without `?`.
+    /// Its query without `?`, as [`query`] writes it.
     pub query: String,
 }
 
 /// What Commands answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HookAnswer {
-    /// The body.
-    pub body: String,
+    /// The body, as the script wrote it. Not empty.
+    pub body: Vec<u8>,
     /// Its type, if a Command named one.
     pub content_type: Option<String>,
 }
@@ -65,10 +65,38 @@ impl Sources {
         let ran = self.run_current(name, origin, variables, Some(patience)).await?;
         let Some(summary) = ran.filter(|summary| summary.failure.is_none()) else { return Ok(None) };
         let first = |event: &str| {
-            let fired =
-                summary.outputs.iter().find(|output| output.events.iter().any(|fired| fired == event));
-            fired.map(|output| output.output.clone())
+            summary.outputs.iter().find(|output| output.events.iter().any(|fired| fired == event))
         };
-        Ok(first(BODY).map(|body| HookAnswer { body, content_type: first(CONTENT_TYPE) }))
+        let body = first(WEBHOOK_BODY).map(|output| output.body.clone()).filter(|body| !body.is_empty());
+        let content_type = first(CONTENT_TYPE).map(|output| output.output.clone());
+        Ok(body.map(|body| HookAnswer { body, content_type }))
+    }
+}
+
+/// A query as Etcha's Commands get it: decoded, sorted by name, and encoded again as forms are.
+pub(crate) fn query(sent: &str) -> String {
+    let mut pairs: Vec<_> = form_urlencoded::parse(sent.as_bytes()).collect();
+    // Values of one name stay in their order.
+    pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    // Where forms and Go differ.
+    encoded.replace('*', "%2A").replace("%7E", "~")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::query;
+
+    #[test]
+    fn a_query_is_decoded_sorted_and_encoded_again() {
+        for (sent, seen) in [
+            ("", ""),
+            ("b=2&a=%20", "a=+&b=2"),
+            ("b=2&a=1&b=1", "a=1&b=2&b=1"),
+            ("flag&x=%7e*", "flag=&x=~%2A"),
+            ("ü=ö&&a", "a=&%C3%BC=%C3%B6"),
+        ] {
+            assert_eq!(query(sent), seen, "{sent}");
+        }
     }
 }

@@ -33,7 +33,7 @@ fn a_push_to_a_source_that_only_events_run_is_stored() {
     assert!(host.path("state/web.jwt").exists());
     let answer = sources.runtime.block_on(sources.webhook("web", &webhook::Hook::default()));
     let answer = answer.unwrap().unwrap();
-    assert_eq!((answer.body.as_str(), answer.content_type), ("hi", None));
+    assert_eq!((answer.body.as_slice(), answer.content_type), (&b"hi\n"[..], None));
     assert_eq!(host.runs(), ["web push false - - k1", "web webhook false 1 0 -"]);
 }
 
