@@ -78,7 +78,7 @@ fn a_source_that_hangs_at_the_start_holds_up_no_other_and_not_the_end() {
     wait_for_file(&home, "hung");
     wait_until(SOON, "three runs of the other source", || count(&home, "ticks") > 3);
     let answer = engine.send("GET", "/hook", "");
-    assert_eq!((answer.status, answer.body.as_slice()), (200, b"ok".as_slice()));
+    assert_eq!((answer.status, answer.body.as_slice()), (200, b"ok\n".as_slice()));
     let pushed = engine.push("z", &keys.sign("{run: [{id: 'x', check: 'true'}]}"));
     assert_eq!(pushed.status, 200, "{pushed:?}");
     assert!(stop(&mut engine) < STOP_LIMIT);
@@ -251,7 +251,7 @@ fn a_reload_takes_up_what_is_right_refuses_what_is_wrong_and_cuts_nothing_off() 
     engine
         .process
         .wait_for_log("the reload", |line| line.contains("reloaded the configuration").then_some(()));
-    assert_eq!(engine.send("GET", "/new", "").body, b"new");
+    assert_eq!(engine.send("GET", "/new", "").body, b"new\n");
     // The one under way goes on as it began, and the next one is the new one.
     assert!(!home.path("again").exists());
     fs::write(home.path("go"), "").unwrap();
