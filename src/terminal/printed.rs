@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-/// Standard output. That nobody reads any more is no failure, and what comes after it goes nowhere.
+/// Standard output. If its reader has left, writing succeeds and the output is dropped.
 #[derive(Clone, Copy, Debug)]
 pub struct Printed;
 

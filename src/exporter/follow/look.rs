@@ -63,7 +63,7 @@ pub(crate) struct Lookout {
     listings: Vec<Listing>,
     /// How long it took when directories were listed and compared last.
     listing_cost: Duration,
-    /// What stands beside the journal under names that go on from its own. Names in bytes: comparing paths part by part
+    /// The files beside the journal under names that go on from its own. Names in bytes: comparing paths part by part
     /// takes most of a look.
     beside: BTreeMap<OsString, Option<Stamp>>,
     /// Of these, those that are not settled, to be looked at each time.
@@ -101,7 +101,7 @@ pub(crate) struct Found {
     pub(crate) is_fresh: bool,
     /// Whether its front was not looked at, because it is most likely the file that it was with more behind it.
     pub(crate) is_assumed: bool,
-    /// Whether it stands in the place of another file with the same first line: an editor's work, or a backup.
+    /// Whether it replaced another file with the same first line: an editor's work, or a backup.
     pub(crate) is_replaced: bool,
 }
 

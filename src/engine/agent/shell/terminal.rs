@@ -81,7 +81,8 @@ pub(crate) enum StartError {
     Broken(#[from] JoinError),
 }
 
-/// Starts the command of `exec` on a terminal of `size` and of that type. Needs a tokio runtime, and time: a thread that may wait.
+/// Starts the command of `exec` on a terminal of `size` and of that type. Needs a tokio runtime, and time: a thread that
+/// may wait.
 ///
 /// # Errors
 ///
