@@ -63,7 +63,7 @@ pub(super) static CONFIG: Setting<Option<PathBuf>> = Setting::new(
     About::flag("config", "FILE", CONFIGURATION).help(
         "Configuration file, JSON",
         "Relative paths in it start at its directory. After a SIGHUP it is read again: keys, users, \
-               certificates and the log level change while the exporter runs, the rest with the next start.",
+             certificates and the log level change while the exporter runs, the rest with the next start.",
     ),
     None,
     || None,
@@ -73,7 +73,7 @@ pub(super) static CHECK_CONFIG: Setting<bool> = Setting::new(
     About::flag("check-config", "", CONFIGURATION).help(
         "Check the configuration, show what it means, and exit",
         "Reads all files that a start reads. Exits 0 if the exporter could start with it; otherwise names \
-               everything that is wrong and exits 2. Shows no key.",
+             everything that is wrong and exits 2. Shows no key.",
     ),
     (),
     || false,
@@ -132,7 +132,7 @@ pub(super) static LISTEN_ADDRESS: Setting<Parsed<ListenAddress>> = Setting::new(
         .help(
             "Address to listen on",
             "`:4000` is every address of this host, IPv4 and IPv6; `127.0.0.1:4000` and `[::1]:4000` are one \
-               each. Commas separate several.",
+             each. Commas separate several.",
         ),
     (),
     || Parsed(DEFAULT_LISTEN),
@@ -148,7 +148,7 @@ pub(super) static TLS_CERTIFICATE: Setting<Option<PathBuf>> = Setting::new(
     About::flag("tls-certificate", "FILE", HTTPS).key("httpServer.tlsCertificatePath").running().help(
         "Certificate chain, PEM; needs --tls-key",
         "Without it a self-signed certificate is made once and kept in the state directory, for \
-               Prometheus' ca_file.",
+             Prometheus' ca_file.",
     ),
     None,
     || None,
@@ -180,19 +180,26 @@ pub(super) static WEB_CONFIG_FILE: Setting<Option<PathBuf>> = Setting::new(
         .help(
             "Web configuration file of Prometheus' exporters, YAML",
             "Certificate, client certificates, TLS, headers, rate limit and users with their bcrypt hashes, as \
-               other exporters on this host have them. Its users may read the metrics beside the keys. Headers \
-               and rate limit take effect at start.",
+             other exporters on this host have them. Its users may read the metrics beside the keys. Headers \
+             and rate limit take effect at start.",
         ),
     None,
     || None,
 );
 
 pub(super) static METRICS_KEY_FILE: Setting<Option<PathBuf>> = Setting::new(
-About::flag("metrics-key-file", "FILE", HTTPS).key("exporter.metricsKeyFile").repeated().running().help("File with the key that a scrape has to show", "One key a line. All are valid, so that one can replace the other. The key can also come from the \
-               variable ETCHA_EXPORTER_METRICS_KEY, from the systemd credential \"metrics-key\", or from the \
-               configuration file. There is no flag for the key itself: every user of this host could read it."),
-None,
-|| None,
+    About::flag("metrics-key-file", "FILE", HTTPS)
+        .key("exporter.metricsKeyFile")
+        .repeated()
+        .running()
+        .help(
+            "File with the key that a scrape has to show",
+            "One key a line. All are valid, so that one can replace the other. The key can also come from the variable \
+             ETCHA_EXPORTER_METRICS_KEY, from the systemd credential \"metrics-key\", or from the configuration file. \
+             There is no flag for the key itself: every user of this host could read it.",
+        ),
+    None,
+    || None,
 );
 
 pub(super) static SYSTEM_METRICS_KEY: Setting<Option<Key>> = Setting::new(
@@ -248,7 +255,7 @@ pub(super) static TEXTFILE: Setting<Option<PathBuf>> = Setting::new(
     About::flag("textfile", "PATH", HTTPS).key("exporter.textfile").label("textfile").help(
         "Also write the metrics to this file, for node_exporter's textfile collector",
         "Replaced as a whole, readable to everybody, when something changed; checked once per poll \
-               interval. The families about the process itself are left out: node_exporter has its own.",
+             interval. The families about the process itself are left out: node_exporter has its own.",
     ),
     // A temporary file beside it must not match.
     Some(Ending {
