@@ -1,16 +1,15 @@
 //! The exporter as a process: starts the parts, joins them, and ends them in order.
 //!
-//! State directory and checkpoint, follower, listener; and at the end the answers under way, the follower, a last
-//! checkpoint. Nothing is decided here that a room decides.
+//! What counts ([`counting`]), then the listener; and at the end the answers under way, then what counts. Nothing is
+//! decided here that another module decides.
 
+mod counting;
 pub(crate) mod reload;
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
@@ -19,20 +18,12 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use self::counting::Counting;
 use self::reload::{Health, Renewal};
 use crate::checkpoint::store::{StateDir, StateDirError};
-use crate::checkpoint::writer::Checkpointer;
-use crate::checkpoint::{self, Origin, Unusable};
 use crate::config::Config;
-use crate::follow::Follower;
-use crate::follow::tail::{Moment, Tail};
-use crate::metrics::Metrics;
-use crate::publish::Published;
-use crate::publish::publisher::Publisher;
-use crate::publish::systemd::Supervisor;
 use crate::serve::{Connections, Gate, Site, routes};
 use crate::textfile::{Textfile, write_again_and_again};
-use crate::watch::directory_of;
 use https::{self, Counters, Tls, certificate, listener, self_signed};
 
 /// Threads that serve connections. Two, so that an answer that is being encrypted delays no other.
@@ -89,7 +80,7 @@ pub(crate) fn serve(
     on_hangup: Hangup,
     started: impl FnOnce(&Running),
 ) -> Result<(), RunError> {
-    let mut state = StateDir::open(&config.state_dir).map_err(RunError::State)?;
+    let state = StateDir::open(&config.state_dir).map_err(RunError::State)?;
     let tls = if config.listen.is_empty() { None } else { Some(certificate(config)?) };
     let runtime = Builder::new_multi_thread()
         .worker_threads(SERVING_THREADS)
@@ -100,18 +91,8 @@ pub(crate) fn serve(
     let signals = async { Ok((end_signal(on_hangup)?, signal(SignalKind::hangup())?)) };
     let (end, mut hangup) = runtime.block_on(signals).map_err(RunError::System)?;
     let listeners = runtime.block_on(async { listen(config) })?;
-    let (follower, restored) = follower(config, &mut state);
-    let published = Published::default();
-    let checkpointer =
-        Arc::new(Checkpointer::start(state, config.checkpoint_interval).map_err(RunError::System)?);
-    let supervisor = Supervisor::of_process();
-    let reloads = supervisor.reloads();
-    let poll_interval = config.poll_interval.min(supervisor.interval().unwrap_or(Duration::MAX));
-    let mut publisher = Publisher::new(published.clone(), Arc::clone(&checkpointer), restored, supervisor);
-    // Before anybody can ask: also the first scrape tells of the exporter itself.
-    publisher.show(&follower, Moment::FIRST);
-    let show = move |follower: &Follower, moment| publisher.show(follower, moment);
-    let tail = Tail::start(follower, poll_interval, show).map_err(RunError::System)?;
+    let counting = Counting::start(config, state).map_err(RunError::System)?;
+    let published = counting.published.clone();
 
     let registry = Registry::new();
     let counters = Arc::new(Counters::default());
@@ -133,7 +114,7 @@ pub(crate) fn serve(
         tracing::info!(%address, journal = %config.journal.display(), "listening");
     }
     started(&Running { addresses, certificate: reload::authority(config) });
-    let renewal = Renewal::new(config, gate, tls.clone(), health, reloads);
+    let renewal = Renewal::new(config, gate, tls.clone(), health, counting.reloads.clone());
     let renewing = renewal.start().map_err(RunError::System)?;
     let asker = renewing.asker();
     runtime.block_on(async {
@@ -155,13 +136,9 @@ pub(crate) fn serve(
         }
         tasks.shutdown().await;
     });
-    tail.stop();
+    counting.stop();
     if let Some(textfile) = textfile {
         textfile.lock().unwrap_or_else(PoisonError::into_inner).write_if_changed();
-    }
-    // The follower, and with it the publisher's share, is gone: this is the last one.
-    if let Some(checkpointer) = Arc::into_inner(checkpointer) {
-        checkpointer.finish();
     }
     // Last, because a file system that hangs may hold it up.
     renewing.stop();
@@ -181,34 +158,6 @@ fn connection_limits(config: &Config) -> https::ConnectionLimits {
         connections_per_client: config.connections.max_per_client,
         ..https::ConnectionLimits::default()
     }
-}
-
-/// A follower that goes on from the newest checkpoint that can be used, or from nothing.
-fn follower(config: &Config, state: &mut StateDir) -> (Follower, Option<Origin>) {
-    let limits = config.limits;
-    let loaded = checkpoint::load(state, |checkpoint| {
-        let is_same = is_same_file(&checkpoint.journal, &config.journal);
-        let metrics = Metrics::restore(checkpoint.metrics, limits).ok_or(Unusable::Unsound)?;
-        let mut follower = Follower::restore(&config.journal, metrics, checkpoint.follow, config.bounds);
-        // A journal that moved is known by what stands in it.
-        if !is_same && !follower.knows_a_file() {
-            return Err(Unusable::Journal(checkpoint.journal));
-        }
-        Ok(follower)
-    });
-    match loaded {
-        Some((follower, origin)) => (follower, Some(origin)),
-        None => (Follower::new(&config.journal, Metrics::new(limits), config.bounds), None),
-    }
-}
-
-/// Whether two paths are spellings of one: relative and absolute, by a link or not. The file itself need not exist.
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    let resolved = |path: &Path| {
-        let directory = fs::canonicalize(directory_of(path)).ok()?;
-        Some(directory.join(path.file_name()?))
-    };
-    a == b || resolved(a).is_some_and(|a| resolved(b) == Some(a))
 }
 
 /// What to set where another process has the port.
