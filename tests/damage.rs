@@ -79,7 +79,7 @@ fn read(bytes: &[u8], chunk: usize) -> (u64, bool) {
 
 /// Lines that a program prints, by `count`, and whether it fails and says so.
 fn by_program(mut command: Command, count: impl Fn(&str) -> u64) -> (u64, bool) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let failed = err.contains("of content") || err.contains("first bytes");
     // `check` ends with 1 for bad lines, and says nothing on standard error.
@@ -89,7 +89,7 @@ fn by_program(mut command: Command, count: impl Fn(&str) -> u64) -> (u64, bool) 
 
 fn tool(arguments: &[&str], segment: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_etcha-journal"));
-    command.env_remove("ETCHA_JOURNAL").args(arguments).arg(segment);
+    command.env_remove("ETCHA_JOURNAL").args(arguments).arg(segment).stdin(Stdio::null());
     command
 }
 
@@ -100,9 +100,14 @@ fn number_before(text: &str, word: &str) -> u64 {
 }
 
 /// Each program's answer.
-fn by_programs(segment: &Path) -> [(u64, bool); 4] {
-    let mut render = program::command();
-    render.arg("render").arg(segment);
+fn by_programs(segment: &Path) -> [(u64, bool); 5] {
+    let (mut render, mut streamed) = (program::command(), program::command());
+    render.arg("render").arg(segment).stdin(Stdio::null());
+    streamed.args(["render", "-"]).stdin(fs::File::open(segment).unwrap());
+    let commands = |out: &str| {
+        let counts = out.lines().filter(|line| line.starts_with("etcha_commands_total{"));
+        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    };
     [
         // A filter leaves out lines that are no events.
         by_program(tool(&["tail", "-n", "100000", "--since", "2000-01-01"], segment), |out| {
@@ -110,10 +115,8 @@ fn by_programs(segment: &Path) -> [(u64, bool); 4] {
         }),
         by_program(tool(&["stats"], segment), |out| number_before(out, " event")),
         by_program(tool(&["check", "-q"], segment), |out| number_before(out, " command")),
-        by_program(render, |out| {
-            let counts = out.lines().filter(|line| line.starts_with("etcha_commands_total{"));
-            counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
-        }),
+        by_program(render, commands),
+        by_program(streamed, commands),
     ]
 }
 
@@ -140,7 +143,7 @@ impl Beside {
             assert_eq!(read(bytes, chunk), counted, "reading {chunk} bytes at a time and live: {what}");
         }
         if self.variants.is_multiple_of(PROGRAMS_EACH) {
-            assert_eq!(by_programs(&segment), [counted; 4], "programs and live: {what}");
+            assert_eq!(by_programs(&segment), [counted; 5], "programs and live: {what}");
         }
         self.variants += 1;
         fs::remove_file(&segment).unwrap();

@@ -6,12 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use journal_schema::compressed::Compression;
+use journal_schema::compressed::plain;
 use journal_schema::limits::MAX_LINE_BYTES;
 use journal_schema::{Piece, Reader, Splitter, decode};
 use rustix::fs::OFlags;
@@ -169,15 +169,7 @@ impl Segment {
         } else {
             Box::new(open_file(&self.path)?)
         };
-        let mut file = wrap(file);
-        let mut magic = Vec::new();
-        file.by_ref().take(Compression::MAGIC_BYTES as u64).read_to_end(&mut magic)?;
-        let compression = Compression::of_content(&magic);
-        let whole = Cursor::new(magic).chain(file);
-        Ok(match compression {
-            None => Box::new(whole),
-            Some(compression) => Box::new(compression.decode(BufReader::new(whole))?),
-        })
+        plain(wrap(file))
     }
 }
 

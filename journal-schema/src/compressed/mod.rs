@@ -4,7 +4,7 @@
 
 mod decoder;
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 pub use self::decoder::Decoder;
@@ -77,11 +77,27 @@ impl Compression {
     }
 }
 
+/// The plain content of `file`, which may be compressed: its first bytes say so.
+///
+/// # Errors
+///
+/// Those of reading the first bytes, and of [`Compression::decode`].
+pub fn plain<'a>(mut file: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut first = Vec::new();
+    file.by_ref().take(Compression::MAGIC_BYTES as u64).read_to_end(&mut first)?;
+    let compression = Compression::of_content(&first);
+    let whole = Cursor::new(first).chain(file);
+    Ok(match compression {
+        None => Box::new(whole),
+        Some(compression) => Box::new(compression.decode(BufReader::new(whole))?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::io::{ErrorKind, Write as _};
 
     use proptest::prelude::*;
 

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use journal_schema::Reason;
+use journal_schema::compressed::plain;
 
 use crate::exposition;
 use crate::follow::{Bounds, Follower, Go, Tally};
@@ -16,7 +17,7 @@ use crate::progress::Progress;
 /// What to replay, and within which limits.
 #[derive(Clone, Debug)]
 pub(super) struct Render {
-    /// Journals, plain, `.gz` or `.zst`; `-` is standard input. Their order does not matter.
+    /// Journals, plain or compressed with gzip or zstd; `-` is standard input. Their order does not matter.
     pub files: Vec<PathBuf>,
     /// Series a family and bytes a label value.
     pub limits: Limits,
@@ -76,28 +77,32 @@ impl Render {
             Go::On
         });
         progress.end();
-        let damaged = match replayed {
-            Ok(()) => None,
-            Err((path, error)) if is_part_counted(&error) => Some((path, error)),
-            Err((path, source)) => return Err(RenderError::Read { path, source }),
-        };
+        let mut damaged = part_counted(replayed)?;
         if let Some(name) = streams.first() {
-            let read = follower.replay_stream(name, input);
-            read.map_err(|source| RenderError::Read { path: name.clone(), source })?;
+            let read = plain(input).and_then(|mut content| follower.replay_stream(name, &mut content));
+            damaged = part_counted(read.map_err(|error| (name.clone(), error)))?.or(damaged);
         }
         let mut text = Vec::new();
         exposition::guide(follower.metrics().tables(), &mut text);
         out.write_all(&text).and_then(|()| out.flush()).map_err(RenderError::Write)?;
-        if let Some((path, error)) = damaged {
-            return Err(RenderError::Damaged { path, source: error });
+        if let Some(damaged) = damaged {
+            return Err(damaged);
         }
         Ok(Summary::new(follower.tally(), follower.state().missing))
     }
 }
 
-/// Whether a file was read as far as it is good.
-fn is_part_counted(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge)
+/// A file that was read only as far as it is good does not keep what was counted from being printed.
+fn part_counted(read: Result<(), (PathBuf, io::Error)>) -> Result<Option<RenderError>, RenderError> {
+    match read {
+        Ok(()) => Ok(None),
+        Err((path, source)) => match source.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => {
+                Ok(Some(RenderError::Damaged { path, source }))
+            }
+            _ => Err(RenderError::Read { path, source }),
+        },
+    }
 }
 
 fn is_stdin(file: &Path) -> bool {

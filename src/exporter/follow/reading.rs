@@ -87,9 +87,7 @@ impl<C: Read> Reading<C> {
             compressed: None,
         }
     }
-}
 
-impl Reading {
     /// Why it cannot be read on, with what of it was counted.
     pub(super) fn broken(&mut self) -> io::Error {
         let error = self.broken.take().unwrap_or_else(|| io::ErrorKind::InvalidData.into());
@@ -104,7 +102,9 @@ impl Reading {
         );
         io::Error::new(kind, told)
     }
+}
 
+impl Reading {
     /// Whether the file ends before its content does.
     pub(super) fn ends_early(&self) -> bool {
         self.broken.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::look::Look;
-use super::reading::Reading;
+use super::reading::{End, Reading};
 use super::segments::Front;
 use super::{Follower, Go, look};
 
@@ -28,16 +28,19 @@ impl Follower {
         self.failed.take().map_or(Ok(()), Err)
     }
 
-    /// Reads a stream as if it were a segment.
+    /// Reads a stream of plain content as if it were a segment.
     ///
     /// # Errors
     ///
-    /// If the stream fails. What was read before counts.
+    /// If the stream fails, or what it comes out of is damaged. What was read before counts.
     pub fn replay_stream(&mut self, name: &Path, content: &mut dyn Read) -> io::Result<()> {
         let key = Front::of_file(u64::MAX, u64::MAX).key;
         if let Some(version) = self.segments.begin(key, None, true) {
             let mut reading = Reading::new(key, &version, content);
-            self.read_on(name, &mut reading, false, &mut |_| Go::On)?;
+            let progress = self.read_on(name, &mut reading, false, &mut |_| Go::On)?;
+            if progress.end == End::Broken {
+                return Err(reading.broken());
+            }
         }
         Ok(())
     }
