@@ -207,3 +207,10 @@ fn a_copy_and_an_edited_file_that_end_alike_are_told_apart() {
     let world = run(&[Scripts(3), CopyBeside, Repeat, EditOut(200), Rotate(Time)]);
     assert_eq!(counts(&world), (4, 0));
 }
+
+#[test]
+fn a_restored_file_beside_its_own_copy_lets_the_follower_come_to_rest() {
+    let before = [Long(0, 6000), CopyBeside, Backup, Append(0, 1), Look, Restore { rename: false }];
+    let world = run(&[&before[..], &[Tear(0, 0)]].concat());
+    assert_eq!(counts(&world), (3, 0));
+}

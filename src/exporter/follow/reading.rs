@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use journal_schema::{SplitState, Splitter};
 
 use super::content::{Agreement, Content, is_zero};
+use super::front::front_of;
 use super::look::{Found, Stamp};
 use super::position::Version;
 use super::segments::SegmentKey;
@@ -146,8 +147,8 @@ impl Follower {
                 return Ok(Opened::at(found, key, version, content));
             }
         }
-        if found.is_assumed && !is_suspect {
-            // It does not: what its front says has to be looked at.
+        if found.is_assumed && !begins_as(found, key, &mut stop)? {
+            // It is another segment, whose place in the order of reading is not known yet.
             self.forget_front(&found.path);
             return Ok(Opened::Changed);
         }
@@ -306,6 +307,11 @@ impl ReadOn for &mut dyn Read {
     fn pass_hole(&mut self) -> io::Result<u64> {
         Ok(0)
     }
+}
+
+/// Whether the front of a file says that it is this segment.
+fn begins_as(found: &Found, key: SegmentKey, stop: &mut dyn FnMut() -> bool) -> io::Result<bool> {
+    Ok(front_of(found, None, stop)?.is_some_and(|front| front.key == key))
 }
 
 /// Whether a compressed file cannot be read on, and will not be until it changes. What was read of it before counts.
