@@ -2,9 +2,10 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Write as _},
+    io::{self, Read, Seek as _, Write as _},
     os::unix::fs::symlink,
     path::Path,
+    process::{Command, Stdio},
 };
 
 use exporter::{
@@ -20,8 +21,8 @@ use crate::harness::{
     wait::{SOON, wait_until},
 };
 
-/// Resident memory that a test may add beside others, in bytes. A buffer that grew with its input would pass it.
-const MEMORY: u64 = 256 * 1024 * 1024;
+/// Address space that `render` gets, in KiB. A buffer that grew with its input would not fit in.
+const ADDRESS_SPACE: &str = "262144";
 
 fn command(seq: u64, labels: &str) -> Vec<u8> {
     let time = "2026-01-02T03:04:05.000Z";
@@ -85,45 +86,56 @@ fn a_mebibyte_of_nuls_is_counted_and_spares_the_next_line() {
     assert_eq!((commands(&follower), rejected(&follower)), (2, vec![(Reason::Padding, 1)]));
 }
 
-#[test]
-fn a_gibibyte_without_an_end_of_line_is_skipped_in_bounded_memory() {
-    let before = resident();
-    let endless = std::io::repeat(b'x').take(1 << 30);
-    let (first, rest) = (plain(1), [&b"\n"[..], &plain(2)].concat());
-    let follower = replayed(&mut first.chain(endless).chain(&rest[..]));
-    assert_eq!((commands(&follower), rejected(&follower)), (2, vec![(Reason::Overlong, 1)]));
-    assert!(resident() < before + MEMORY, "{} bytes, {before} before", resident());
+/// What `render` prints of a stream, and what it says of it, within [`ADDRESS_SPACE`].
+fn rendered(arguments: &[&str], content: &mut dyn Read) -> (Samples, String) {
+    let limited = ["-c", "ulimit -v \"$1\"; shift; exec \"$@\"", "sh", ADDRESS_SPACE];
+    let render = [env!("CARGO_BIN_EXE_etcha-exporter"), "render", "-"];
+    let mut command = Command::new("sh");
+    command.args(limited).args(render).args(arguments);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let sent = io::copy(content, &mut child.stdin.take().unwrap());
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && sent.is_ok(), "{:?}, {sent:?}: {log}", output.status);
+    (String::from_utf8(output.stdout).unwrap().parse::<Exposition>().unwrap().samples, log)
 }
 
 #[test]
-fn a_gibibyte_of_hole_at_the_front_is_passed_over_in_bounded_memory() {
+fn a_gibibyte_without_an_end_of_line_is_skipped_in_bounded_memory() {
+    let endless = io::repeat(b'x').take(1 << 30);
+    let (first, rest) = (plain(1), [&b"\n"[..], &plain(2)].concat());
+    let (_, log) = rendered(&[], &mut first.chain(endless).chain(&rest[..]));
+    assert!(log.contains("2 lines counted, 1 overlong"), "{log}");
+}
+
+#[test]
+fn a_gibibyte_of_hole_at_the_front_is_passed_over() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("journal.jsonl");
     let mut file = File::create(&path).unwrap();
     file.set_len(1 << 30).unwrap();
-    let (before, mut follower) = (resident(), follower(&path));
-    use std::io::Seek as _;
-    file.seek(std::io::SeekFrom::End(0)).unwrap();
+    let mut follower = follower(&path);
+    file.seek(io::SeekFrom::End(0)).unwrap();
     file.write_all(&plain(1)).unwrap();
     follower.round(&mut |_| Go::On);
     file.write_all(&plain(2)).unwrap();
     follower.round(&mut |_| Go::On);
     assert_eq!((commands(&follower), rejected(&follower)), (2, vec![(Reason::Padding, 1)]));
-    assert!(resident() < before + MEMORY);
 }
 
 /// Lines of commands, each with an id of its own.
 struct Distinct {
     next: u64,
     end: u64,
-    line: std::io::Cursor<Vec<u8>>,
+    line: io::Cursor<Vec<u8>>,
 }
 
 impl Read for Distinct {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.line.position() == self.line.get_ref().len() as u64 && self.next <= self.end {
             let labels = format!(r#""id":"id number {}","source":"s""#, self.next);
-            self.line = std::io::Cursor::new(command(self.next, &labels));
+            self.line = io::Cursor::new(command(self.next, &labels));
             self.next += 1;
         }
         self.line.read(buffer)
@@ -132,24 +144,13 @@ impl Read for Distinct {
 
 #[test]
 fn a_million_distinct_ids_are_capped_add_up_and_take_bounded_memory() {
-    let limits = Limits { series: 1_000, ..Limits::default() };
-    let before = resident();
-    let mut follower = Follower::new(Path::new("journal.jsonl"), Metrics::new(limits), Bounds::default());
-    let mut lines = Distinct { next: 1, end: 1_000_000, line: std::io::Cursor::default() };
-    follower.replay_stream(Path::new("-"), &mut lines).unwrap();
-    let samples = samples(&follower);
-    assert_eq!(samples.len(), 1_001);
+    let mut lines = Distinct { next: 1, end: 1_000_000, line: io::Cursor::default() };
+    let (samples, log) = rendered(&["--max-series", "1000"], &mut lines);
+    assert_eq!(samples.len(), 1_001, "{log}");
     let sum: f64 = samples.values().sum();
     assert!((sum - 1_000_000.0).abs() < 0.5, "{sum}");
     let overflow = samples.iter().find(|(series, _)| series.labels["id"] == "__overflow__").unwrap();
     assert!((overflow.1 - 999_000.0).abs() < 0.5, "{overflow:?}");
-    assert!(resident() < before + MEMORY, "{} bytes, {before} before", resident());
-}
-
-/// Resident memory of this process in bytes.
-fn resident() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
 #[test]
