@@ -10,7 +10,7 @@ use std::{
 
 use flate2::{Compression as Level, write::GzEncoder};
 use jiff::Timestamp;
-use journal_schema::compressed::Compression;
+use journal_schema::{compressed::Compression, limits::MAX_LINE_BYTES};
 
 use super::action::{Action, Naming};
 use crate::harness::exposition::Series;
@@ -455,7 +455,13 @@ impl Journal {
             &crlf,
             b"torn",
         ];
-        self.write_raw(kinds[kind % kinds.len()]);
+        let junk = kinds[kind % kinds.len()];
+        // A file is looked into for its first usable line up to twice the length of a line, and no further.
+        let front = fs::read(self.path()).unwrap_or_default();
+        let is_nameless = !front.windows(6).any(|bytes| bytes == br#"{"v":1"#);
+        if !(is_nameless && front.len() + junk.len() > 2 * MAX_LINE_BYTES) {
+            self.write_raw(junk);
+        }
     }
 
     /// Puts bytes behind the active file's end, if there is such a file and nobody has an offset of his own in it.
