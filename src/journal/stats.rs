@@ -1,10 +1,12 @@
 //! `stats`: a journal summed up for people, or as JSON. What is counted is `summary`'s part.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
+use rustix::stdio::stdout;
+use rustix::termios::tcgetwinsize;
 use terminal::printable::{line as label, short};
 
 use crate::ToolError;
@@ -69,8 +71,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
         writeln!(out)?;
         return Ok(code);
     }
-    let bars = io::stdout().is_terminal();
-    Page { report: &report, top: arguments.top, bars, out: anstream::stdout().lock() }.write()?;
+    let width = width_of_terminal();
+    Page { report: &report, top: arguments.top, width, out: anstream::stdout().lock() }.write()?;
     Ok(code)
 }
 
@@ -89,8 +91,15 @@ fn read(mut segment: Segment, progress: &Progress, summary: &mut Summary) -> Res
 struct Page<'a, W> {
     report: &'a Report,
     top: usize,
-    bars: bool,
+    /// Characters in a line of the terminal, if it goes to one. Bars are for terminals.
+    width: Option<usize>,
     out: W,
+}
+
+/// Characters in a line of standard output, if that is a terminal.
+fn width_of_terminal() -> Option<usize> {
+    let size = tcgetwinsize(stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 impl<W: Write> Page<'_, W> {
@@ -123,7 +132,7 @@ impl<W: Write> Page<'_, W> {
             let lines = counted(report.duplicate_lines, "line");
             writeln!(self.out, "{lines} came twice, and count once")?;
         }
-        if self.bars && report.activity.lines.len() > 1 {
+        if self.width.is_some() && report.activity.lines.len() > 1 {
             let step = seconds(report.activity.step_seconds as f64);
             writeln!(self.out, "  {}  {step} each", columns(&report.activity.lines))?;
         }
@@ -152,7 +161,7 @@ impl<W: Write> Page<'_, W> {
                 self.bar(source.runs as f64, most as f64),
             ]);
         }
-        table.write(&mut self.out)
+        table.write(&mut self.out, self.width)
     }
 
     fn failing(&mut self) -> io::Result<()> {
@@ -173,7 +182,7 @@ impl<W: Write> Page<'_, W> {
                 self.bar(command.failed as f64, most as f64),
             ]);
         }
-        table.write(&mut self.out)
+        table.write(&mut self.out, self.width)
     }
 
     fn slowest(&mut self) -> io::Result<()> {
@@ -198,7 +207,7 @@ impl<W: Write> Page<'_, W> {
                 self.bar(spread.max, longest),
             ]);
         }
-        table.write(&mut self.out)
+        table.write(&mut self.out, self.width)
     }
 
     /// The last ones; those still open in any case.
@@ -223,11 +232,11 @@ impl<W: Write> Page<'_, W> {
                 end_of(shell),
             ]);
         }
-        table.write(&mut self.out)
+        table.write(&mut self.out, self.width)
     }
 
     fn bar(&self, value: f64, largest: f64) -> String {
-        if self.bars { bar(value, largest, BAR_WIDTH) } else { String::new() }
+        if self.width.is_some() { bar(value, largest, BAR_WIDTH) } else { String::new() }
     }
 }
 

@@ -6,7 +6,7 @@
 //! between two looks is not shown: this is a view, and counting is the exporter's.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -153,7 +153,8 @@ impl Pane<'_> {
             None => input::rotated(path)?,
         };
         if !has_active && older.is_empty() && !self.arguments.follow {
-            return Err(unreadable(path, io::ErrorKind::NotFound.into()));
+            let error = fs::metadata(path).err().unwrap_or_else(|| io::ErrorKind::NotFound.into());
+            return Err(unreadable(path, error));
         }
         Ok(older)
     }
