@@ -19,7 +19,7 @@ pub fn arg(setting: &dyn Defined, prefix: &str) -> Arg {
     let arg = Arg::new(about.flag)
         .long(about.flag)
         .aliases(about.aliases)
-        .help_heading(about.group)
+        .help_heading(Some(about.group).filter(|group| !group.is_empty()))
         .help(help(about, &setting.default(), setting.shape()))
         .long_help(long_help(setting));
     if about.value.is_empty() {

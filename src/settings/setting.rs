@@ -50,7 +50,7 @@ pub struct About {
     pub key: &'static str,
     /// What stands for the value in the help; empty for a flag that takes none.
     pub value: &'static str,
-    /// The heading in the help.
+    /// The heading in the help; empty for that of clap.
     pub group: &'static str,
     /// Its name where the configuration is shown; empty if it is not shown by itself.
     pub label: &'static str,

@@ -6,8 +6,10 @@
 mod agent;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use agent::Agent;
@@ -46,8 +48,10 @@ pub(super) enum DemoError {
 ///
 /// If it cannot start.
 pub(super) fn demo(listen: ListenAddress, log: Log) -> Result<(), DemoError> {
-    let directory =
-        tempfile::Builder::new().prefix("etcha-exporter-demo-").tempdir().map_err(DemoError::Directory)?;
+    // It holds keys: whoever has the operator's may run commands as the user who started this.
+    let private = fs::Permissions::from_mode(0o700);
+    let directory = tempfile::Builder::new().prefix("etcha-exporter-demo-").permissions(private).tempdir();
+    let directory = directory.map_err(DemoError::Directory)?;
     let key = random_key().map_err(DemoError::Directory)?;
     let config = configuration(directory.path(), &key, listen, log);
     let agent = Agent::start(directory.path(), &config.journal)?;
@@ -96,7 +100,7 @@ fn welcome(running: &Running, journal: &Path, key: &str, agent: &Agent) -> Strin
     } else {
         SocketAddr::to_string(address)
     };
-    let url = format!("https://{host}{METRICS_PATH}?key={key}");
+    let url = format!("https://{host}{METRICS_PATH}");
     // Writing to memory cannot fail.
     let _ = write!(
         text,
@@ -106,7 +110,7 @@ An agent is at work and writes a journal; its metrics are served at
   {url}
 
 Key          {key}
-Scrape       curl --cacert {} '{url}'
+Scrape       curl --cacert {} -H 'Authorization: Bearer {key}' {url}
 Journal      tail -f {}
 
 In the agent itself:

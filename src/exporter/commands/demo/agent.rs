@@ -1,9 +1,10 @@
 //! The agent of the demonstration: the real `etcha-engine` beside this program, with a few Sources that keep doing
 //! something. All that the two share is the journal; this file writes a configuration and starts a process.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -55,8 +56,11 @@ impl Agent {
         let (directory, address) = (directory.to_owned(), free_address().map_err(DemoError::Directory)?);
         let keys = run(command(&program, &directory).args(["generate-keys", "demo"]))?;
         let keys: Value = serde_json::from_slice(&keys).map_err(|error| failed(&error))?;
-        let write =
-            |name: &str, text: String| fs::write(directory.join(name), text).map_err(DemoError::Directory);
+        let write = |name: &str, text: String| {
+            // For nobody else, as the engine asks of files with a key.
+            let file = File::options().write(true).create_new(true).mode(0o600).open(directory.join(name));
+            file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(DemoError::Directory)
+        };
         write("release.jsonnet", RELEASE.to_owned())?;
         write("operator.json", operator(&directory, &keys, address).to_string())?;
         write("engine.json", engine(&program, journal, &keys, address).to_string())?;
@@ -231,7 +235,7 @@ mod tests {
         let own = directory.path().join("etcha-exporter");
         let missed = beside(&own).err().unwrap().to_string();
         assert!(missed.contains("etcha-engine: is not there") && missed.contains("cargo build"), "{missed}");
-        fs::write(directory.path().join(PROGRAM), "").unwrap();
+        std::fs::write(directory.path().join(PROGRAM), "").unwrap();
         assert_eq!(beside(&own).unwrap(), directory.path().join(PROGRAM));
     }
 }
