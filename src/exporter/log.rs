@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::sync::OnceLock;
 
 use clap::ValueEnum;
@@ -86,10 +86,8 @@ pub(crate) fn set_level(level: Level) {
 
 /// Logs to standard error from now on, for the whole process. Later calls change nothing.
 pub(crate) fn start(format: Format, level: Level) {
-    let colour =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (filter, handle) = reload::Layer::new(targets(level));
-    let subscriber = filtered(format, filter, colour, io::stderr);
+    let subscriber = filtered(format, filter, terminal::colour::has_colour(&io::stderr()), io::stderr);
     // Fails when a subscriber is set already, and then that one goes on.
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         let _ = FILTER.set(handle);

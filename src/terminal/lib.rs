@@ -1,5 +1,6 @@
 //! The edge between a program and the person at its terminal. Knows no program.
 //!
+//! * [`colour`]: whether colours are wanted.
 //! * [`ending`]: exit statuses, and the line that says what went wrong.
 //! * [`documents`]: man pages and shell completions, out of a program's flags.
 //! * [`printable`]: foreign text made safe to show.
@@ -7,6 +8,7 @@
 //! * [`progress`]: a bar or a line now and then for long work.
 //! * [`replace`]: files replaced whole, also in directories that others may write.
 
+pub mod colour;
 pub mod documents;
 pub mod ending;
 pub mod printable;

@@ -30,12 +30,11 @@ pub(super) fn to_stderr(level: LogLevel) {
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    let ansi = io::IsTerminal::is_terminal(&io::stderr());
     tracing_subscriber::fmt()
         .fmt_fields(debug_fn(field).delimited(" "))
         .with_max_level(level)
         .with_writer(io::stderr)
-        .with_ansi(ansi)
+        .with_ansi(terminal::colour::has_colour(&io::stderr()))
         .with_target(false)
         // What cannot be logged is lost. Saying so, where nothing can be said, would end the program.
         .log_internal_errors(false)
