@@ -202,8 +202,9 @@ fn every_kind_of_damage_is_set_aside_and_the_one_before_is_taken() {
         let mut disk = Disk::new(&directory(&[(CURRENT, &bytes), (PREVIOUS, &good)]));
         assert_eq!(loaded(&mut disk), Some((1, Origin::Previous)), "{what}");
         assert_eq!(disk.files()[DAMAGED], bytes, "{what}");
-        let mut disk = Disk::new(&directory(&[(CURRENT, &bytes)]));
+        let mut disk = Disk::new(&directory(&[(CURRENT, &bytes), (PREVIOUS, b"older")]));
         assert_eq!(loaded(&mut disk), None, "{what}");
+        assert_eq!(disk.files()[DAMAGED], bytes, "of two that cannot be used, the newer one is kept: {what}");
         save(&mut disk, &good).unwrap();
         assert_eq!(loaded(&mut disk), Some((1, Origin::Current)), "{what}");
     }

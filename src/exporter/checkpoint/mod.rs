@@ -193,7 +193,8 @@ pub enum Origin {
     Previous,
 }
 
-/// The newest state that `accept` takes: current, new, previous. What cannot be used is set aside and told.
+/// The newest state that `accept` takes: current, new, previous. What cannot be used is logged; the newest of it is set aside,
+/// and what is older stays until it is replaced.
 ///
 /// A new one is only left behind by a crash or an error, and each later one would have replaced it: if it is
 /// complete it is newer than the previous one.
@@ -201,6 +202,7 @@ pub fn load<T>(
     store: &mut impl Store,
     mut accept: impl FnMut(Checkpoint) -> Result<T, Unusable>,
 ) -> Option<(T, Origin)> {
+    let mut is_kept = false;
     for (name, origin) in [(CURRENT, Origin::Current), (NEW, Origin::Current), (PREVIOUS, Origin::Previous)] {
         let bytes = match store.read(name) {
             Ok(Some(bytes)) => bytes,
@@ -220,7 +222,9 @@ pub fn load<T>(
                 }
                 return Some((accepted, origin));
             }
+            Err(reason) if is_kept => tracing::error!(name, %reason, "the checkpoint cannot be used"),
             Err(reason) => {
+                is_kept = true;
                 tracing::error!(name, %reason, kept_as = DAMAGED, "the checkpoint cannot be used and is set aside");
                 if let Err(error) = store.rename(name, DAMAGED) {
                     tracing::error!(name, %error, "cannot set it aside; it will be replaced");
