@@ -84,17 +84,19 @@ fn without_notifications_polling_brings_a_line_and_a_metric_says_so() {
 }
 
 #[test]
-fn a_journal_that_appears_vanishes_and_comes_back_is_followed() {
+fn a_journal_is_awaited_until_it_appears_and_missed_when_it_vanishes() {
     let home = Home::new();
     let exporter = home.start(&["--poll-interval", "50ms"]);
     exporter.wait_until_ready();
-    assert_eq!(exporter.scrape().value("etcha_exporter_journal_readable", &[]), Some(0.0));
+    let readable = || exporter.scrape().value("etcha_exporter_journal_readable", &[]);
+    assert_eq!(readable(), Some(1.0));
+    exporter.process.logged("the journal does not exist yet; waiting for it");
     home.append(line(1));
     wait_for_count(&exporter, 1.0);
+    exporter.process.logged("the journal can be read");
     fs::remove_file(home.journal()).unwrap();
-    wait_until(SOON, "the loss to show", || {
-        exporter.scrape().value("etcha_exporter_journal_readable", &[]) == Some(0.0)
-    });
+    wait_until(SOON, "the loss to show", || readable() == Some(0.0));
+    exporter.process.logged("the journal cannot be read");
     assert_eq!(count(&exporter), Some(1.0), "what was counted stays");
     home.append(line_of("x", 1));
     wait_for_count(&exporter, 2.0);

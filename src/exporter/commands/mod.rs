@@ -5,7 +5,9 @@ mod demo;
 mod render;
 
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::{Invocation, PROGRAM, Task};
@@ -27,7 +29,7 @@ pub fn run(invocation: Invocation) -> ExitCode {
             ended(run::serve(&config, Hangup::GoOn, |_| {}))
         }
         Task::CheckConfig(config) => match run::reload::check(&config) {
-            Ok(()) => ended(write!(Printed, "{config}")),
+            Ok(()) => ended(write!(Printed, "{config}{}", remark_on(&config.journal))),
             Err(error) => ending::unusable(PROGRAM, &error),
         },
         Task::Render { files, limits, bounds } => render(&Render { files, limits, bounds }),
@@ -53,5 +55,13 @@ fn ended(result: Result<(), impl Display>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ending::failed(PROGRAM, &error),
+    }
+}
+
+/// What `--check-config` says of a journal that cannot be read now. It is no error: the agent may make it later.
+fn remark_on(journal: &Path) -> String {
+    match fs::metadata(journal) {
+        Ok(_) => String::new(),
+        Err(error) => format!("note: the journal cannot be read now: {}: {error}\n", journal.display()),
     }
 }

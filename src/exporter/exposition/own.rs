@@ -83,7 +83,7 @@ fn journal(snapshot: &Snapshot) -> Vec<MetricFamily> {
     let mut families = vec![
         gauge(
             "etcha_exporter_journal_readable",
-            "Whether the journal could be read at the last attempt.",
+            "Whether the journal could be read at the last attempt, or does not exist yet.",
             flag(journal.trouble.is_none()),
         ),
         gauge(

@@ -55,6 +55,8 @@ pub(crate) struct Look {
     pub(crate) total: usize,
     /// Why there is no active file, if there is none.
     pub(crate) trouble: Option<String>,
+    /// Whether there is no active file.
+    pub(crate) is_missing: bool,
 }
 
 /// Looks again and again.
@@ -174,7 +176,10 @@ impl Lookout {
                 look.files.push(Found { active: true, ..Found::new(path.to_owned(), &metadata, now) });
             }
             Ok(metadata) => look.trouble = Some(format!("it is {}, not a regular file", kind(&metadata))),
-            Err(error) => look.trouble = Some(error.to_string()),
+            Err(error) => {
+                look.is_missing = error.kind() == io::ErrorKind::NotFound;
+                look.trouble = Some(error.to_string());
+            }
         }
         let active = look.files.first().map(|found| found.stamp);
         // Where it is another file, the former one may have got another name: that must be seen now.

@@ -99,6 +99,8 @@ pub struct Follower {
     /// The first file that could not be read in the last round.
     failed: Option<(PathBuf, io::Error)>,
     state: JournalState,
+    /// Why the journal cannot be read, as the log says by now.
+    logged_trouble: Option<String>,
     buffer: Vec<u8>,
     /// Grows with whatever a checkpoint keeps.
     revision: u64,
@@ -167,6 +169,7 @@ impl Follower {
             skipped: HashMap::new(),
             failed: None,
             state: JournalState::default(),
+            logged_trouble: None,
             buffer: Vec::new(),
             revision: 0,
         }
@@ -234,10 +237,13 @@ impl Follower {
     }
 
     fn round_over(&mut self, look: Look, between: &mut dyn FnMut(&Follower) -> Go) -> Round {
-        let Look { files, gone, total, trouble } = look;
+        let Look { files, gone, total, trouble, is_missing } = look;
         let mut round = Round::default();
         self.failed = None;
-        self.state = JournalState { trouble, files: total, ..JournalState::default() };
+        let awaited = is_missing && files.is_empty() && self.segments.len() == 0;
+        let trouble = trouble.filter(|_| !awaited);
+        let state = JournalState { trouble, awaited, files: total, ..JournalState::default() };
+        let before = std::mem::replace(&mut self.state, state);
         gone.iter().for_each(|path| self.forget(path));
         if self.state.trouble.is_some() {
             self.forget(&self.journal.clone());
@@ -275,6 +281,7 @@ impl Follower {
         if !round.again {
             self.counter.settle();
         }
+        self.log_trouble(before.trouble);
         round
     }
 

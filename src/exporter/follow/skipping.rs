@@ -6,7 +6,8 @@ use journal_schema::compressed::Compression;
 
 use super::look::Found;
 use super::segments::Front;
-use super::{Follower, Skip, front};
+use super::{Follower, JournalState, Skip, front};
+use crate::watch::directory_of;
 
 impl Follower {
     /// A file beside the journal has no line of it at its front.
@@ -58,6 +59,27 @@ impl Follower {
         } else if !found.belongs {
             tracing::warn!(file = %found.path.display(), why = %error, "a further file cannot be read, or not to its end");
         }
+    }
+
+    /// Logs why the journal cannot be read, if that is news; `before` is why the round before could not. A file that is away
+    /// for a moment, while it is rotated, is none.
+    pub(super) fn log_trouble(&mut self, before: Option<String>) {
+        let JournalState { trouble, awaited, .. } = &self.state;
+        let now = if *awaited { Some("does not exist yet") } else { trouble.as_deref() };
+        if self.logged_trouble.as_deref() == now || !*awaited && *trouble != before {
+            return;
+        }
+        let journal = self.journal.display();
+        match now {
+            Some(why) if *awaited => {
+                let directory = directory_of(&self.journal);
+                let is_there = directory.is_dir();
+                tracing::warn!(%journal, directory_exists = is_there, "the journal {why}; waiting for it");
+            }
+            Some(why) => tracing::warn!(%journal, why, "the journal cannot be read"),
+            None => tracing::info!(%journal, "the journal can be read"),
+        }
+        self.logged_trouble = now.map(str::to_owned);
     }
 
     /// Leaves a file out, and says why if that is news.

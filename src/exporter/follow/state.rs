@@ -60,8 +60,10 @@ impl Skip {
 /// How the journal was found in the last round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JournalState {
-    /// Why it cannot be read; `None` if it can.
+    /// Why it cannot be read; `None` if it can, or does not exist yet.
     pub trouble: Option<String>,
+    /// Whether it does not exist yet: no file of it was ever seen.
+    pub awaited: bool,
     /// Bytes that were there and not read yet.
     pub behind: u64,
     /// Files that belong to it.

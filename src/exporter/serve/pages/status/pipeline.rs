@@ -13,6 +13,7 @@ use crate::publish::Snapshot;
 pub(super) fn journal(snapshot: &Snapshot, clock: Clock, out: &mut String) {
     let (journal, tally) = (&snapshot.journal, &snapshot.tally);
     let state = match &journal.trouble {
+        None if journal.awaited => "does not exist yet".to_owned(),
         None => "<span class=\"good\">readable</span>".to_owned(),
         Some(trouble) => format!("<span class=\"bad\">cannot be read</span>: {}", Whole(trouble)),
     };
