@@ -172,7 +172,8 @@ local place(rows) =
           options: {
             excludeByName: { Time: true, __name__: true },
             indexByName: { [by[index]]: index for index in std.range(0, std.length(by) - 1) },
-            renameByName: {},
+            // Short, so that the columns of a narrow panel have room for them.
+            renameByName: { public_key: 'key', remote_addr: 'from' },
           },
         },
       ],
@@ -180,7 +181,8 @@ local place(rows) =
         defaults: {
           unit: 'short',
           noValue: noValue,
-          custom: { align: 'auto', filterable: true },
+          // Grafana's own least width of a column, 150, pushes columns out of sight; so does a filter in each heading.
+          custom: { align: 'auto', minWidth: 60 },
           thresholds: thresholds(neutral),
           mappings: [],
         },
@@ -190,7 +192,7 @@ local place(rows) =
             properties: [
               { id: 'displayName', value: columns[index][0] },
               { id: 'unit', value: columns[index][1] },
-            ],
+            ] + if columns[index][1] == 'short' then [{ id: 'custom.width', value: 28 + 8 * std.length(columns[index][0]) }] else [],
           }
           for index in std.range(0, std.length(columns) - 1)
         ] + [

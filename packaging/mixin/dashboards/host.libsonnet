@@ -46,7 +46,7 @@ local happened = import 'happened.libsonnet';
       noValue='none yet'
     )),
     g.size(3, 4, g.stat(
-      'Sources that fail',
+      'Failing',
       'Sources whose latest run failed.',
       g.now('count(%s) or vector(0)' % failing),
       steps=[[null, 'green'], [1, 'red']]
@@ -76,7 +76,7 @@ local happened = import 'happened.libsonnet';
   ],
 
   local sources = [
-    g.size(12, 8, g.table(
+    g.size(16, 8, g.table(
       'Sources',
       'When each Source last ran, last succeeded and last changed something, and how often it ran in the time shown.',
       ['instance', 'name'],
@@ -88,7 +88,7 @@ local happened = import 'happened.libsonnet';
         ['failed', 'short', g.rows('sum by (instance, name) (%s)' % inRange('etcha_sources_total{%s,error="1"}' % name))],
       ]
     )),
-    g.size(12, 8, g.graph(
+    g.size(8, 8, g.graph(
       'Runs',
       'Runs of Sources by what set them off; failed ones apart.',
       [
@@ -117,7 +117,12 @@ local happened = import 'happened.libsonnet';
     g.size(8, 8, g.graph(
       'Changed and removed by the latest run',
       'Commands; each step is a run.',
-      [g.range('sum by (name, mode) (etcha_sources_commands{%s})' % name, '{{name}} {{mode}}')]
+      [g.range(
+        // Without what was never more than 0: most Sources never remove anything.
+        'sum by (name, mode) (etcha_sources_commands{%(name)s} and max_over_time(etcha_sources_commands{%(name)s}[$__range]) > 0)'
+        % { name: name },
+        '{{name}} {{mode}}'
+      )]
     )),
     g.size(8, 8, g.graph(
       'Scripts of Commands',
