@@ -1,7 +1,7 @@
 # Shortcuts. Everything here can be done with cargo alone.
 
 .DEFAULT_GOAL := help
-.PHONY: help programs test check soak soak-engine bench bench-peers bench-micro packages static release host pictures accessibility
+.PHONY: help programs test check soak soak-engine bench bench-peers bench-micro packages static release host pictures dashboard accessibility
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,6 +50,9 @@ host: ## the packages on a booted Debian: install, work, die, upgrade, remove, p
 
 pictures: ## the pictures of the status page in docs/pictures, from a run of the demo (needs Chromium and pngquant)
 	@bash .ci/pictures
+
+dashboard: ## the picture of the host dashboard in docs/pictures (a quarter of an hour; fetches Grafana's parts from npm)
+	@bash .ci/dashboard-picture
 
 accessibility: ## axe-core on the status page in Chromium (fetches axe-core from npm, not part of CI)
 	@bash .ci/accessibility
