@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -35,6 +36,7 @@ fn the_demonstration_shows_everything_and_leaves_nothing() {
     let key = demo.wait_for_log("the key", word("Key "));
     let journal = PathBuf::from(demo.wait_for_log("the journal", word("Journal      tail -f ")));
     let directory = journal.parent().unwrap().to_owned();
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700, "it holds keys");
     let scrape = || {
         let key = format!("Bearer {key}");
         let certificate = directory.join("state/tls-certificate.pem");
