@@ -250,15 +250,16 @@ fn what_is_no_regular_file_is_refused_with_the_reason_and_without_waiting() {
     symlink("/dev/zero", place("device")).unwrap();
     symlink(place("loop"), place("loop")).unwrap();
     for (name, reason) in [
-        ("directory", "it is a directory, not a regular file"),
-        ("pipe", "it is a pipe, not a regular file"),
-        ("device", "it is a device, not a regular file"),
-        ("loop", "Too many levels of symbolic links (os error 40)"),
-        ("nothing", "No such file or directory (os error 2)"),
+        ("directory", Some("it is a directory, not a regular file")),
+        ("pipe", Some("it is a pipe, not a regular file")),
+        ("device", Some("it is a device, not a regular file")),
+        ("loop", Some("Too many levels of symbolic links (os error 40)")),
+        ("nothing", None),
     ] {
         let mut follower = follower(&place(name));
         assert!(!follower.round(&mut |_| Go::On).changed);
-        assert_eq!(follower.state().trouble.as_deref(), Some(reason));
+        assert_eq!(follower.state().trouble.as_deref(), reason);
+        assert_eq!(follower.state().awaited, reason.is_none());
         let (path, _) = follower.replay(&[place(name)], &mut |_| Go::On).unwrap_err();
         assert_eq!(path, place(name));
     }

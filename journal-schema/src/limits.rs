@@ -1,7 +1,7 @@
 //! The contract's limits. Each is part of version 1: a writer keeps below it, a reader may refuse what is above it.
 
-/// Longest line in bytes, its LF included. A reader needs one buffer of this size and no more, and a line this
-/// short reaches a local file in one `write(2)`.
+/// Longest line in bytes, its LF included. So a reader needs no more than one buffer of this size, and a
+/// writer can append any line to a local file in one `write(2)`.
 pub const MAX_LINE_BYTES: usize = 65_536;
 
 /// Longest name of a writer, in bytes.

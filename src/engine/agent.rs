@@ -47,7 +47,7 @@ use state::StateDir;
 /// How long scripts that were ended, and answers about them, may take until the engine ends without them.
 const END_GRACE: Duration = Duration::from_millis(2500);
 
-/// A run that takes longer is named in the log, once in this time.
+/// A run that takes longer than this is named in the log, and again after each further such time.
 const LONG: Duration = Duration::from_secs(60);
 
 /// How long the last line of the journal may take to be written.
@@ -282,16 +282,16 @@ async fn end(sources: &Arc<Sources>, mut serving: JoinSet<()>, stopper: &Stopper
         }
     };
     if !in_time.await {
-        tracing::warn!(sources = names(sources), "the time for scripts under way is over; they are ended");
+        tracing::warn!(sources = names(sources), "scripts still run; ending them");
         stopper.end();
         if timeout(END_GRACE, ended).await.is_err() {
-            tracing::error!(sources = names(sources), "does not end; left as it is");
+            tracing::error!(sources = names(sources), "scripts did not end; they are left running");
         }
     }
     let recorder = Arc::clone(sources);
     let recorded = spawn_blocking(move || recorder.journal().engine_stopped());
     if timeout(RECORD_GRACE, recorded).await.is_err() {
-        tracing::error!("journal: does not answer; the end is not recorded");
+        tracing::error!("journal: no answer within a second; the stop of the engine is not recorded");
     }
 }
 
@@ -338,7 +338,7 @@ impl Signals {
     }
 }
 
-/// Takes up the configuration as it is now, or says why that cannot be and goes on with the one before.
+/// Reads the configuration again and applies it. If it cannot be used, logs why and keeps the previous one.
 async fn reload(sources: &Arc<Sources>, load: Arc<Load>) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -347,17 +347,17 @@ async fn reload(sources: &Arc<Sources>, load: Arc<Load>) {
     let loaded = spawn_blocking(move || load().map_err(|error| error.to_string())).await;
     match loaded.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(config) if config.sources.is_empty() => {
-            tracing::error!("not reloaded: {}; the configuration before goes on", AgentError::NoSources);
+            tracing::error!("not reloaded: {}; keeping the previous configuration", AgentError::NoSources);
         }
         Ok(config) => {
             let before = sources.config();
             for key in before.needs_restart(&config) {
-                tracing::warn!("`{key}` has changed, which takes a restart of the engine");
+                tracing::warn!("`{key}` has changed; restart the engine to apply it");
             }
             sources.reload(config);
             tracing::info!("reloaded the configuration");
         }
-        Err(why) => tracing::error!("not reloaded: {why}; the configuration before goes on"),
+        Err(why) => tracing::error!("not reloaded: {why}; keeping the previous configuration"),
     }
     tell(&[NotifyState::Ready]);
 }

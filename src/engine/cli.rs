@@ -84,7 +84,7 @@ struct Arguments {
     /// Configuration file; without a directory it is looked for here and above [default: etcha.jsonnet, if there is one]
     #[arg(short, long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A setting over those of the file, parts of its key joined by _, such as run_stateDir=/tmp
+    /// Override a setting of the file; `_` joins the parts of its key, as in run_stateDir=/tmp
     #[arg(short = 'x', global = true, value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// How much is logged to standard error
@@ -96,7 +96,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Run every source, then go on with their schedules until the end is asked for
+    /// Run every source once, then on its schedule, until the engine is asked to stop
     Run {
         /// Stop after the first run of every source; fail if one of them did
         #[arg(short, long)]
@@ -116,13 +116,13 @@ enum Task {
         /// Remove, in reverse order, instead of change
         #[arg(short, long)]
         remove: bool,
-        /// The source whose settings and variables hold
+        /// The source whose settings and variables apply
         #[arg(short, long, value_name = "NAME", default_value = "local")]
         source: String,
     },
     /// Push a pattern or a command to a source of other engines, several at once, and say what each changed
     Push {
-        /// The source over there
+        /// The source on the other engines
         source: String,
         /// A pattern file (….jsonnet) or a command [default: what `sourcePatterns` of each target says]
         #[arg(value_name = "PATH or COMMAND")]
@@ -139,10 +139,10 @@ enum Task {
         /// Only targets whose names match this regular expression
         #[arg(short = 'n', long, value_name = "REGEX")]
         target: Option<Regex>,
-        /// Port, over what the configuration says [default: 4001]
+        /// Port, instead of the configured one [default: 4001]
         #[arg(short, long)]
         port: Option<u16>,
-        /// Path without the source, over what the configuration says [default: /etcha/v1/push]
+        /// Path without the source, instead of the configured one [default: /etcha/v1/push]
         #[arg(short = 'u', long)]
         path: Option<String>,
     },
@@ -153,7 +153,7 @@ enum Task {
         /// A pattern file, a signed pattern (.jwt), or one or more commands in Jsonnet
         #[arg(value_name = "PATH or TEXT")]
         argument: String,
-        /// The source whose settings and variables hold
+        /// The source whose settings and variables apply
         #[arg(short, long, value_name = "NAME", default_value = "local")]
         source: String,
     },

@@ -2,10 +2,10 @@
 //!
 //! # Layout
 //!
-//! Three wings, each over those below, and over a common ground:
+//! Three groups of modules, each of which uses those below it, on a common base:
 //!
-//! * `operator`: who asks: a push, a shell on another engine, a run for a person, a build.
-//! * `agent`: who does: the engine as a process.
+//! * `operator`: the client side: a push, a shell on another engine, a run for a person, a build.
+//! * `agent`: the server side: the engine as a process.
 //! * [`wire`]: what travels between them. `operator` and `agent` never see each other; a test below says so.
 //!
 //! * [`program`], [`jsonnet`]: how a program is rendered and what it sees.
@@ -13,9 +13,9 @@
 //! * `run`: lists of Commands, one step after the other.
 //! * [`exec`]: how a script becomes a process, and how that ends.
 //! * `config`: file, environment and flags, as one configuration.
-//! * `stop`: the wish that all work ends.
+//! * `stop`: the request that all work ends.
 //!
-//! [`cli`] is what is asked for on a command line.
+//! [`cli`] reads the command line.
 //!
 //! # What was decided
 //!

@@ -1,5 +1,5 @@
-//! Who asks: what a person does with this program on their own terminal. Never looks into [`crate::agent`], nor the other
-//! way round; what travels between them is in [`crate::wire`].
+//! The client side: what a person does with this program on their own terminal. Never uses [`crate::agent`], nor does
+//! the agent use it. What they exchange is in [`crate::wire`].
 //!
 //! * [`push`]: patterns for other engines; [`shell`]: a shell on another one, with [`raw`], the person's own terminal;
 //!   [`ask`]: what their requests share.

@@ -1,5 +1,5 @@
-//! The wish that work ends, in two steps. Once it is asked for, nothing new begins and nothing waits any more; what is
-//! under way may finish. Once that time is over, scripts under way are ended, too.
+//! The request that work ends, in two steps. After the first, nothing new begins and nothing waits any more, but
+//! running work may finish. After the second, running scripts are ended too.
 //!
 //! Tasks await it; whatever waits for processes polls it beside them. A pipe carries the second step: it is readable when
 //! the time is over, or when all [`Stopper`]s are gone.

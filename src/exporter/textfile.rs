@@ -1,5 +1,6 @@
-//! The metrics as a file for node_exporter's textfile collector: for hosts where no port may be opened. Written as a
-//! whole or not at all, when something changed, and now and then so that its age says that this process is alive.
+//! The metrics as a file for node_exporter's textfile collector, for hosts where no port may be opened. The file is
+//! replaced as a whole: when something changed, and otherwise from time to time, so that its age shows that this
+//! process is alive.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +11,8 @@ use prometheus::{IntCounter, IntGauge, Registry};
 use super::exposition;
 use crate::publish::{Published, Snapshot};
 
-/// Longest time between two writes, below the interval of any scrape. The time of the last look is in the file, and
-/// node_exporter shows the time of the file itself: both stand still once this process is dead or hangs.
+/// Longest time between two writes; most scrape intervals are longer. The file contains the time of the last look,
+/// and node_exporter exports the time of the file itself. Both stand still when this process is dead or hangs.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Readable to everybody, as the collector's files are: it runs as another user.

@@ -1,9 +1,9 @@
-//! Watching: the hint that one of some files may have changed. It only cuts the latency of polling; nothing is believed
-//! of it but that another look may be worth it.
+//! Watching: the hint that one of some files may have changed. It only shortens the wait for the next poll. A hint
+//! proves nothing but that a look may be worth it.
 //!
-//! Directories are watched and not the files, so that neither a rotation nor a file in the place of another needs a new
-//! watch. A watch dies silently with its directory, and on some file systems it never tells anything, so whoever watches
-//! polls all the same and calls [`Watch::refresh`] at each poll.
+//! Directories are watched, not files: so neither a rotation nor a replaced file needs a new watch. A watch ends
+//! silently when its directory is removed, and some file systems never report a change. So the caller also polls, and
+//! calls [`Watch::refresh`] at each poll.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! One answer, from the header of its request to the last byte that its client takes. Says to `places` what it does, and
-//! leaves the body away after `HEAD`.
+//! One answer, from the header of its request to the last byte that its client takes. Reports its steps to `places`,
+//! and omits the body after `HEAD`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use hyper::{Method, Request, Response};
 use super::counters::Counters;
 use super::places::{AnswerGuard, Large, Steps};
 
-/// Answers are handed over in slices of so many bytes. Taken in one piece, a large one would count as done while its
-/// client has yet to read it; of this size, only what fits into buffers does.
+/// Answers are handed over in slices of this many bytes. In one piece, a large answer would count as done while its
+/// client has yet to read it. With slices, at most what fits into buffers counts too early.
 const SLICE: usize = 64 * 1024;
 
 /// The routes, with the client added to each request and each request reported from header to end of answer.
@@ -104,7 +104,7 @@ impl<B: Body> Body for Reported<B> {
                 }
             }
         }
-        // It is asked for more when there is room: what came before has been taken.
+        // hyper asks for more only when it has room, so the client has taken what came before.
         self.answer.taken();
         if self.rest.len() > SLICE {
             match &self.large {

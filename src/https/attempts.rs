@@ -1,5 +1,5 @@
 //! How often a client may be wrong, with a key or a token: a limit per address and minute, in bounded memory. It never
-//! hears of right ones, so nothing that it counts can lock one out.
+//! sees valid ones, so nothing that it counts can lock out a client that has a valid key.
 //!
 //! All addresses share one window of fixed length, which starts anew for everybody: then nothing has to be aged one
 //! by one, and a flood of addresses costs no more than a full table.
@@ -29,7 +29,7 @@ pub enum Standing {
     Within,
     /// It has just used up its last attempt of this window.
     Last,
-    /// It is beyond the limit for the rest of the window: so long.
+    /// It is beyond the limit, for the rest of the window: this long.
     Beyond(Duration),
 }
 

@@ -113,7 +113,8 @@ pub(crate) struct Pair {
     validity: (i64, i64),
     /// What is wrong with the key's file.
     exposed: Option<Warning>,
-    /// Over certificates and key: tells whether a reload brought anything new, without keeping the key's text.
+    /// Digest of certificates and key. It shows whether a reload brought anything new, without keeping the
+    /// text of the key.
     pub(super) digest: [u8; 32],
 }
 
@@ -125,8 +126,8 @@ impl fmt::Debug for Pair {
 }
 
 impl Pair {
-    /// Reads both files. An expired certificate is taken: it is shown by [`Pair::not_after`], and serving it says
-    /// more to a person who looks for the cause than not serving at all.
+    /// Reads both files. An expired certificate is accepted. [`Pair::not_after`] shows it, and a person who looks
+    /// for the cause learns more from an expired certificate than from a closed port.
     ///
     /// # Errors
     /// A file cannot be read, holds no certificate or key, or the two do not belong together.
@@ -281,7 +282,7 @@ pub(super) fn read(path: &Path, what: What) -> Result<Vec<u8>, Error> {
     content(path, what).map(|content| content.bytes)
 }
 
-/// The same with who else can read it.
+/// As [`read`], with who else can read the file.
 fn content(path: &Path, what: What) -> Result<Content, Error> {
     let mut content = file::regular(path, MAX_FILE_BYTES).map_err(|source| Error::Read {
         path: path.to_owned(),
@@ -294,11 +295,11 @@ fn content(path: &Path, what: What) -> Result<Content, Error> {
     Ok(content)
 }
 
-/// What a file holds that is not what was looked for, and how to make that of it.
+/// What the file holds instead of what is wanted, and how to convert it.
 fn instead(text: &[u8]) -> &'static str {
     let has = |label: &[u8]| text.windows(label.len()).any(|part| part == label);
     if has(b"BEGIN CERTIFICATE REQUEST") || has(b"BEGIN NEW CERTIFICATE REQUEST") {
-        "; it holds a request: give the certificate that the authority made of it"
+        "; it holds a request: give the certificate that the authority issued for it"
     } else if text.starts_with(&[0x30, 0x82]) || text.starts_with(&[0x30, 0x81]) {
         "; it looks like DER: convert it (`openssl x509 -inform DER` or `openssl pkey -inform DER`)"
     } else if text.iter().all(u8::is_ascii_whitespace) {

@@ -1,5 +1,5 @@
-//! Who may connect: verifiers of client certificates. Beside those of one authority's, they can be any (asked for, but
-//! not verified), and those that carry one of some names.
+//! Which clients may connect: verifiers of client certificates. Besides certificates of one authority, two kinds can
+//! be accepted: any certificate (requested, but not verified), and certificates that carry one of some names.
 
 use std::sync::Arc;
 

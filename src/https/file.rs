@@ -1,5 +1,5 @@
-//! Configured files (keys, certificates, settings), read whole within a limit, without ever waiting for one: what was a
-//! file yesterday may be a pipe that nobody writes to. Decodes nothing.
+//! Configured files (keys, certificates, settings), read whole and within a limit. Reading never blocks: a path that
+//! was a file yesterday may today be a pipe that nobody writes to. Decodes nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};

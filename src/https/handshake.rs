@@ -21,7 +21,7 @@ const LINGER: (Duration, u64) = (Duration::from_secs(1), 64 * 1024);
 /// Refused clients are logged at most this often; the counter has each of them.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// The TLS session, or none when there is none to be had; why not is counted.
+/// The TLS session, or `None` if the handshake failed. The reason is counted.
 pub(super) async fn handshake(
     stream: TcpStream,
     peer: &Peer,
@@ -64,7 +64,7 @@ async fn secure(stream: TcpStream, peer: &Peer, shared: &Shared) -> Option<TlsSt
 
 /// Closes a connection so that the client gets what was written last.
 pub(super) async fn linger(mut stream: TcpStream) {
-    // A client that does not take it is the loser; there is nobody to tell.
+    // A client that does not read it only harms itself, so an error is ignored.
     let _ = timeout(LINGER.0, async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LINGER.1), &mut tokio::io::sink()).await

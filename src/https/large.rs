@@ -1,5 +1,5 @@
-//! Large answers under way: how many there are, how much memory their bodies hold, and which has to go beyond either
-//! limit. Pure bookkeeping, used by `places`, which closes the connections.
+//! Large answers under way: how many there are, how much memory their bodies hold, and which one is given up when
+//! either limit is exceeded. Pure bookkeeping, used by `places`, which closes the connections.
 
 use std::collections::{HashMap, HashSet};
 

@@ -11,10 +11,10 @@
 //! * `limits`, `counters`: what is allowed and what happened.
 //! * [`peer`]: what a route learns of its client; [`attempts`]: how often one may be wrong.
 //! * [`file`](mod@file): configured files, read without ever waiting for one.
-//! * `places`: who is connected, and who makes room for whom; `large`: how much memory answers hold.
+//! * `places`: open connections, and which one makes room for another; `large`: how much memory answers hold.
 //! * `handshake`: from the first byte to TLS; `connection`: from there to the end; `stream`: the bytes between; `answer`:
 //!   one answer.
-//! * `plain_http`: the answer to clients that forgot the `s`.
+//! * `plain_http`: the answer to clients that speak HTTP without TLS.
 //!
 //! # Making room
 //!

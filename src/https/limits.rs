@@ -19,9 +19,9 @@ pub struct ConnectionLimits {
     /// Between two parts of an answer that the client takes, each of them 64 KiB. Beyond it the connection is closed: its
     /// client reads nothing. Default 10 s, after which scrapers have given up.
     pub stalled: Duration,
-    /// Answers of more than 64 KiB under way at once, of all clients. One more closes the connection whose client took
-    /// nothing for the longest time: a body may be large, and a client that stops to read holds one. Default 16: what
-    /// reads takes milliseconds.
+    /// Answers of more than 64 KiB under way at once, of all clients. Beyond it, the connection whose client took
+    /// nothing for the longest time is closed: a body may be large, and a client that stops reading keeps it in
+    /// memory. Default 16: a client that reads takes its body within milliseconds.
     pub answers: usize,
     /// Memory that the bodies of those answers hold, in bytes; one that several clients read counts once. Beyond it, too,
     /// the connection whose client took nothing for the longest time is closed. Default 256 MiB: three of the largest
@@ -29,19 +29,19 @@ pub struct ConnectionLimits {
     pub answer_bytes: usize,
     /// For answers that are under way when shutdown begins. Beyond it they are cut off. Default 10 s.
     pub drain: Duration,
-    /// Open connections of all clients. One more makes the least useful one close; see the module's map.
-    /// Default 512: half of the 1,024 descriptors that a process usually may have.
+    /// Open connections of all clients. Beyond it, the least useful one is closed; see "Making room" in
+    /// `lib.rs`. Default 512: half of the 1,024 descriptors that a process usually may have.
     pub connections: usize,
-    /// Open connections of one client: an IPv4 address or an IPv6 network of 64 bits. One more makes the least
-    /// useful one of the same client close. Default 256, so that one client never takes all.
+    /// Open connections of one client: an IPv4 address or an IPv6 network of 64 bits. Beyond it, the least
+    /// useful one of the same client is closed. Default 256, so that one client never takes all.
     pub connections_per_client: usize,
     /// Header of a request, first line included, in bytes; at least 8,192. Beyond it the answer is 431. Default
     /// 16,384.
     pub header_bytes: u32,
     /// Requests under way at once on one HTTP/2 connection. Further ones are refused by a reset. Default 32.
     pub streams: u32,
-    /// HTTP/2 streams that a client opened and reset before they were looked at. One more closes the connection.
-    /// Default 20.
+    /// HTTP/2 streams that a client opened and reset before they were looked at. Beyond it, the connection is
+    /// closed. Default 20.
     pub reset_streams: usize,
     /// Interval of HTTP/2 pings, and how long their answer may take, before the client counts as gone. Default
     /// 20 s.

@@ -1,5 +1,6 @@
-//! Who listens on a port that cannot be had, as far as `/proc` says it. A process without rights sees the user that holds
-//! the socket, and not the process; then it may only guess at an Etcha agent, whose port is the exporter's.
+//! Which process listens on a port that is already in use, as far as `/proc` shows it. A process without root's rights
+//! sees the user that owns the socket, but not the process. Then it can only guess that it is an Etcha agent, whose
+//! port the exporter uses.
 
 use std::fmt;
 use std::io;

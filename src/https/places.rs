@@ -1,5 +1,5 @@
-//! Who is connected, and who makes room for whom. Pure bookkeeping: no sockets, no tasks; whoever holds a place
-//! watches it and leaves when told to.
+//! The connections of a listener, and which of them closes to make room for another. Pure bookkeeping: no
+//! sockets, no tasks. The task of a connection watches its place, and ends when it is told to.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -67,7 +67,8 @@ struct State {
     phase: Phase,
     /// Start of the phase: its time limit counts from here.
     since: Instant,
-    /// The last step that only a serious client takes: those who stay longest without one go first.
+    /// The last step that only a serious client takes. The connection without one for the longest time is
+    /// closed first.
     step: Instant,
     /// Requests under way; with HTTP/2 there may be several.
     answers: usize,
@@ -234,8 +235,8 @@ impl Steps {
         self.enter(Phase::Header, true);
     }
 
-    /// Bytes came in. The first ones after an answer begin the next header; they are no step, as anybody can
-    /// send a byte now and then.
+    /// Bytes came in. The first ones after an answer begin the next header. They do not count as a step,
+    /// because anybody can send a byte now and then.
     pub(super) fn heard(&self) {
         if self.0.state().phase == Phase::Idle {
             self.enter(Phase::Header, false);

@@ -6,16 +6,17 @@
 //! | `tls-certificate.pem` | 0644 | the certificate that is served, and what clients take as `ca_file` |
 //! | `tls-key.pem` | 0600 | its private key |
 //!
-//! The certificate is no authority: it speaks for the names in it and can sign nothing, so a client that trusts it, or a
-//! file of many such certificates, trusts each host for its own names alone. Clients compare it as a whole. A new one
-//! therefore takes a new copy at each client, and none is made while the present one can serve: it is valid for ten
-//! years, and a host that gets another name or address goes on with the names that it had. `ensure` says which names are
-//! not in it.
+//! The certificate is not an authority: it is valid for the names in it and can sign nothing. So a client that trusts
+//! it, or a file of many such certificates, trusts each host for its own names alone. Clients compare the certificate
+//! as a whole, so each client needs a copy of a new one. That is why none is made while the present one can serve. It
+//! is valid for ten years, and a host that gets another name or address keeps it. `ensure` says which names are not in
+//! it.
 //!
 //! # What a crash leaves
 //!
-//! Each file is replaced whole, the key first, for all else follows from it. [`SelfSigned::ensure`] never looks at what was
-//! done last time. It asks whether a client with a copy would accept what is served, and makes what is missing.
+//! Each file is replaced whole. The key comes first, because the certificate is made from it. [`SelfSigned::ensure`]
+//! never looks at what was done last time. It asks whether a client with a copy would accept what is served, and makes
+//! what is missing.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io;
@@ -47,11 +48,12 @@ const KEY: &str = "tls-key.pem";
 /// The names of the files that are written.
 pub const FILES: [&str; 2] = [CERTIFICATE, KEY];
 
-/// How long a certificate is valid. A new one takes a visit at each client, so not less; a key that was lost unnoticed
-/// has an end, so not for ever.
+/// How long a certificate is valid. Not shorter, because a new one has to be copied to each client. Not unlimited, so
+/// that a key that was stolen unnoticed becomes useless one day.
 const VALID: Duration = Duration::from_secs(3650 * DAY);
 
-/// A certificate is made anew when less than this is left: many looks, even if they come once a day.
+/// A new certificate is made when the present one is valid for less than this: even with one check a day,
+/// about thirty checks fall into it.
 const RENEW: Duration = Duration::from_secs(30 * DAY);
 
 /// A certificate is valid from a day before it was made, for clients whose clocks are behind.

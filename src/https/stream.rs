@@ -1,5 +1,5 @@
-//! The decrypted bytes of one connection, watched on their way to the HTTP library. Understands as little of them as it
-//! can.
+//! The decrypted bytes of one connection, watched on their way to the HTTP library. Parses no more of them than the
+//! headers of HTTP/2 frames.
 //!
 //! With HTTP/1.1 a byte that comes in begins a header, so that this can be told from an idle connection. With HTTP/2
 //! frames are counted: a client may send frames that ask for nothing for ever, and each takes longer to handle than to
@@ -30,8 +30,8 @@ const CREDIT: (u64, u64) = (512, 4096);
 /// Credit for a request.
 const CREDIT_OF_REQUEST: u64 = 8;
 
-/// Credit for so many bytes that the client takes: clients say now and then how much more they would take, few more
-/// often than for each 2 KiB.
+/// Bytes that a client has to read for one more unit of credit. Clients announce now and then how much more they
+/// accept; few do so more often than every 2 KiB.
 const BYTES_OF_CREDIT: u64 = 512;
 
 /// Credit that time brings, a second.

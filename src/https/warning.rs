@@ -29,7 +29,7 @@ impl fmt::Display for Warning {
             ),
             Self::NotYetValid(path) => write!(
                 f,
-                "TLS certificate {}: the certificate is not valid yet; clients refuse it until it is; is the clock right?",
+                "TLS certificate {}: the certificate is not valid yet; clients refuse it; check the clock",
                 path.display()
             ),
             Self::ForeignGroup(path, group) => write!(

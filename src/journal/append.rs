@@ -53,8 +53,9 @@ pub(crate) struct Arguments {
     /// The Source that the event is about, with --from-env and no event on the command line
     #[arg(long, allow_hyphen_values = true, value_name = "NAME", requires = "from_env")]
     source: Option<String>,
-    /// Take what no flag gives from the variables that Etcha sets for Commands that handle events: ETCHA_EVENT_ID,
-    /// ETCHA_EVENT_NAME, ETCHA_EVENT_PUBLIC_KEY, ETCHA_EVENT_SRC. What they do not say is not guessed
+    /// Take values that no flag gives from the variables that Etcha sets for Commands that handle events:
+    /// ETCHA_EVENT_ID, ETCHA_EVENT_NAME, ETCHA_EVENT_PUBLIC_KEY, ETCHA_EVENT_SRC. Values that these do not contain
+    /// are not guessed
     #[arg(long, global = true, help_heading = "Journal options")]
     from_env: bool,
     /// When it happened, if not now: a time such as 2026-01-31T09:30:00Z, or how long ago, such as 90m or 2d
@@ -81,7 +82,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, ToolError> {
     let environment = if arguments.from_env { Environment::of_etcha()? } else { Environment::default() };
     let given = match (arguments.event.take(), arguments.stdin) {
         (Some(_), _) if arguments.source.is_some() => {
-            return Err(ToolError::usage("--source belongs behind the event, or alone with --from-env"));
+            return Err(ToolError::usage("give --source after the event, or with --from-env and no event"));
         }
         (Some(given), false) => Some(given),
         (None, true) => None,
@@ -119,7 +120,7 @@ enum LineError<'a> {
     #[error("{0}")]
     Rejected(Rejected<'a>),
     /// It is about what has not happened.
-    #[error("time has not come yet")]
+    #[error("time is in the future")]
     Future,
     /// The journal does not take it.
     #[error(transparent)]
@@ -218,5 +219,5 @@ impl Appender {
 /// A time that has come already: one of the future would be the last event for a long time.
 fn past(text: &str) -> Result<Timestamp, Expected> {
     let time = crate::time::when(text)?;
-    if time > Timestamp::now() { Err(Expected("a time that has come already")) } else { Ok(time) }
+    if time > Timestamp::now() { Err(Expected("a time that is not in the future")) } else { Ok(time) }
 }

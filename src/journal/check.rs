@@ -32,9 +32,9 @@ Examples:
 
 /// Check journals and report bad lines
 ///
-/// Reports every line that a reader cannot use as `file:line: reason: detail`, then sums up lines, events, bad lines by reason,
-/// numbers missing for each writer, and lines that came twice. Without FILE, all segments of the journal are read. If you
-/// give files, give all segments, in any order, so that nothing seems missing that is only elsewhere.
+/// Reports every line that a reader cannot use as `file:line: reason: detail`. Then sums up lines, events, bad lines by
+/// reason, missing numbers of each writer, and duplicate lines. Without FILE, all segments of the journal are read. If
+/// you name files, name all segments, in any order: a line in a file that you leave out may count as missing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {

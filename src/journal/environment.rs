@@ -1,8 +1,8 @@
 //! What an Etcha agent says in the variables of the Commands that handle its events, for `append --from-env`.
 //!
-//! They speak of the event, and `ETCHA_SOURCE_NAME` is the Source that *handles* it. Which Source was pulled, pushed to
-//! or opened has no variable, nor has the outcome. Events of your own may say both in their names. What is not said is
-//! not guessed: it has to come from a flag, or it is unknown.
+//! The variables describe the event. `ETCHA_SOURCE_NAME` is the Source that *handles* it. No variable names the Source
+//! that was pulled, pushed to or opened, and none gives the outcome. The name of one of your own events may contain
+//! both. What the variables do not give is not guessed: it comes from a flag, or it is unknown.
 
 use std::env;
 

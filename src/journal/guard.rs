@@ -1,10 +1,10 @@
 //! The guard: a process of its own that records how a shell or a run ended, whatever dies.
 //!
-//! It is this program again, in a session of its own, at the other end of a pipe. It records that a shell is opened, before
-//! the shell starts, so that there is no moment in which a shell is opened and nothing will close it. The wrapper says at the
-//! end how its command ended. If the pipe ends without a word, the wrapper was killed, and the guard records that: for a shell, which
-//! it then hangs up as a terminal would, and for a run, whose outcome is unknown. Signals that end everything on a
-//! terminal or in a service do not end it before that.
+//! It is this program again, in a session of its own, at the other end of a pipe. It records that a shell is opened,
+//! before the shell starts, so that no recorded shell is ever left without an end. At the end, the wrapper says how its
+//! command ended. If the pipe closes before that, the wrapper was killed, and the guard records it: it hangs up a
+//! shell, as a terminal would, and records the outcome of a run as unknown. Signals that end everything on a terminal
+//! or in a service do not end it before that.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, Write as _};

@@ -1,7 +1,7 @@
 //! Journals to read: the files that are given, or all segments of a journal, plain or compressed; and standard input.
 //!
-//! How a file is compressed and whether it is a segment at all, its content says and not its name. A file is read once,
-//! so that a pipe is as good as a file. Progress goes to standard error.
+//! The content of a file, not its name, decides how it is compressed and whether it is a segment. A file is read once,
+//! so it may be a pipe. Progress goes to standard error.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;

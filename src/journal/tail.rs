@@ -294,14 +294,14 @@ impl Followed {
     fn open(path: &Path) -> io::Result<Followed> {
         // Looked at first: opening a FIFO would wait for somebody to write to it.
         if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("is no regular file"));
+            return Err(io::Error::other("is not a regular file"));
         }
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let mut magic = [0; Compression::MAGIC_BYTES];
         let read = file.read_at(&mut magic, 0)?;
         if Compression::of_content(&magic[..read]).is_some() {
-            return Err(io::Error::other("is compressed, and nothing is appended to such a file"));
+            return Err(io::Error::other("is compressed, so nothing can be appended to it"));
         }
         Ok(Followed { reader: Reader::new(file), identity: (metadata.dev(), metadata.ino()) })
     }

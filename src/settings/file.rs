@@ -170,7 +170,7 @@ impl File {
     fn repeats(&mut self, entry: &Entry) -> bool {
         let repeats = self.has(&entry.name);
         if repeats {
-            self.wrong(entry.at, &entry.name, "stands here a second time");
+            self.wrong(entry.at, &entry.name, "duplicate key");
         }
         repeats
     }

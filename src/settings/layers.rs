@@ -45,7 +45,7 @@ pub enum Layer {
     File,
 }
 
-/// A setting and its value, as they are shown.
+/// A setting and its value, as `--check-config` shows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The setting's name.

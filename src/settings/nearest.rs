@@ -1,4 +1,4 @@
-//! The known name that somebody may have meant.
+//! The known name that is nearest to an unknown one, for "did you mean …?".
 
 /// Below this likeness, from 0 to 1, a suggestion would only mislead.
 const LEAST: f64 = 0.5;

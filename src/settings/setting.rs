@@ -1,4 +1,4 @@
-//! A setting: everything about it in one value, with its type; and what is said about it without its type.
+//! A setting: everything about it in one value, with its type; and the part that does not depend on the type.
 
 use super::value::{Shape, Value};
 
@@ -158,7 +158,7 @@ impl<T: Value> Defined for Setting<T> {
     }
 }
 
-/// A setting that is no text: an object, which what owns it reads.
+/// A setting whose value is an object, not text. The module that owns the setting reads it.
 impl Defined for About {
     fn about(&self) -> &About {
         self

@@ -170,7 +170,7 @@ impl Value for bool {
 pub struct Ending {
     /// The extension, without its dot.
     pub extension: &'static str,
-    /// What is said of another one.
+    /// The error message for any other extension.
     pub wrong: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Man pages and shell completions of a program, out of its flags, for whoever packages it. Knows no program.
+//! Man pages and shell completions of a program, made from its flags, for packages. Knows no program.
 
 use std::io;
 use std::path::Path;

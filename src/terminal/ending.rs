@@ -1,5 +1,5 @@
 //! How a program ends: the exit status, and the line on standard error that says why. One form for all programs:
-//! `etcha-xxx: what went wrong`. Knows no program but by the name that it is given.
+//! `etcha-xxx: what went wrong`. Knows a program only by its name.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};

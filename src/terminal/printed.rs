@@ -1,4 +1,4 @@
-//! Standard output for a reader who may leave when there was enough to read, as `head` does.
+//! Standard output for a reader that may stop early, as `head` does.
 
 use std::io::{self, Write};
 

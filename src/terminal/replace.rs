@@ -23,7 +23,8 @@ const SUFFIX: &str = ".new";
 /// Hexadecimal digits before that, which make the name fresh.
 const NUMBER_DIGITS: usize = 16;
 
-/// Fresh names that are tried. Each is random, so a second one is taken only where somebody plants files.
+/// How many fresh names are tried. Each is random, so the first one is free unless somebody creates files on
+/// purpose.
 const MAX_NAMES: usize = 16;
 
 /// Replaces the file at `path`, whose mode becomes `mode` whatever the umask is.
@@ -107,8 +108,8 @@ impl Directory {
         }
     }
 
-    /// The content of a file of at most `max_bytes`; `None` if there is none. A link is not followed, and a pipe or a
-    /// device is not waited for: neither is a file that was written here.
+    /// The content of a file of at most `max_bytes`; `None` if there is none. A link is an error, and so is a pipe or
+    /// a device, without waiting for it: this module writes only regular files.
     ///
     /// # Errors
     ///

@@ -129,7 +129,7 @@ fn a_bound_push_is_taken_once_by_its_source() {
     assert_eq!(engine.push("web", &token).status, 200);
     assert_eq!(engine.push("web", &token).status, 404);
     engine.process.logged("the token is bound to another source");
-    engine.process.logged("the token was taken before");
+    engine.process.logged("the token was used before");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_pattern_that_is_older_than_the_one_in_force_is_refused_also_after_a_restart
     );
     for token in [&old, &nameless] {
         let answer = first.push("web", token);
-        let said = "the pattern was issued before the one in force; build it anew, or see `pushAllowOlder`";
+        let said = "the pattern is older than the current one; build it again, or set `pushAllowOlder`";
         assert_eq!((answer.status, &peer::json(&answer)["err"]), (500, &json!(said)));
     }
     let ran = home.lines().iter().filter(|line| line["trigger"] == "push").count();

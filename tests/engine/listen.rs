@@ -237,7 +237,7 @@ fn a_push_that_takes_too_long_is_ended_with_all_its_processes() {
         keys.sign("{run: [{id: 'a', always: true, change: 'sleep 1000 & echo $! > child; sleep 1000'}]}");
     let answer = engine.push("web", &token);
     assert_eq!(answer.status, 500);
-    assert!(json(&answer)["err"].as_str().unwrap().contains("its time was over"), "{answer:?}");
+    assert!(json(&answer)["err"].as_str().unwrap().contains("its time limit"), "{answer:?}");
     let child = fs::read_to_string(home.path("child")).unwrap();
     wait_until(SOON, "the child to be gone", || {
         // A zombie has ended; whoever reaps orphans may take its time.

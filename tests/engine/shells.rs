@@ -186,7 +186,10 @@ fn what_cannot_be_opened_says_why() {
         (&["-c", "operator.json", "shell", "note"], &refused),
         (&["-c", "stranger.json", "shell", "web"], &refused),
         (&["shell", "--host", "127.0.0.1", "web"], "etcha-engine: a shell needs a key that the other side"),
-        (&["-c", "operator.json", "shell", "web", "there"], "etcha-engine: `there` is no target"),
+        (
+            &["-c", "operator.json", "shell", "web", "there"],
+            "etcha-engine: the configuration has no target `there`",
+        ),
         (
             &["-c", "operator.json", "-x", "httpClient_tlsCAPath=null", "shell", "web"],
             "TLS: invalid peer certificate",
@@ -212,7 +215,7 @@ fn time_that_is_over_is_told() {
     let _engine = engine(&home, &Keys::new("ops"), &home.path("journal.jsonl"), "1s");
     let mut terminal = at_terminal(&home, 80, 24);
     assert_eq!(terminal.wait().code(), Some(255));
-    terminal.wait_for("the shell's time is over (`run_timeoutShell` over there)");
+    terminal.wait_for("the shell reached its time limit (`run_timeoutShell` of that engine)");
     assert!(!terminal.is_raw());
     assert_eq!(reason(&home.path("journal.jsonl")), "timeout");
 }

@@ -62,7 +62,7 @@ fn every_event_can_be_appended_with_flags_and_nothing_is_said() {
 fn wrong_values_are_refused_and_nothing_is_written() {
     let place = JournalDir::new();
     for (flags, says) in [
-        ("--time 2100-01-01T00:00:00Z engine --state started", "has come already"),
+        ("--time 2100-01-01T00:00:00Z engine --state started", "not in the future"),
         ("--source web engine --state started", "--from-env"),
         ("source --name web --trigger cron", "unknown variant `cron`"),
         ("source --name web", "--trigger is missing"),
@@ -108,7 +108,7 @@ fn an_address_is_recorded_alone_and_an_event_is_never_lost_for_it() {
     }
     let ended =
         place.append(&["source", "--name", "web", "--trigger", "push", "--remote-addr", "\u{1b}[2Jhost"]);
-    assert!(ended.code == 0 && ended.err.contains("`\\u{1b}[2Jhost` is no IP address"), "{ended:?}");
+    assert!(ended.code == 0 && ended.err.contains("`\\u{1b}[2Jhost` is not an IP address"), "{ended:?}");
     assert!(place.journal().ends_with("\"trigger\":\"push\",\"error\":false}\n"));
 }
 
@@ -240,7 +240,7 @@ fn what_is_recorded_late_has_the_time_at_which_it_happened() {
     assert_eq!(place.append_stdin(input), Ended::quietly());
     assert!(place.journal().contains("\"time\":\"2025-12-31T23:59:59.500000Z\""));
     let future = place.append_stdin(&input.replace("2025", "2925"));
-    assert!(future.code == 1 && future.err.contains("-:1: time has not come yet"), "{future:?}");
+    assert!(future.code == 1 && future.err.contains("-:1: time is in the future"), "{future:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Compressed segments: which first bytes and which names tell of them. The content within is [`Decoder`]'s part.
+//! Compressed segments: the first bytes and the names by which they are recognised. [`Decoder`] reads the
+//! content.
 //!
 //! Writers never compress; logrotate and people do, and name what they made after its form. Opens no file.
 

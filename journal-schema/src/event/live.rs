@@ -110,11 +110,11 @@ pub enum Refusal {
     Malformed,
     /// No key that is trusted with this has signed it.
     Signature,
-    /// It is valid earlier or later.
+    /// It is not valid now: it has expired, or is not valid yet.
     Expired,
     /// It is meant for another agent or another Source, or for none.
     NotMeant,
-    /// It was taken before, or is older than what is in force.
+    /// It was accepted before, or is older than the Pattern in force.
     Repeated,
     /// There are too many of them.
     Limit,

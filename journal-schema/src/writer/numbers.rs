@@ -1,11 +1,11 @@
 //! Under which name and number the next line stands: those of a writer by itself, or those of one writer that many
 //! short processes continue one after the other.
 //!
-//! The shared numbers are in a small file beside the journal, `.journal.jsonl.append`, and whoever holds its lock has
-//! the turn. The number is written down before the line is, so that a process that dies between the two leaves a gap,
-//! which readers see, and never the same number twice. Where the file is from before a reboot, the journal may know
-//! more. Where it is missing or damaged, the last line of this writer in the active file tells; if there is none, a new
-//! writer begins.
+//! The shared numbers are in a small file beside the journal, `.journal.jsonl.append`, and the process that holds its
+//! lock may write. The number is saved before the line is written. So a process that dies in between leaves a gap,
+//! which readers see, and never a number twice. If the file is from before a reboot, the journal may have a higher
+//! number. If it is missing or damaged, the last line of this writer in the active file gives the number; if there is
+//! none, a new writer begins.
 
 use std::fs::{self, File};
 use std::io;

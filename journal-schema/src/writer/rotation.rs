@@ -1,7 +1,7 @@
 //! Setting the active file aside, once whoever else writes to it, and removing the oldest segments.
 //!
-//! A lock that only writers can take makes one of several the one who rotates. It is never waited for: another holder is
-//! rotating, or was stopped while it did, which must not stop an agent. Nothing here writes a line.
+//! A lock that only writers can take decides which of several writers rotates. It is never waited for: another holder
+//! is rotating, or was stopped while it did, and that must not stop an agent. Nothing here writes a line.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -80,7 +80,8 @@ fn take(path: &Path, active: &Active) -> io::Result<Option<File>> {
 }
 
 fn rotate_locked(real: &Path, active: &Active, keep: usize, now: Timestamp) -> io::Result<Rotated> {
-    // Only who holds the lock of the file that lies there now may move it, so the fresh file is never moved.
+    // Only a file that is still at the path may be moved, and only by a writer that has it open. So a fresh
+    // file is never moved.
     let there = match fs::symlink_metadata(real) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rotated::ByAnother),
@@ -105,7 +106,7 @@ fn rotate_locked(real: &Path, active: &Active, keep: usize, now: Timestamp) -> i
     for segment in &older[..surplus.min(older.len())] {
         match fs::remove_file(segment) {
             Ok(()) => {}
-            // Gone is gone, whoever did it.
+            // Somebody else removed it, which is as good.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => trouble = Some(error),
         }

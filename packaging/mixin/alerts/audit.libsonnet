@@ -78,7 +78,7 @@ local lib = import '../alert.libsonnet';
           '{{ $labels.instance }}: key {{ $labels.public_key }} opened a shell of {{ $labels.name }}',
           'The shell came from {{ $labels.remote_addr }} and may already be closed. Ask the owner of the key. The shell events in the journal say when it was opened and closed.'
         ),
-        // What asks for paths that nothing has looks for some other program, as scanners do: that is not reported.
+        // Requests for paths that do not exist come from scanners. They are not reported.
         lib.alert(
           config,
           'EtchaRequestsRefused',

@@ -1,8 +1,8 @@
 //! Memory for what others send: a number of bytes that all senders share. Reads nothing.
 //!
-//! A budget that is full makes newcomers wait only behind what is trusted. Of all others, the client that holds most
-//! gives up its oldest loan. So a client that sends slowly, or much, takes the place of its own requests, and no crowd of
-//! them keeps a right one out.
+//! A full budget makes new requests wait only behind trusted ones. Among the others, the client that holds most gives
+//! up its oldest loan. So a client that sends slowly, or much, replaces its own requests, and many such clients cannot
+//! keep a valid request out.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;

@@ -47,13 +47,13 @@ pub(crate) enum Unmeant {
     #[error(transparent)]
     Bound(#[from] NotBound),
     /// It is bound to nothing.
-    #[error("is bound to no engine, as those of Etcha's clients; to take them see `run_acceptUnbound`")]
+    #[error("is not bound to an engine, as with Etcha's clients; to accept it, set `run_acceptUnbound`")]
     Free,
     /// It was there before.
-    #[error("was taken before")]
+    #[error("was used before")]
     Repeated,
     /// Too many are remembered.
-    #[error("is one of more than {MAX_NONCES} of its key in minutes")]
+    #[error("comes after {MAX_NONCES} others of its key within minutes; try again later")]
     TooMany,
     /// Its audience is another one.
     #[error("is for the audience {0}, which this engine is not; see `run_audiences`")]

@@ -45,7 +45,7 @@ pub(crate) enum FetchError {
     #[error("no answer within {} s", .0.as_secs())]
     TooSlow(Duration),
     /// All reads of it that may be under way are.
-    #[error("earlier reads of it hang; is it on a file system that does not answer?")]
+    #[error("earlier reads of it still hang; check the file system that it is on")]
     Hanging,
     /// The file cannot be read.
     #[error(transparent)]
@@ -54,7 +54,7 @@ pub(crate) enum FetchError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The address cannot be part of a request.
-    #[error("no request: {0}")]
+    #[error("cannot make a request: {0}")]
     Request(#[from] hyper::http::Error),
     /// The answer is not HTTP, or broke off before its body.
     #[error("HTTP: {0}")]
@@ -63,7 +63,7 @@ pub(crate) enum FetchError {
     #[error("answered {0}")]
     Status(StatusCode),
     /// The server has it elsewhere: there, without what may be secret in the address.
-    #[error("answered {0} to {1}; give that address")]
+    #[error("answered {0}: it moved to {1}; use that address")]
     Moved(StatusCode, String),
     /// It would have to be unpacked, by what the server says.
     #[error("the answer is compressed ({0}), which was not asked for")]
@@ -78,7 +78,7 @@ pub(crate) enum FetchError {
     #[error("the answer is no text")]
     NoText,
     /// The engine ends, or the thread that read broke off.
-    #[error("broken off: {0}")]
+    #[error("interrupted: {0}")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

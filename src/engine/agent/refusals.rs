@@ -1,7 +1,7 @@
 //! Refused requests on their way to the journal: why they were refused in a word, and how many lines about them are written.
 //!
-//! No client may fill the journal: each has few lines, and all together have a limit. What gets no line is counted, by what
-//! was asked for and why it was refused, and goes into a later line. Knows no file and no HTTP.
+//! No client may fill the journal: the lines about each client are limited, and so are those about all together.
+//! Refusals beyond a limit are counted by action and reason, and a later line sums them up. Knows no file and no HTTP.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

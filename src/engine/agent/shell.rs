@@ -218,7 +218,7 @@ impl Shells {
             return gone("this key has no such shell here");
         };
         if !open.follows(&asked.request) {
-            return gone("the input was taken before, or is not bound as the shell is");
+            return gone("the input was received before, or is not bound in the same way as the shell");
         }
         match open.input.write(asked.request.size, &asked.request.input).await {
             Ok(true) => Ok(ShellAnswer::Taken),

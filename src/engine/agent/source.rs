@@ -360,7 +360,8 @@ impl Sources {
         (origin, ran)
     }
 
-    /// What a run sets off: events of its Commands, the engine's own, and the end of the engine if a Command asks for it.
+    /// What a run triggers: the events of its Commands, the engine's own events, and the stop of the engine if a
+    /// Command asks for it.
     fn set_off(
         self: &Arc<Self>,
         configured: &ConfiguredSource,
@@ -378,7 +379,7 @@ impl Sources {
             tracing::info!(source = origin.source, "a command asks the engine to end");
             let (stopper, patience) = (self.stopper.clone(), configured.config.timeout_stop);
             tokio::spawn(async move {
-                // They are started before nothing may begin any more, but a slow one does not keep the engine.
+                // They start before the stop forbids new work, but a slow one does not keep the engine.
                 let _ = tokio::time::timeout(patience, delivered).await;
                 stopper.ask();
             });

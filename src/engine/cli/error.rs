@@ -82,10 +82,10 @@ pub(super) enum CliError {
     #[error(transparent)]
     Key(KeyError),
     /// The target that was named for a shell is not configured.
-    #[error("`{0}` is no target of the configuration; name one, or give --host")]
+    #[error("the configuration has no target `{0}`; name one that it has, or give --host")]
     UnknownTarget(String),
     /// There are several targets for a shell, or none.
-    #[error("which target is meant? name one of the configuration, or give --host")]
+    #[error("the configuration does not have exactly one target; name one, or give --host")]
     WhichTarget,
     /// A shell did not open, or was lost.
     #[error("{host}:{port}: {source}")]

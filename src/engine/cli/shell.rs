@@ -18,17 +18,17 @@ pub(super) const OWN_FAILURE: u8 = 255;
 /// Arguments of `shell`.
 #[derive(Debug, Args)]
 pub(super) struct Shell {
-    /// The source over there
+    /// The source on the other engine
     source: String,
     /// The name of a target of the configuration [default: the only one there]
     target: Option<String>,
     /// A host, which need not be among the targets
     #[arg(long, conflicts_with = "target")]
     host: Option<String>,
-    /// Port, over what the configuration says [default: 4001]
+    /// Port, instead of the configured one [default: 4001]
     #[arg(short, long)]
     port: Option<u16>,
-    /// Path without the source, over what the configuration says [default: /etcha/v1/shell]
+    /// Path without the source, instead of the configured one [default: /etcha/v1/shell]
     #[arg(short = 'u', long)]
     path: Option<String>,
 }

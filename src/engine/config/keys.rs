@@ -30,7 +30,8 @@ const OTHER_PORT: &str = "differs: Etcha has 4000";
 /// Where an engine listens unless told otherwise. Etcha's own port belongs to the metrics here.
 pub(crate) const DEFAULT_PORT: u16 = 4001;
 
-/// A time limit; without end there would be no end of what hangs, and a day of waiting is no request any more.
+/// A time limit. Without an upper bound, a run that hangs would never end. Nobody waits more than a day for a
+/// request.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
 
 const fn minutes(count: u64) -> Duration {
@@ -90,7 +91,7 @@ settings! {
     SIGNING_KEY_PATH: Option<PathBuf> = "build.signingKeyPath", "path", "none"; None, || None; SAME,
         "a file with that key, its owner's alone; a bare name is looked for here and above, `-` is standard input"
     PUSH_DOMAIN_SUFFIX: String = "build.pushDomainSuffix", "text", "none"; (), String::new; SAME,
-        "follows the names of targets that are no addresses"
+        "added to target names that are not addresses"
     // Each is a connection. 0 is what Etcha writes for the default.
     PUSH_MAX_WORKERS: usize = "build.pushMaxWorkers", "number", "processors"; 0..=10_000, || 0; SAME,
         "targets that are pushed to at the same time"
@@ -115,14 +116,15 @@ settings! {
     // megabytes; what is shorter than the least lets nothing in.
     MAX_TOKEN_BYTES: usize = "run.maxTokenBytes", "number", "4 MiB"; 4096..=token::MAX_BYTES, || 4 * 1024 * 1024; OURS,
         "longest token"
-    TIMEOUT_PUSH: Duration = "run.timeoutPush", "duration", ""; TIMEOUT, || minutes(10); SAME, "time of a push"
+    TIMEOUT_PUSH: Duration = "run.timeoutPush", "duration", ""; TIMEOUT, || minutes(10); SAME, "time limit of a push"
     // Longer than an upgrade of a whole system.
-    TIMEOUT_RUN: Duration = "run.timeoutRun", "duration", ""; TIMEOUT, || minutes(60); OURS, "time of any run"
-    TIMEOUT_SHELL: Duration = "run.timeoutShell", "duration", ""; TIMEOUT, || minutes(10); SAME, "time of a shell"
+    TIMEOUT_RUN: Duration = "run.timeoutRun", "duration", ""; TIMEOUT, || minutes(60); OURS, "time limit of any run"
+    TIMEOUT_SHELL: Duration = "run.timeoutShell", "duration", ""; TIMEOUT, || minutes(10); SAME, "time limit of a shell"
     // With what it takes to end them it stays below ten seconds.
     TIMEOUT_STOP: Duration = "run.timeoutStop", "duration", ""; TIMEOUT, || Duration::from_secs(6); OURS,
-        "time for scripts after the engine is asked to stop"
-    TIMEOUT_WEBHOOK: Duration = "run.timeoutWebhook", "duration", ""; TIMEOUT, || minutes(10); SAME, "time of a webhook"
+        "time limit of scripts after the engine is asked to stop"
+    TIMEOUT_WEBHOOK: Duration = "run.timeoutWebhook", "duration", ""; TIMEOUT, || minutes(10); SAME,
+        "time limit of a webhook"
 
     TARGET_HOSTNAME: String = "targets.NAME.hostname", "name or address", "NAME"; (), String::new; SAME, "where it is"
     TARGET_INSECURE: bool = "targets.NAME.insecure", "true or false", ""; (), || false; SAME, "plain HTTP"
@@ -132,7 +134,8 @@ settings! {
         "its port"
 
     ALLOW_PUSH: bool = "sources.NAME.allowPush", "true or false", ""; (), || false; SAME, "Patterns may be pushed to it"
-    CHECK_ONLY: bool = "sources.NAME.checkOnly", "true or false", ""; (), || false; SAME, "ask, but do not act"
+    CHECK_ONLY: bool = "sources.NAME.checkOnly", "true or false", ""; (), || false; SAME,
+        "run checks only, change nothing"
     EVENTS_SEND: Option<EventFilter> = "sources.NAME.eventsSend", "regular expression", "none"; (), || None; SAME,
         "events of its Commands that others may receive"
     NO_REMOVE: bool = "sources.NAME.noRemove", "true or false", ""; (), || false; SAME,
@@ -140,14 +143,14 @@ settings! {
     NO_RESTORE: bool = "sources.NAME.noRestore", "true or false", ""; (), || false; SAME,
         "nothing of it outlives a restart"
     PULL_IGNORE_VERSION: bool = "sources.NAME.pullIgnoreVersion", "true or false", ""; (), || false; SAME,
-        "another version of Etcha alone makes no new Pattern"
+        "a Pattern that differs only in the version of Etcha is not a new one"
     PUSH_ALLOW_OLDER: bool = "sources.NAME.pushAllowOlder", "true or false", ""; (), || false; OURS,
         "a Pattern older than the one in force may be pushed"
     RUN_FREQUENCY: Duration = "sources.NAME.runFrequency", "duration", "never"; Duration::ZERO..=MAX_DURATION,
         || Duration::ZERO; SAME, "time between runs, at least `100ms`; never if it is `0s`"
     RUN_MULTI: bool = "sources.NAME.runMulti", "true or false", ""; (), || false; SAME, "runs need not wait for each other"
     RUN_TIMEOUT: Option<Duration> = "sources.NAME.runTimeout", "duration", "`run_timeoutRun`"; TIMEOUT, || None; OURS,
-        "time of one of its runs"
+        "time limit of its runs"
     TRIGGER_ONLY: bool = "sources.NAME.triggerOnly", "true or false", ""; (), || false; SAME,
         "run only when an event or a webhook asks for it"
 
@@ -164,12 +167,13 @@ settings! {
 }
 
 lists! {
-    VERIFY_KEYS: VerifyKey = "run.verifyKeys", "list of public keys", "none"; SAME, "whose Patterns are run"
-    SHELL_KEYS: VerifyKey = "run.shellKeys", "list of public keys", "`run_verifyKeys`"; OURS, "who opens shells"
+    VERIFY_KEYS: VerifyKey = "run.verifyKeys", "list of public keys", "none"; SAME,
+        "keys whose Patterns every Source runs"
+    SHELL_KEYS: VerifyKey = "run.shellKeys", "list of public keys", "`run_verifyKeys`"; OURS, "keys that open shells"
     AUDIENCES: String = "run.audiences", "list of strings", "none"; OURS,
         "names of this engine in tokens, beside its own"
     ACCEPT_UNBOUND: Word<RequestKind> = "run.acceptUnbound", "list of `push`, `shell`", "`push`"; OURS,
-        "what is taken although it is bound to no host, as Etcha's clients send it"
+        "requests that are accepted although they are bound to no host, as Etcha's clients send them"
     EVENTS_RECEIVE: String = "sources.NAME.eventsReceive", "list of strings", "none"; SAME, "events that run it"
     PULL_PATHS: PullPath = "sources.NAME.pullPaths", "list of paths and URLs", "none"; SAME,
         "where signed Patterns are fetched"

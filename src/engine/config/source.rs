@@ -137,7 +137,7 @@ fn is_source_name(name: &str) -> bool {
     !(name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']))
 }
 
-/// Reads an `exec` object; where it is wrong, it says nothing.
+/// Reads an `exec` object. If it is wrong, that is noted, and the object overrides nothing.
 pub(super) fn overrides(section: &mut Section<'_>, about: &About) -> Overrides {
     let members = section.map(about);
     let place = section.place_of(about);

@@ -17,7 +17,7 @@ pub(super) enum RequestKind {
     Shell,
 }
 
-/// What is taken that is bound to no engine, as all is that Etcha's clients send.
+/// Which requests are accepted although they are bound to no engine, as all requests of Etcha's clients are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unbound {
     /// Pushed Patterns.

@@ -2,10 +2,10 @@
 //!
 //! Between `fork` and `exec` a process would have to leave its session, change its groups and its user, and set limits.
 //! Rust has no safe way to do that there. So the engine starts `/proc/self/exe` with one argument, `ARGUMENT`; that new
-//! process has one thread and nothing of the engine in its memory, does these steps with safe calls, and then becomes the
-//! script, or renders a Jsonnet program. It costs about a millisecond, and gives more than a `fork` would: name
-//! services are asked there, and the engine's secrets are not even in the memory of a process that a script's user owns.
-//! `/proc/self/exe` is the running program itself, also after an upgrade replaced its file.
+//! process has one thread and nothing of the engine in its memory, does these steps with safe calls, and then becomes
+//! the script, or renders a Jsonnet program. This costs about a millisecond, and has two more advantages over a `fork`:
+//! name services are asked in the child, and a process that the script's user owns never has the engine's secrets in
+//! its memory. `/proc/self/exe` is the running program itself, also after an upgrade replaced its file.
 //!
 //! What the child has to do comes in its environment, which only root can read, never on its command line. Variables of
 //! the script have a prefix until the child becomes the script, so that `LD_PRELOAD` of a script never applies to a
@@ -153,7 +153,7 @@ pub fn enter() -> Option<ExitCode> {
 fn perform() -> ExitCode {
     let task = std::env::var(TASK).ok().and_then(|text| serde_json::from_str::<Task>(&text).ok());
     let Some(task) = task else {
-        eprintln!("etcha-engine: `{ARGUMENT}` is how the engine starts scripts; it is nothing to type");
+        eprintln!("etcha-engine: `{ARGUMENT}` is for the engine alone, which starts scripts with it");
         return ExitCode::from(FAILED);
     };
     // Not only in `enter`, which unit tests do not go through.

@@ -98,7 +98,7 @@ impl std::fmt::Display for Ending {
             Ending::Exit(status) => write!(out, "exit status {status}"),
             Ending::Signal(signal) => write!(out, "ended by signal {signal}"),
             Ending::NotStarted(why) => write!(out, "not started: {why}"),
-            Ending::TimedOut => write!(out, "ended after its time was over"),
+            Ending::TimedOut => write!(out, "ended at its time limit"),
             Ending::Stopped => write!(out, "ended because the engine stops"),
         }
     }
@@ -157,7 +157,7 @@ pub(crate) enum StartError {
     #[error("the script is empty")]
     Empty,
     /// The system gives no pipe.
-    #[error("no pipe: {0}")]
+    #[error("cannot create a pipe: {0}")]
     Pipe(io::Error),
     /// The system starts nothing with so long an argument or variable.
     #[error("{0} is longer than the system takes (128 KiB)")]
@@ -166,7 +166,7 @@ pub(crate) enum StartError {
     #[error("script and variables are together more than the system takes")]
     TooMuch,
     /// The child that would become the script does not start.
-    #[error("no process for it: {0}")]
+    #[error("cannot start its process: {0}")]
     Child(io::Error),
 }
 
@@ -406,7 +406,7 @@ fn ending(status: io::Result<ExitStatus>) -> Ending {
             (Some(code), _) => Ending::Exit(code),
             (None, signal) => Ending::Signal(signal.unwrap_or_default()),
         },
-        Err(error) => Ending::NotStarted(format!("lost sight of it: {error}")),
+        Err(error) => Ending::NotStarted(format!("its end cannot be observed: {error}")),
     }
 }
 

@@ -141,7 +141,7 @@ fn analyze(error: &AnalyzeError) -> (SpanId, String) {
         AnalyzeError::RepeatedLocalName { repeated_span, name, .. }
         | AnalyzeError::RepeatedFieldName { repeated_span, name, .. }
         | AnalyzeError::RepeatedParamName { repeated_span, name, .. } => {
-            (*repeated_span, format!("`{name}` stands here a second time"))
+            (*repeated_span, format!("duplicate `{name}`"))
         }
         AnalyzeError::SelfOutsideObject { self_span: span }
         | AnalyzeError::SuperOutsideObject { super_span: span }

@@ -73,7 +73,7 @@ pub(crate) enum PushError {
     #[error("output: {0}")]
     Output(#[source] io::Error),
     /// The end was asked for.
-    #[error("stopped; pushes under way go on at their targets")]
+    #[error("interrupted; targets finish the pushes that they have received")]
     Stopped,
 }
 

@@ -89,10 +89,10 @@ pub(crate) enum ShellError {
     #[error("the shell was lost: {0}")]
     Lost(#[from] Lost),
     /// The own terminal, standard output or the system.
-    #[error("this side: {0}")]
+    #[error("on this host: {0}")]
     Here(#[source] io::Error),
     /// The shell's time was over.
-    #[error("the shell's time is over (`run_timeoutShell` over there)")]
+    #[error("the shell reached its time limit (`run_timeoutShell` of that engine)")]
     Timeout,
     /// The engine stopped.
     #[error("the engine has stopped")]
@@ -106,16 +106,16 @@ pub(crate) enum ShellError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Lost {
     /// The first line is none.
-    #[error("it did not say which session it is")]
+    #[error("it did not name the session")]
     NoSession,
     /// A line cannot be read.
     #[error("it {0}")]
     Line(#[from] LineError),
     /// A line is longer than [`MAX_LINE_BYTES`].
-    #[error("it sent a line without end")]
+    #[error("it sent a line that is too long")]
     Endless,
     /// Nothing came for [`SILENCE`].
-    #[error("silence for {} s", SILENCE.as_secs())]
+    #[error("it sent nothing for {} s", SILENCE.as_secs())]
     Silence,
     /// The connection broke off.
     #[error(transparent)]

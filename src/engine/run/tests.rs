@@ -474,7 +474,7 @@ fn a_run_that_is_stopped_in_a_check_neither_changes_nor_counts() {
     bench.limits.deadline = Some(Instant::now() + Duration::from_millis(300));
     let (steps, summary) = bench.change();
     assert!(steps.is_empty(), "{steps:?}");
-    assert_eq!(summary.failure.unwrap().to_string(), "checking s > a: ended after its time was over");
+    assert_eq!(summary.failure.unwrap().to_string(), "checking s > a: ended at its time limit");
     assert!(bench.directory.path().join("asked").exists());
     // `b` runs always, after a failure too.
     assert!(bench.directory.path().join("changed").exists());

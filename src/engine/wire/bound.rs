@@ -58,7 +58,7 @@ pub enum NotBound {
     #[error("is bound to another source")]
     Source,
     /// Its time is over, or it would last too long.
-    #[error("is bound to another time; are the clocks right?")]
+    #[error("is not valid at this time; check the clocks of both hosts")]
     Time,
     /// It has no nonce, or one that is too long.
     #[error("has no nonce of at most {MAX_NONCE_BYTES} bytes")]

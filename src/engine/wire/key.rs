@@ -1,5 +1,5 @@
 //! Keys in Etcha's text form, `ALGORITHM:BASE64[:ID]`: Ed25519 and P-256. An id is a name for people and labels; it
-//! does not come from the key. RSA keys are told that they are not covered.
+//! does not come from the key. RSA keys are refused with a message that says so.
 
 use std::fmt;
 use std::sync::Arc;

@@ -98,10 +98,10 @@ pub enum TokenError {
     #[error("was signed by none of the configured keys")]
     NotVerified,
     /// It is good later: this many seconds from now.
-    #[error("is good in {0} s only; are the clocks right?")]
+    #[error("becomes valid in {0} s; check the clocks of both hosts")]
     NotYet(i64),
     /// It was good until this many seconds ago.
-    #[error("has expired {0} s ago")]
+    #[error("expired {0} s ago")]
     Expired(i64),
 }
 

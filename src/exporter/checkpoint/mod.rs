@@ -1,16 +1,16 @@
 //! The checkpoint: positions and values in one file, so that a later process goes on where this one was.
 //!
-//! Both are of the same moment, and the file is replaced in one step, so after a crash at any instruction there is
-//! the old state or the new one, and what follows either is replayed to the same result. The one before is kept. A
-//! file that cannot be used is set aside for inspection and never stops the exporter.
+//! Both are of the same moment, and the file is replaced in one step, so a crash at any instruction leaves the old
+//! state or the new one. From either, replaying the rest of the journal gives the same result. The previous
+//! checkpoint is kept. A file that cannot be used is set aside for inspection and never stops the exporter.
 //!
 //! ```text
 //! "etchackp"  version: u32  length: u64  crc32: u32  payload: postcard
 //! ```
 //!
-//! Numbers are little-endian; `length` and `crc32` are of the payload. It ends with what happened lately, which a reader
-//! may leave out: older checkpoints have none, and older exporters pass over it. This file knows no follower and no thread: it
-//! is handed a state and a [`Store`].
+//! Numbers are little-endian; `length` and `crc32` are of the payload. The payload ends with what happened lately. This
+//! part is optional: older checkpoints lack it, and older exporters ignore it. This file knows no follower and no
+//! thread: it is handed a state and a [`Store`].
 //!
 //! # Layout
 //!

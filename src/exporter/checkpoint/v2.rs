@@ -1,4 +1,4 @@
-//! Version 2 of the format, which is still read: from before runs under way, heartbeats and refusals were events.
+//! Version 2 of the format, which is still read: it has no runs under way, no heartbeats and no refusals.
 
 use std::path::PathBuf;
 

@@ -103,7 +103,7 @@ impl Checkpointer {
         self.shared.lock().stop = true;
         self.shared.filled.notify_one();
         if self.thread.join().is_err() {
-            tracing::error!("the checkpointer ended with a panic; the last checkpoint it wrote stands");
+            tracing::error!("the checkpointer ended with a panic; the last checkpoint that it wrote is kept");
         }
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn reset(state_dir: &Path, out: &mut impl Write) -> Result<(), ViewEr
     let said = if kept {
         writeln!(
             out,
-            "set aside as {}; the next start counts anew what the journal still holds",
+            "set aside as {}; the next start counts again what the journal still holds",
             state_dir.join(RESET).display()
         )
     } else {

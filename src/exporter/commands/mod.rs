@@ -1,4 +1,4 @@
-//! What the program was asked to do, done: each task, and the one place where an error that ends it is printed.
+//! Runs what the command line asks for: each task, and the one place where an error that ends it is printed.
 
 mod checkpoint;
 mod demo;

@@ -1,4 +1,4 @@
-//! Where to listen unless told otherwise. What an address is, the listener says.
+//! Where to listen by default. The listener defines what an address is.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,4 +1,5 @@
-//! The command line: subcommands, and which settings each has flags for. What a flag is, its setting says.
+//! The command line: subcommands, and which settings each has flags for. The setting defines what its flag
+//! means.
 
 use std::path::PathBuf;
 

@@ -132,9 +132,10 @@ pub struct Config {
     pub journal: PathBuf,
     /// Directory for checkpoint and certificate. Need not exist.
     pub state_dir: PathBuf,
-    /// Where to listen: none twice; nowhere only if there is a textfile.
+    /// Where to listen: no address twice. Empty only if there is a textfile.
     pub listen: Vec<ListenAddress>,
-    /// Who may read the metrics: at least one key or user, unless nothing listens.
+    /// Who may read the metrics: at least one key or user, unless nothing listens or client certificates are
+    /// verified.
     pub access: Access,
     /// Names of the places that the keys came from, for people.
     pub key_sources: Vec<String>,
@@ -160,7 +161,7 @@ pub struct Config {
     pub bounds: Bounds,
     /// How to log.
     pub log: Log,
-    /// What is not wrong, but should be changed. To be logged once.
+    /// What is allowed but should be changed. To be logged once.
     pub warnings: Vec<String>,
     /// Files that it came from or that it names: when one changes, it is to be read again.
     pub files: Vec<PathBuf>,

@@ -107,9 +107,11 @@ pub(super) static POLL_INTERVAL: Setting<Duration> = Setting::new(
         .label("poll interval")
         .help(
             "Longest pause between two looks at the journal",
-            "A notification from the file system cuts it short.",
+            "A notification from the file system cuts it short. Looks are also a sign of life, so there is one every 30s at \
+             least.",
         ),
-    // Below, looking would take more time than it saves; above, a journal counts as lost.
+    // Below the minimum, looking costs more time than it saves. Above the maximum, the journal would count as
+    // lost.
     Duration::from_millis(10)..=Duration::from_secs(3600),
     || DEFAULT_POLL_INTERVAL,
 );
@@ -299,7 +301,7 @@ pub(super) static MAX_LINE_BYTES: Setting<usize> = Setting::new(
         "Bytes of a line with its line feed",
         "A longer one is skipped and counted. The journal's format allows no more than the default.",
     ),
-    // Below, lines of an agent that names things as people do would be lost. Above, there are no lines.
+    // Below the minimum, ordinary lines of an agent would be rejected. Above the maximum, no line is valid.
     1024..=limits::MAX_LINE_BYTES,
     || Bounds::default().line_bytes,
 );

@@ -1,5 +1,5 @@
-//! The past: writers that have not written lately, each in a few bytes, so that hundreds of thousands of scripts which
-//! wrote one line each are still known when their lines come again. Pure.
+//! The past: writers that have not written lately, in a few bytes each. So hundreds of thousands of scripts that wrote
+//! one line each are still recognised when their lines come again. Pure.
 //!
 //! A writer is kept by a digest of its name. The one that wrote its first line and no other, which is what a script does,
 //! takes eight bytes. Two generations: when the young one is full, the old one is forgotten and the young one takes its

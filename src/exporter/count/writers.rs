@@ -1,8 +1,9 @@
 //! Writers: which lines of which writer were counted. `(writer, seq)` names a line for ever, so a line that comes
-//! again is a duplicate and a number that was jumped over is a missing line.
+//! again is a duplicate, and a number that was skipped is a missing line.
 //!
-//! This is the second net. The first, the digests of what was read of each file, makes sure that bytes are read once; this
-//! one holds where the same lines reach us in other bytes, as after an edit. Knows no files.
+//! This is the second protection against counting twice. The first, the digests of what was read of each file, makes
+//! sure that bytes are read once. This one holds where the same lines come in other bytes, as after an edit. Knows no
+//! files.
 //!
 //! The writers of late are kept by name, the others in the [`Past`], a few bytes each.
 
@@ -64,7 +65,8 @@ struct Recent {
 pub(crate) struct Writer {
     /// The highest number counted.
     last: u64,
-    /// Numbers up to this lie before the history. They are not missing, yet they count should they turn up.
+    /// Numbers up to this one are from before the history. They do not count as missing, but they are counted
+    /// if they turn up later.
     before: u64,
     /// Numbers between these two that were not counted, as inclusive ranges in ascending order.
     gaps: Vec<(u64, u64)>,
@@ -172,7 +174,7 @@ impl Writer {
         Admission::Count
     }
 
-    /// From `from` to `to`, which may be none, lines are missing.
+    /// The lines `from` to `to` are missing; there may be none.
     fn miss(&mut self, at: usize, from: u64, to: u64, totals: &mut Totals) {
         totals.missing += u128::from((to + 1).saturating_sub(from));
         self.remember(at, from, to, totals);
@@ -186,8 +188,8 @@ impl Writer {
         totals.gaps += 1;
         self.gaps.insert(at, (from, to));
         if self.gaps.len() > MAX_GAPS || self.gaps.len() > MIN_GAPS && totals.gaps > MAX_ALL_GAPS {
-            // The two lowest become one: a late line in either still counts. What was counted between them would count
-            // again if it came in other bytes, and is not missing until then.
+            // The two lowest become one: a late line in either still counts. A line that was counted between them
+            // would count again if it came in other bytes. Until then it does not count as missing.
             let (from, _) = self.gaps.remove(0);
             self.gaps[0].0 = from;
             totals.gaps -= 1;

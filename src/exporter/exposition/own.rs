@@ -142,7 +142,7 @@ fn journal_totals(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         counter(
             "etcha_exporter_journal_segments_lost_total",
-            "Total number of active segments that left the path and were found nowhere beside it.",
+            "Total number of active segments that disappeared: gone from the path and not found beside it.",
             snapshot.tally.lost,
         ),
         counter(

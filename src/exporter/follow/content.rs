@@ -1,7 +1,7 @@
 //! The content of one file: opened safely, plain or compressed as its first bytes say, from a position on.
 //!
-//! It believes no name: whatever stands under one may be a pipe, a device or a loop of links, so a file is opened without
-//! waiting and asked what it is. A hole is passed over and not read. What a compressed file may grow to is bounded: a few
+//! It does not trust names: a path may be a pipe, a device or a loop of links. So a file is opened without waiting, and
+//! its type is checked afterwards. Holes are skipped, not read. The content of a compressed file is bounded: a few
 //! megabytes of it can hold terabytes. Knows no segment that was read before, only positions in this one.
 
 use std::fs::{File, OpenOptions};

@@ -1,8 +1,8 @@
 //! A look at the file system: which files stand beside the journal at this moment, and which of them may have changed.
 //!
-//! The thin shell around [`super::segments`]. A look costs about the same whether eight files stand there or fifty
-//! thousand: the directory is listed when something came or went, the active file and those that changed lately are
-//! looked at each time, the others in turn.
+//! The thin shell around [`super::segments`]. A look costs about the same for eight files as for fifty thousand. It
+//! lists the directory only after a file was added or removed. It checks the active file and those that changed
+//! lately each time, and the others in turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::watch::directory_of;
 
-/// How long the names in a directory are believed while its times say that they are the same. Not for ever: there are
-/// file systems whose times say nothing.
+/// How long a listing of a directory is trusted while its modification time does not change. Not for ever: some file
+/// systems do not update this time.
 const LISTING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A listing, and comparing it with what was there, take at most one part in this many of the time, however many names

@@ -281,7 +281,7 @@ impl Follower {
         if !round.again {
             self.counter.settle();
         }
-        self.log_trouble(before.trouble);
+        self.log_trouble(before.trouble.as_ref());
         round
     }
 
@@ -300,9 +300,9 @@ impl Follower {
             tracing::warn!(
                 journal = %self.journal.display(),
                 segment = %former,
-                "the former active segment left the path and is found nowhere beside it; lines that it got after the \
-                 last look are not counted. A rotated segment belongs beside the journal, under a name that goes on \
-                 from its own"
+                "the former active segment is no longer at the path of the journal, and not beside it; lines that were \
+                 written to it after the last look are not counted. Keep rotated segments beside the journal, under a \
+                 name that begins with its name"
             );
         }
     }

@@ -1,20 +1,21 @@
 //! The pace: how far apart rounds are, by how much there was to read lately. Pure.
 //!
-//! A round costs about the same whether it finds one line or a hundred. A line after a silence is read at once; in a
-//! stream lines are let gather, the longer the thinner it is, so that neither costs much.
+//! A round costs about the same whether it finds one line or a hundred. After a silence, a line is read immediately.
+//! In a stream, rounds wait so that lines gather: the slower the stream, the longer the wait. So neither costs much.
 
 use std::time::Duration;
 
 /// Least time between the starts of two rounds.
 const LEAST: Duration = Duration::from_millis(10);
 
-/// The most in a stream: with a scrape behind it, a line still shows within the blink of an eye.
+/// Most time between two rounds in a stream: even with a scrape on top, a line shows within about a blink of
+/// an eye.
 const MOST: Duration = Duration::from_millis(250);
 
 /// Bytes a second that make a stream: some sixty lines, more than anybody writes by hand.
 const STREAM: u64 = 16 * 1024;
 
-/// Bytes that a round in a stream is to find: with so many lines, what else it does hardly counts.
+/// Bytes that a round in a stream should find: with so many lines, the fixed cost of a round hardly counts.
 const GATHER: u64 = 256 * 1024;
 
 /// How far apart rounds are, for now.
@@ -39,7 +40,7 @@ impl Pace {
         self.rate = (self.rate - self.rate / 1000 * milliseconds).saturating_add(bytes);
     }
 
-    /// Whether there will be more to read, whoever tells.
+    /// Whether more can be read soon even if no notification comes.
     pub(super) fn is_streaming(&self) -> bool {
         self.rate >= STREAM
     }

@@ -1,5 +1,5 @@
-//! What each file was like when it was last read, or left out: so that a file which did not change is not opened again, and one
-//! that is gone is forgotten.
+//! What each file was like when it was last read or skipped. So a file that did not change is not opened again, and one
+//! that was removed is forgotten.
 
 use std::path::Path;
 

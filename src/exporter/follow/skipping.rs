@@ -63,10 +63,10 @@ impl Follower {
 
     /// Logs why the journal cannot be read, if that is news; `before` is why the round before could not. A file that is away
     /// for a moment, while it is rotated, is none.
-    pub(super) fn log_trouble(&mut self, before: Option<String>) {
+    pub(super) fn log_trouble(&mut self, before: Option<&String>) {
         let JournalState { trouble, awaited, .. } = &self.state;
         let now = if *awaited { Some("does not exist yet") } else { trouble.as_deref() };
-        if self.logged_trouble.as_deref() == now || !*awaited && *trouble != before {
+        if self.logged_trouble.as_deref() == now || !*awaited && trouble.as_ref() != before {
             return;
         }
         let journal = self.journal.display();

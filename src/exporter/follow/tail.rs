@@ -77,7 +77,7 @@ impl Tail {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.wake.try_send(());
         if self.thread.join().is_err() {
-            tracing::error!("the follower ended with a panic; the last state shown stands");
+            tracing::error!("the follower ended with a panic; the last published state is still served");
         }
     }
 }
@@ -117,9 +117,11 @@ impl Run {
             }
             let found = self.follower.tally().bytes - before;
             self.pace.take(found, started - earlier);
-            // In a stream nobody has to tell; the thread that does rests meanwhile.
+            // In a stream no notification is needed; without waiting for one, the thread that sends them can
+            // rest.
             let told = !round.again && !self.pace.is_streaming() && self.wait(polled);
-            // After a poll that found nothing, the line that is told of next is the first after a silence.
+            // If a poll found nothing, the next line that a notification announces is the first after a
+            // silence.
             if found > 0 || round.again || hinted {
                 self.space(started);
             }

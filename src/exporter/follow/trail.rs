@@ -2,7 +2,7 @@
 //! and then differs, or ends, is recognised up to that point without any line of it being read again.
 //!
 //! Each mark is a checksum of all that stands before it, and stands at the end of a line, where reading can go on. NUL
-//! bytes are left out of the sums: a hole has none to read, and its copy may have them all. There are at most
+//! bytes are not part of the sums: a hole is skipped, but a copy of the file may hold its NULs. There are at most
 //! [`MAX_MARKS`]; when they become too many, every other one goes and the interval doubles. Pure.
 //!
 //! A sum has 32 bits. An edit that changed bytes and none of the sums behind it, once in four billion edits, would pass

@@ -281,8 +281,8 @@ impl Metrics {
         }
     }
 
-    /// The series of the other outcome, at 0. It is born before the count it stands beside, so the first failure of a
-    /// Source that only succeeded is a step from 0 to 1, which `increase` sees.
+    /// The series of the other outcome, at 0. It appears no later than the counted series, so that the first failure
+    /// of a Source that only succeeded is a step from 0 to 1, which `increase` sees.
     fn source_sibling(&mut self, source: &Source<'_>, at: i64) {
         self.source_text(source, error(!source.error));
         let Metrics { tables, index, limits, text, .. } = self;

@@ -1,8 +1,8 @@
 //! Characters that break a line, made visible in label values.
 //!
-//! The formats allow them, yet many scrapers split the exposition by Unicode's rules and not at line feeds alone, for
-//! example with Python's `str.splitlines`: one such character would cost them the whole scrape. The line feed is not
-//! among them, because the text formats escape it. Knows no family and no limit.
+//! The formats allow these characters. But many scrapers split the exposition by Unicode's rules and not at line
+//! feeds alone, for example with Python's `str.splitlines`, and one such character would make their whole scrape
+//! fail. The line feed is not replaced, because the text formats escape it. Knows no family and no limit.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! The catalogue: every family that is counted from the journal, with name, type, labels and help text.
 //!
-//! Names, types and labels of the first four are those of Etcha's monitoring guide. The README's table of metrics
-//! is checked against this list.
+//! Names, types and labels of the first four are those of Etcha's monitoring guide. A test compares the tables in
+//! `docs/metrics.md` with this list.
 
 /// A family counted from the journal. Each is described by its `Desc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Order: which of two events is the later one, so that a last value never goes back because of a line that is read late.
+//! Order: which of two events is the later one. A last value never goes back because a line is read late.
 //!
 //! An event is named by its time and, within its writer, by its number: a clock may be set back under a writer, its numbers
 //! go on. Of two writers at one time, the line that is read later is the later one. Knows no family.

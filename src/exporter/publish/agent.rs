@@ -1,8 +1,8 @@
 //! Whether the agent runs: what its own lines say, and whether the process they name is alive.
 //!
-//! An agent that is killed writes no last line. Where it runs on this host, its process is looked for; where it does
-//! not, as in another container, no process of that number is ever found, and then its lines alone decide. Knows
-//! only what it is told of the agent; the one question it asks the system is about a process.
+//! An agent that is killed writes no last line. If it runs on this host, its process is looked up. Elsewhere, as in
+//! another container, no process with its number is ever found, and its lines alone decide. Knows only what it is
+//! told about the agent, and asks the system only about that process.
 
 use procfs::process::Process;
 use rustix::io::Errno;

@@ -1,8 +1,8 @@
 //! What the service manager is told: ready, still reading, alive, stopping (systemd's notification protocol).
 //!
-//! All of it follows from what the follower shows. A process whose listener answers while its follower is stuck says
-//! nothing any more, and the watchdog restarts it. Only a reload is told by who does it, see [`Reloads`]. Without a
-//! service manager nothing is told to nobody.
+//! All of it follows from what the follower shows. If the follower is stuck, nothing more is sent even though the
+//! listener still answers, and the watchdog restarts the process. Only a reload is reported by the code that
+//! reloads, see [`Reloads`]. Without a service manager nothing is sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,8 +1,8 @@
 //! What changes while the process runs: keys, users, certificates, the log level. They are read again when one of
 //! their files changes and at each SIGHUP; what cannot be used changes nothing, and is told and shown as a metric.
 //!
-//! Whether a file changed is asked of the file system again and again: cheap, and right on every file system and
-//! through every symbolic link. The watch tells it when to hurry. It is done on a thread of its own, because reading
+//! Files are checked for changes every two seconds, which is cheap and works on every file system and through every
+//! symbolic link. A notification makes the next check come sooner. This runs on its own thread, because reading
 //! files may block.
 
 use std::fs;
@@ -317,7 +317,7 @@ impl Renewal {
                 let text: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
                 if text != self.told.configuration {
                     for problem in &problems {
-                        tracing::error!(%problem, "the configuration cannot be used; the last good one goes on");
+                        tracing::error!(%problem, "the configuration cannot be used; the last good one stays in use");
                     }
                     self.told.configuration = text;
                 }

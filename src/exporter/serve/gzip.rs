@@ -1,8 +1,8 @@
 //! Gzip of bodies that are mostly the same from scrape to scrape.
 //!
 //! A body is cut into blocks, each compressed by itself and kept for as long as it occurs again: of a hundred thousand
-//! series few change between two scrapes, and only their blocks are compressed anew. Where a block ends is decided by
-//! what stands there and not by how much stands before it, so that a series that is born moves no later cut. Knows
+//! series few change between two scrapes, and only their blocks are compressed anew. The content at a point decides
+//! whether a block ends there, not the number of bytes before it. So a new series does not move the later cuts. Knows
 //! neither formats nor HTTP.
 
 use std::collections::HashMap;

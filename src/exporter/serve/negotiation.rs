@@ -3,8 +3,8 @@
 //!
 //! Of the ranges that match a format the most specific one weighs it; the heaviest format wins. Among equals, the one
 //! that was asked for more exactly wins; then OpenMetrics, protobuf, text, in this order, but text where nothing more
-//! than `*/*` was asked for. A client that accepts none of our formats gets text: an answer is worth more than the
-//! letter of the header.
+//! than `*/*` was asked for. If the client accepts none of our formats, it gets text: an answer is worth more than an
+//! exact refusal.
 
 use std::cmp::Reverse;
 
@@ -140,9 +140,8 @@ impl Encoding {
     }
 }
 
-/// Chooses the coding for the headers of a request: the heaviest coding, at equal weights zstd before gzip before plain bytes.
-/// Plain bytes also where the client refuses everything, because an answer is worth more than the letter of its
-/// wish.
+/// Chooses the coding for the headers of a request: the heaviest coding, at equal weights zstd before gzip before plain
+/// bytes. If the client refuses everything, it gets plain bytes: an answer is worth more than an exact refusal.
 pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
     let (mut zstd, mut gzip, mut identity, mut any) = (None, None, None, None);
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());

@@ -64,7 +64,10 @@ pub struct TelemetryPathError;
 
 impl fmt::Display for TelemetryPathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a path of the metrics; it begins with `/`, has more than that, no `?`, `#` or space, and is no path of another page")
+        f.write_str(
+            "not a usable path: it has to begin with `/` and go on after that, must not contain `?`, `#` or a space, \
+             and must not be the path of another page",
+        )
     }
 }
 

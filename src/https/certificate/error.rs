@@ -117,6 +117,6 @@ fn instead(what: What) -> &'static str {
         What::Key => {
             "give an RSA key of 2048 to 8192 bits, an ECDSA key on P-256 or P-384, or an Ed25519 key"
         }
-        What::Certificate | What::Authorities => "make it anew",
+        What::Certificate | What::Authorities => "create a new one",
     }
 }

@@ -311,7 +311,7 @@ pub(super) fn remote_addr(name: &str, text: &str) -> Cow<'static, str> {
         None => {
             if !text.is_empty() {
                 let text = printable::short(text, 60);
-                crate::say(format_args!("{name}: `{text}` is no IP address; recorded without it"));
+                crate::say(format_args!("{name}: `{text}` is not an IP address; recorded without it"));
             }
             Cow::from("")
         }

@@ -187,7 +187,7 @@ async fn renew(tls: Tls, own: Option<SelfSigned>) {
             Err(error) => error.to_string(),
         };
         if problem != told && !problem.is_empty() {
-            tracing::error!("certificate: {problem}; the last good one is served on");
+            tracing::error!("certificate: {problem}; the last good one is still served");
         }
         told = problem;
     }

@@ -137,16 +137,16 @@ fn answers_that_are_none_say_why() {
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "answered 404 Not Found"),
         (
             "HTTP/1.1 302 Found\r\nlocation: https://other.example/x\r\ncontent-length: 0\r\n\r\n",
-            "answered 302 Found to https://other.example/x; give that address",
+            "answered 302 Found: it moved to https://other.example/x; use that address",
         ),
         ("HTTP/1.1 304 Not Modified\r\n\r\n", "answered 304 Not Modified"),
         (
             "HTTP/1.1 302 Found\r\nlocation: https://u:p@other.example:1/x?token=secret#y\r\ncontent-length: 0\r\n\r\n",
-            "answered 302 Found to https://other.example:1/x?…; give that address",
+            "answered 302 Found: it moved to https://other.example:1/x?…; use that address",
         ),
         (
             "HTTP/1.1 303 See Other\r\nlocation: /x?token=secret\r\ncontent-length: 0\r\n\r\n",
-            "answered 303 See Other to /x?…; give that address",
+            "answered 303 See Other: it moved to /x?…; use that address",
         ),
         (
             "HTTP/1.1 200 OK\r\ncontent-length: 10001\r\n\r\n",

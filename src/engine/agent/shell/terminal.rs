@@ -59,19 +59,19 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Command(#[from] process::StartError),
     /// The system gives no terminal.
-    #[error("no terminal: {0}")]
+    #[error("cannot open a terminal: {0}")]
     Terminal(#[source] pty_process::Error),
     /// The system gives no pipe.
-    #[error("no pipe: {0}")]
+    #[error("cannot create a pipe: {0}")]
     Pipe(#[source] io::Error),
     /// The system gives no process.
-    #[error("no process for it: {0}")]
+    #[error("cannot start its process: {0}")]
     Process(#[source] io::Error),
     /// The process could not become the shell. Says why.
     #[error("{0}")]
     Child(String),
     /// Its end could not be seen.
-    #[error("lost sight of it: {0}")]
+    #[error("its end cannot be observed: {0}")]
     Watch(#[source] io::Error),
     /// The system gives no randomness for its number.
     #[error(transparent)]

@@ -46,7 +46,7 @@ pub(super) enum RunError {
     #[error("pattern: {0}")]
     Program(#[from] ProgramError),
     /// More would be left to remove than can be kept.
-    #[error("{MAX_BASES} pushes with a filter have left something to remove; push the pattern without one")]
+    #[error("{MAX_BASES} pushes with a filter left something to remove; push the pattern without a filter")]
     TooManyBases,
     /// The state directory does not take what is to be kept.
     #[error("state directory: {0}")]

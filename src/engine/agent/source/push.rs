@@ -20,7 +20,7 @@ use crate::wire::token::{self, Claims, TokenError};
 const MAX_NAME_CHARS: usize = 200;
 
 /// What is said of a push that would undo a later one.
-const OLDER: &str = "the pattern was issued before the one in force; build it anew, or see `pushAllowOlder`";
+const OLDER: &str = "the pattern is older than the current one; build it again, or set `pushAllowOlder`";
 
 /// A push that was verified.
 #[derive(Debug)]

@@ -52,7 +52,7 @@ pub(super) enum SendError {
     #[error("answer: {0}")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The answer is not one to a push.
-    #[error("answered {0}, but not with what a push is answered")]
+    #[error("answered {0}, but the body is not an answer to a push")]
     Other(StatusCode),
 }
 
@@ -108,7 +108,7 @@ fn meaning(status: StatusCode, wait: &str) -> String {
                 .to_owned()
         }
         StatusCode::PAYLOAD_TOO_LARGE => {
-            "the token is longer than it takes there; see `run_maxTokenBytes` of its configuration".to_owned()
+            "the token is longer than the target accepts; see `run_maxTokenBytes` in its configuration".to_owned()
         }
         StatusCode::TOO_MANY_REQUESTS => {
             format!("too many requests from here were refused; try again in {wait} s")

@@ -1,9 +1,9 @@
 //! Checks users' passwords, which is slow on purpose: one at a time, off the threads that serve connections, and once
 //! for each password. Knows no request.
 //!
-//! Guessing costs its own address and little else. An address has one password checked at a time, so others wait for
-//! one check of it at most; and once it has used up its attempts, none is checked any more. What was found right stays
-//! right without another check, whatever its address does.
+//! Guesses cost little but the time of their own address. Each address has one password checked at a time, so other
+//! addresses wait for one check of it at most. An address that has used up its attempts has none checked any more. A
+//! password that was found right stays right without another check, whatever its address does.
 
 use std::collections::HashMap;
 use std::fmt;

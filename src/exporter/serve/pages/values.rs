@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use jiff::Timestamp;
 use terminal::printable;
 
-/// Characters of a text that the page shows; the whole is what the pointer shows over it.
+/// Characters of a text that the page shows. The whole text is shown on hover.
 const MAX_SHOWN: usize = 80;
 
 /// Characters from which on a text may be wider than its column, so that the pointer shows it whole.
@@ -141,7 +141,7 @@ impl fmt::Display for Size {
         let thousands = self.0.div_ceil(1000);
         match self.0 {
             0 => f.write_str("0 MB")?,
-            // Rounded up: what is there is not nothing.
+            // Rounded up, so that a size above zero never shows as 0.
             1..=99_999 => write!(f, "0.{thousands:03} MB")?,
             bytes @ 100_000..=9_999_999 => write!(f, "{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)?,
             bytes => write!(f, "{} MB", bytes / 1_000_000)?,

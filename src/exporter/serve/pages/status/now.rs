@@ -9,7 +9,8 @@ use super::{State, pipeline};
 /// Seconds without a heartbeat after which an agent that writes one a minute is called silent, as in its alert.
 const SILENT_AFTER: i64 = 300;
 
-/// Seconds without a look at the journal after which the exporter is called stuck. It looks every few seconds.
+/// Seconds without a look at the journal after which the exporter is called stuck. It looks every 30 seconds at
+/// least.
 const STUCK_AFTER: i64 = 60;
 
 /// What is wrong now, as sentences in HTML. Of the journal's content it says nothing before it has been read.
@@ -31,7 +32,7 @@ pub(super) fn problems(state: &State<'_>) -> Vec<String> {
     // Before the first look there is no time yet.
     if snapshot.looked > 0 && clock.seconds_since(snapshot.looked) > STUCK_AFTER {
         problems.push(format!(
-            "The exporter hangs: it last looked at the journal {}. All of this page is of then.",
+            "The exporter hangs: it last looked at the journal {}. This whole page shows that moment.",
             clock.at(snapshot.looked)
         ));
     }
@@ -48,11 +49,12 @@ fn agent_problem(state: &State<'_>) -> Option<String> {
     let engine = &snapshot.tables.engine;
     match snapshot.agent_up {
         Some(false) if engine.started == Some(true) => Some(format!(
-            "The agent is <span class=\"bad\">stopped</span> without a last line. It had started {}.",
+            "The agent is <span class=\"bad\">stopped</span>. It wrote no last line, so it was probably killed. \
+             It started {}.",
             clock.at(engine.start)
         )),
         Some(false) => Some(format!(
-            "The agent is <span class=\"bad\">stopped</span>. It had started {}.",
+            "The agent is <span class=\"bad\">stopped</span>. It started {}.",
             clock.at(engine.start)
         )),
         _ => {

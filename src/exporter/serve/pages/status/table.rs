@@ -1,5 +1,5 @@
-//! Tables of the status page: rows on a desk, cards in a hand. Roles are written out, because a browser may forget that
-//! a row is a row when the style sheet makes a card of it.
+//! Tables of the status page: rows on a wide screen, cards on a narrow one. Roles are written out, because a browser
+//! may no longer expose a row as a row once the style sheet shows it as a card.
 
 use std::fmt::{Display, Write as _};
 

@@ -171,7 +171,7 @@ fn the_page_says_of_the_agent_what_its_metric_says() {
         exposition::render(&snapshot, &[], exposition::Format::Text, &mut text);
         let text = String::from_utf8(text).unwrap();
         assert!(page.contains(said), "{page}");
-        assert_eq!(page.contains("</span> without a last line. It had started"), wrong, "{page}");
+        assert_eq!(page.contains("</span>. It wrote no last line"), wrong, "{page}");
         assert_eq!(page.contains("<title>web-1: 1 problem - "), wrong, "{page}");
         assert_eq!(text.contains("\netcha_engine_up "), value.is_some(), "{text}");
         assert!(value.is_none_or(|value| text.contains(value)), "{text}");
