@@ -19,6 +19,10 @@ use crate::publish::publisher::Publisher;
 use crate::publish::systemd::{Reloads, Supervisor};
 use crate::watch::directory_of;
 
+/// Longest pause between two looks, whatever the poll interval is: a look is also the sign of life that alerts and the status
+/// page wait for.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+
 /// The running threads.
 pub(super) struct Counting {
     tail: Tail,
@@ -42,7 +46,8 @@ impl Counting {
         let checkpointer = Arc::new(Checkpointer::start(state, config.checkpoint_interval)?);
         let supervisor = Supervisor::of_process();
         let reloads = supervisor.reloads();
-        let poll_interval = config.poll_interval.min(supervisor.interval().unwrap_or(Duration::MAX));
+        let alive = supervisor.interval().unwrap_or(SIGN_OF_LIFE).min(SIGN_OF_LIFE);
+        let poll_interval = config.poll_interval.min(alive);
         let mut publisher =
             Publisher::new(published.clone(), Arc::clone(&checkpointer), restored, supervisor);
         publisher.show(&follower, Moment::FIRST);
