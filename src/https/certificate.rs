@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls;
-use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -21,7 +20,7 @@ pub use error::{Error, What};
 
 use super::clients::{AllowedNames, AnyCertificate};
 use super::file::{self, Content};
-use super::policy::Policy;
+use super::policy::{Policy, provider};
 use super::warning::{self, Warning};
 
 /// A PEM file in bytes: room for a bundle of all public authorities, and a bound for a path that names a device.
@@ -261,11 +260,6 @@ impl ClientAuthorities {
         let builder = if required { builder } else { builder.allow_unauthenticated() };
         builder.build().map_err(|error| unusable(rustls::Error::General(error.to_string())))
     }
-}
-
-/// The cryptography of this module, named outright: a process default could be set by anybody, or be missing.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// All certificates of a PEM text; at least one.

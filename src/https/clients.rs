@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{
 };
 use yasna::{BERReader, Tag};
 
-use super::certificate::provider;
+use super::policy::provider;
 
 /// A client has to prove that it has the key of its certificate. Who signed that certificate does not matter.
 #[derive(Debug)]

@@ -19,11 +19,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer::Reporting;
 use super::counters::Counters;
-use super::handshake::{Refusals, handshake};
+use super::handshake::handshake;
 use super::limits::ConnectionLimits;
 use super::places::{Phase, Place, Steps};
+use super::shared::Shared;
 use super::stream::Watched;
-use super::tls::Tls;
 
 /// Smallest buffer that hyper accepts for a header.
 const LEAST_HEADER_BYTES: usize = 8192;
@@ -39,14 +39,6 @@ const WINDOW_BYTES: u32 = 65_535;
 /// How long a connection without a request under way may take to say goodbye, and to take the last bytes of its
 /// answer that are still in buffers.
 const FAREWELL: Duration = Duration::from_secs(2);
-
-/// What all connections of a listener share.
-pub(super) struct Shared {
-    pub(super) tls: Tls,
-    pub(super) limits: ConnectionLimits,
-    pub(super) counters: Arc<Counters>,
-    pub(super) refusals: Refusals,
-}
 
 /// Serves one connection until it ends, has to make room, runs out of time, or is drained.
 pub(super) async fn run<S, B>(

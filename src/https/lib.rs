@@ -31,6 +31,7 @@ mod answer;
 pub mod attempts;
 pub mod certificate;
 mod clients;
+mod closing;
 mod connection;
 mod counters;
 pub mod file;
@@ -44,7 +45,9 @@ pub mod peer;
 mod places;
 mod plain_http;
 pub mod policy;
+mod refusals;
 pub mod self_signed;
+mod shared;
 mod stream;
 pub mod tls;
 pub mod warning;
@@ -75,9 +78,9 @@ pub use limits::ConnectionLimits;
 pub use peer::Peer;
 pub use tls::Tls;
 
-use connection::Shared;
-use handshake::Refusals;
 use places::Places;
+use refusals::Refusals;
+use shared::Shared;
 
 /// First and longest pause after an accept that failed. The longest is far
 /// below the second within which a right request is answered.

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::handshake::linger;
+use super::closing::linger;
 
 /// First byte of each TLS connection: a record of kind "handshake" (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 22;

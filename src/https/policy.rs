@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{CipherSuite, NamedGroup, SupportedCipherSuite, SupportedProtocolVersion};
-
-use super::certificate::provider;
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,6 +178,11 @@ impl Policy {
         }
         Arc::new(reduced)
     }
+}
+
+/// The cryptography of this module, named outright: a process default could be set by anybody, or be missing.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate::{self, Files, Pair, What};
 use super::names::Names;
+use super::policy::provider;
 
 /// The certificate's file.
 const CERTIFICATE: &str = "tls-certificate.pem";
@@ -172,9 +173,10 @@ fn serial_number() -> Result<SerialNumber, rcgen::Error> {
 /// The names for which a client that has this certificate, and nothing else, would not take it, now or when it is due.
 fn refused<'n>(certificate: &CertificateDer<'_>, names: &'n Names, now: Duration) -> Vec<&'n str> {
     let mut roots = RootCertStore::empty();
-    let verifier = roots.add(certificate.clone().into_owned()).ok().and_then(|()| {
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), certificate::provider()).build().ok()
-    });
+    let verifier = roots
+        .add(certificate.clone().into_owned())
+        .ok()
+        .and_then(|()| WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok());
     let is_accepted = |name: &str| {
         let (Some(verifier), Ok(name)) = (&verifier, ServerName::try_from(name)) else { return false };
         [now, now + RENEW].into_iter().all(|moment| {

@@ -30,9 +30,10 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use warp::Filter;
 
-use super::certificate::{Error, Files, provider};
+use super::certificate::{Error, Files};
 use super::listener::bind;
 use super::names::Names;
+use super::policy::provider;
 use super::self_signed::SelfSigned;
 use super::tls::Changed;
 use super::{ConnectionLimits, Counters, Peer, Tls, serve};
