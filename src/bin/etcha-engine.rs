@@ -3,6 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A child of the engine is this program, too.
-    engine::exec::child::enter().unwrap_or_else(engine::cli::main)
+    engine::cli::main()
 }

@@ -19,7 +19,9 @@ use tokio::runtime::{Builder, Runtime};
 use crate::agent::{self, AgentError};
 use crate::config::layers::Layers;
 use crate::config::{Config, ConfigError};
+use crate::exec;
 use crate::exec::process::RunLimits;
+use crate::jsonnet;
 use crate::operator::build;
 use crate::operator::local::{self, Local};
 use crate::operator::push::{self, PushOptions};
@@ -79,7 +81,7 @@ the shell did, or with 255 if it fails itself.";
 
 /// An agent that keeps hosts as their patterns describe, compatible with Etcha
 #[derive(Debug, Parser)]
-#[command(name = "etcha-engine", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
+#[command(name = "etcha-engine", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 100)]
 struct Arguments {
     /// Configuration file; without a directory it is looked for here and above [default: etcha.jsonnet, if there is one]
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -204,6 +206,11 @@ const PROGRAM: &str = "etcha-engine";
 
 /// Reads the arguments of the process and does what they ask for.
 pub fn main() -> ExitCode {
+    // A child of the engine is this program, too.
+    exec::child::enter(jsonnet::child::perform).unwrap_or_else(command_line)
+}
+
+fn command_line() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return ending::usage(PROGRAM, &error),

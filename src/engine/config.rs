@@ -14,6 +14,7 @@ pub(crate) mod signing;
 mod source;
 pub(crate) mod targets;
 pub(crate) mod trusted;
+mod value;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

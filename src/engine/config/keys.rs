@@ -15,9 +15,7 @@ use settings::value::{Parsed, Word};
 use settings::{About, Defined, Setting, Shape};
 
 use super::pull_path::PullPath;
-use super::source::{EventFilter, WebhookPath};
-use super::targets::RequestPath;
-use super::trusted::RequestKind;
+use super::value::{EventFilter, RequestKind, RequestPath, WebhookPath};
 use crate::fields::MAX_DURATION;
 use crate::wire::key::{SigningKey, VerifyKey};
 use crate::wire::token;

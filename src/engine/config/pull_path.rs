@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::section::read_from_text;
+use super::value::read_from_text;
 
 /// How long a fetch may take from the look-up of the name to the last byte, unless the path says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -195,30 +195,3 @@ impl<'p> Section<'p> {
         key.strip_prefix(self.prefix).unwrap_or(key)
     }
 }
-
-/// Makes a type a value of the configuration that is read from text by a function, which says what is wrong with it.
-/// It is never shown: it may be a secret, or has no default to show.
-macro_rules! read_from_text {
-    ($type:ty, $read:expr) => {
-        impl settings::Value for $type {
-            type Bounds = ();
-
-            const SHAPE: settings::Shape = settings::Shape::Text;
-
-            fn read(
-                text: &std::ffi::OsStr,
-                (): &(),
-                _: &std::path::Path,
-            ) -> Result<$type, settings::Invalid> {
-                let text = text.to_str().ok_or(settings::Invalid::NotUtf8)?;
-                $read(text).map_err(|why| settings::Invalid::Other(why.to_string()))
-            }
-
-            fn show(&self) -> String {
-                String::new()
-            }
-        }
-    };
-}
-
-pub(super) use read_from_text;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::found::{self, Unsafe};
 use super::keys;
-use super::section::{Section, read_from_text};
+use super::section::Section;
 use crate::wire::key::{InvalidKey, SigningKey};
 
 /// The path that stands for standard input.
@@ -68,8 +68,6 @@ pub(crate) enum KeyError {
     #[error("`build_signingKeyPath` {0} {1}")]
     NoKey(String, #[source] InvalidKey),
 }
-
-read_from_text!(SigningKey, SigningKey::read);
 
 impl Signing {
     /// Reads `signingKey` and `signingKeyPath`.

@@ -8,7 +8,7 @@ use settings::About;
 
 use super::keys;
 use super::pull_path::PullPath;
-use super::section::{Section, read_from_text};
+use super::section::Section;
 use crate::exec::Overrides;
 use crate::fields::{Fields, Wrong};
 use crate::pattern::Pattern;
@@ -16,9 +16,6 @@ use crate::wire::key::VerifyKey;
 
 /// Shortest time between two runs of a Source on its schedule: shorter is a mistake in the unit.
 const MIN_FREQUENCY: Duration = Duration::from_millis(100);
-
-/// Paths that are the engine's own.
-const OWN_PATHS: &str = "/etcha";
 
 /// One Source.
 #[derive(Debug, Default)]
@@ -64,33 +61,6 @@ pub(crate) struct Source {
     /// Requests to these paths run it.
     pub webhook_paths: Vec<String>,
 }
-
-/// A path of requests that run a Source.
-pub(super) struct WebhookPath(String);
-
-/// Events of a Source that others may receive.
-pub(super) struct EventFilter(Regex);
-
-/// Why a text cannot be used here.
-#[derive(Debug, thiserror::Error)]
-enum Unusable {
-    #[error("holds `{0}`; {OWN_PATHS}… is the engine's own")]
-    OwnPath(String),
-    #[error("holds `{0}`, but a path begins with / and has no ?")]
-    Path(String),
-    #[error("is `{0}`, which is no regular expression")]
-    Regex(String),
-}
-
-read_from_text!(WebhookPath, |text: &str| match text {
-    own if own.starts_with(OWN_PATHS) => Err(Unusable::OwnPath(own.to_owned())),
-    path if path.starts_with('/') && !path.contains(['?', '#']) => Ok(WebhookPath(path.to_owned())),
-    other => Err(Unusable::Path(other.to_owned())),
-});
-
-read_from_text!(EventFilter, |text: &str| Regex::new(text)
-    .map(EventFilter)
-    .map_err(|_| Unusable::Regex(text.to_owned())));
 
 impl Source {
     /// Reads a member of `sources`.

@@ -1,49 +1,13 @@
 //! Other engines that patterns are pushed to and shells opened on, and how they are reached.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde_json::{Map, Value};
-use settings::value::Parsed;
 
 use super::keys;
 use super::section::Section;
 use crate::fields::Fields;
 use crate::wire::client::Trust;
-
-/// A path of requests, without the name of the Source that follows it and the `/` before that.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct RequestPath(String);
-
-impl RequestPath {
-    /// A path that is known to be one.
-    pub(super) fn of(path: &str) -> Parsed<RequestPath> {
-        Parsed(RequestPath(path.to_owned()))
-    }
-}
-
-/// A text that is no such path.
-#[derive(Debug, thiserror::Error)]
-#[error("has to begin with / and have no ?, # or space")]
-pub(super) struct NoPath;
-
-impl FromStr for RequestPath {
-    type Err = NoPath;
-
-    fn from_str(path: &str) -> Result<RequestPath, NoPath> {
-        if !path.starts_with('/') || path.contains(['?', '#', ' ']) {
-            return Err(NoPath);
-        }
-        Ok(RequestPath(path.trim_end_matches('/').to_owned()))
-    }
-}
-
-impl fmt::Display for RequestPath {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
 
 /// Another engine.
 #[derive(Clone, Debug, PartialEq)]

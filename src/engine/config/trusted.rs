@@ -1,21 +1,11 @@
 //! Whose tokens are taken, and which: keys for Patterns and keys for shells, what this engine is called, and whether a token
 //! has to be bound to it.
 
-use clap::ValueEnum;
 use settings::value::Word;
 
 use super::keys;
-use super::section::{Section, read_from_text};
-use crate::wire::key::VerifyKey;
-
-read_from_text!(VerifyKey, VerifyKey::read);
-
-/// A kind of request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum RequestKind {
-    Push,
-    Shell,
-}
+use super::section::Section;
+use super::value::RequestKind;
 
 /// Which requests are accepted although they are bound to no engine, as all requests of Etcha's clients are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

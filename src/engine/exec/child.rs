@@ -34,7 +34,6 @@ use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, PERSONAL};
-use crate::jsonnet;
 
 /// The argument that makes the program a child. Not meant for people, who get an error.
 pub(crate) const ARGUMENT: &str = "engine-child";
@@ -56,6 +55,9 @@ const MAX_MESSAGE_BYTES: u64 = 16 * 1024;
 
 /// What scripts create is readable by all and writable by its owner, whatever the engine was started with.
 const SCRIPT_UMASK: u32 = 0o022;
+
+/// Why a script with such words and variables does not start.
+pub(super) const TOO_MUCH: &str = "script and variables are together more than the system takes";
 
 /// Status of a child that could not do its task. The message matters; this is for people who try it.
 const FAILED: u8 = 125;
@@ -141,16 +143,16 @@ pub(crate) fn refusal_within(status: &mut PipeReader, time: Duration) -> Option<
     }
 }
 
-/// Does the task of a child, if this process is one; the program's `main` asks this before anything else.
-pub fn enter() -> Option<ExitCode> {
+/// Does the task of a child, if this process is one; `main` asks this before anything else. `render` renders.
+pub(crate) fn enter(render: fn(&Task) -> ExitCode) -> Option<ExitCode> {
     // Whatever this process was started with is not for its children, and whatever the engine was started with, and a
     // library forgot, not for a script.
     CloseFdsBuilder::new().cloexecfrom(3);
     let is_child = std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT);
-    is_child.then(perform)
+    is_child.then(|| perform(render))
 }
 
-fn perform() -> ExitCode {
+fn perform(render: fn(&Task) -> ExitCode) -> ExitCode {
     let task = std::env::var(TASK).ok().and_then(|text| serde_json::from_str::<Task>(&text).ok());
     let Some(task) = task else {
         eprintln!("etcha-engine: `{ARGUMENT}` is for the engine alone, which starts scripts with it");
@@ -159,7 +161,7 @@ fn perform() -> ExitCode {
     // Not only in `enter`, which unit tests do not go through.
     CloseFdsBuilder::new().cloexecfrom(3);
     match &task.then {
-        Then::Render => jsonnet::child::perform(&task),
+        Then::Render => render(&task),
         Then::Script { work_dir, terminal } => {
             let (status, why) = match own_stdio(*terminal) {
                 Ok(status) => {
@@ -216,7 +218,10 @@ fn become_script(task: &Task, work_dir: Option<&PathBuf>, terminal: bool) -> Str
     let Some((program, arguments)) = words.split_first() else { return "the script is empty".to_owned() };
     // This also resets the signal mask.
     let error = Command::new(program).args(arguments).env_clear().envs(variables).exec();
-    super::process::why_not(program, &error)
+    match error.kind() {
+        io::ErrorKind::ArgumentListTooLong => TOO_MUCH.to_owned(),
+        _ => format!("{}: {error}", program.display()),
+    }
 }
 
 fn words() -> Vec<OsString> {
@@ -246,7 +251,7 @@ mod tests {
     #[test]
     fn entry() {
         if std::env::var_os(TASK).is_some() {
-            perform();
+            perform(crate::jsonnet::child::perform);
         }
     }
 }

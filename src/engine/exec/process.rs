@@ -5,7 +5,6 @@
 //! is a strict sequence, so there is nothing for an async runtime to do here.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
@@ -163,7 +162,7 @@ pub(crate) enum StartError {
     #[error("{0} is longer than the system takes (128 KiB)")]
     TooLong(String),
     /// As [`StartError::TooLong`], all of them together.
-    #[error("script and variables are together more than the system takes")]
+    #[error("{}", child::TOO_MUCH)]
     TooMuch,
     /// The child that would become the script does not start.
     #[error("cannot start its process: {0}")]
@@ -389,14 +388,6 @@ pub(crate) fn not_started(command: &Command, error: io::Error) -> StartError {
     match strings.find(|(name, value)| name.len() + value.len() + "=\0".len() > MAX_STRING_BYTES) {
         Some((name, _)) => StartError::TooLong(child::described(name)),
         None => StartError::TooMuch,
-    }
-}
-
-/// Why `program` could not take the place of the child.
-pub(super) fn why_not(program: &OsStr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ArgumentListTooLong => StartError::TooMuch.to_string(),
-        _ => format!("{}: {error}", program.display()),
     }
 }
 

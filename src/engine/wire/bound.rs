@@ -8,8 +8,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::token::LEEWAY;
-
 /// What the text of a key's digest begins with.
 const PREFIX: &str = "sha256//";
 
@@ -18,6 +16,9 @@ const NONCE_BYTES: usize = 16;
 
 /// Longest nonce that is taken, in bytes of text: it is remembered.
 const MAX_NONCE_BYTES: usize = 64;
+
+/// How far two clocks may be apart, in seconds.
+pub(super) const LEEWAY: i64 = 30;
 
 /// The longest life that is taken, in seconds: as long a token has to be remembered, so that it is not taken twice.
 const LONGEST_LIFE: i64 = 120;

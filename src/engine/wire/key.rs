@@ -1,16 +1,20 @@
 //! Keys in Etcha's text form, `ALGORITHM:BASE64[:ID]`: Ed25519 and P-256. An id is a name for people and labels; it
 //! does not come from the key. RSA keys are refused with a message that says so.
 
+mod generate;
+
 use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
     KeyPair as _, UnparsedPublicKey,
 };
+
+pub use self::generate::{GenerateError, Generated, generate};
 
 /// Everything before the 32 bytes of a private Ed25519 key in PKCS#8, version 1 (RFC 8410).
 const ED25519_PRIVATE: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -33,10 +37,6 @@ const PRINTED: [[u8; 8]; 3] = [
 
 /// Ids of those that Etcha's tutorials print.
 const PRINTED_IDS: [&str; 2] = ["jjKByT4bnU", "reqYEklgP4"];
-
-/// Characters of a made id, and how many it has: 59 bits, so that no two keys of an installation share one.
-const ID_CHARACTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const ID_LENGTH: usize = 10;
 
 /// Longest id in bytes: it becomes a label.
 const MAX_ID_BYTES: usize = 128;
@@ -89,20 +89,6 @@ pub struct InvalidId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the system gives no randomness")]
 pub struct NoRandomness;
-
-/// Why no key was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GenerateError {
-    /// The name cannot be the id of a key.
-    #[error("the key {0}")]
-    Id(#[from] InvalidId),
-    /// There is nothing to make it of.
-    #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
-    /// What was made cannot be read. It never happens as long as both halves of this file agree.
-    #[error("the key that was made {0}")]
-    Unusable(#[from] InvalidKey),
-}
 
 /// What to do about a key that cannot be used here.
 const MAKE: &str =
@@ -158,15 +144,6 @@ pub struct SigningKey {
 enum Pair {
     Ed25519(Arc<Ed25519KeyPair>),
     P256(Arc<EcdsaKeyPair>),
-}
-
-/// Both halves as texts.
-#[derive(Debug)]
-pub struct Generated {
-    /// The private half.
-    pub private: String,
-    /// The public half.
-    pub public: String,
 }
 
 impl VerifyKey {
@@ -302,47 +279,6 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Makes a key. Without a name it gets a random id.
-///
-/// # Errors
-///
-/// The name cannot be an id, or the system gives no randomness.
-pub fn generate(algorithm: Algorithm, name: Option<&str>) -> Result<Generated, GenerateError> {
-    let random = SystemRandom::new();
-    let no_random = |_| NoRandomness;
-    let id = match name {
-        Some(name) => checked_id(name)?,
-        None => random_id(&random)?,
-    };
-    let der = match algorithm {
-        Algorithm::Ed25519 => {
-            let mut seed = [0; 32];
-            random.fill(&mut seed).map_err(no_random)?;
-            [ED25519_PRIVATE.as_slice(), &seed].concat()
-        }
-        Algorithm::P256 => {
-            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
-            made.map_err(no_random)?.as_ref().to_vec()
-        }
-    };
-    let private = text(algorithm, PRIVATE, &der, &id);
-    let public = SigningKey::read(&private)?.public().to_text();
-    Ok(Generated { private, public })
-}
-
-fn random_id(random: &SystemRandom) -> Result<String, NoRandomness> {
-    let mut id = String::new();
-    while id.len() < ID_LENGTH {
-        let mut byte = [0];
-        random.fill(&mut byte).map_err(|_| NoRandomness)?;
-        // 62 times 4 is the part of a byte in which all characters are as likely.
-        if byte[0] < 248 {
-            id.push(char::from(ID_CHARACTERS[usize::from(byte[0] % 62)]));
-        }
-    }
-    Ok(id)
-}
-
 fn checked_id(id: &str) -> Result<String, InvalidId> {
     if id.len() > MAX_ID_BYTES || id.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(InvalidId);
@@ -435,7 +371,7 @@ mod tests {
             let (private, public) =
                 (SigningKey::read(&made.private).unwrap(), VerifyKey::read(&made.public).unwrap());
             assert_eq!(public.to_text(), made.public);
-            assert_eq!((private.id(), private.id().len()), (public.id(), ID_LENGTH));
+            assert_eq!((private.id(), private.id().len()), (public.id(), 10));
             assert_eq!(private.algorithm(), algorithm);
             assert!(public.verifies(b"message", &private.sign(b"message").unwrap()));
             let other = VerifyKey::read(&generate(algorithm, None).unwrap().public).unwrap();

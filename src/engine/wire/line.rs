@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::body::Bytes;
 
 /// Bytes of output in one line at most.
-pub const MAX_OUTPUT_BYTES: usize = 4096;
+pub(crate) const MAX_OUTPUT_BYTES: usize = 4096;
 
 /// Random characters of a line that keeps alive are fewer than this.
 const KEEP_ALIVE_CHARACTERS: u64 = 20;

@@ -9,8 +9,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::bound::Bound;
+use crate::wire::bound::LEEWAY;
 use crate::wire::key::{SigningKey, VerifyKey};
-use crate::wire::token::{self, LEEWAY, SignError, TokenError};
+use crate::wire::token::{self, SignError, TokenError};
 
 /// Longest request in bytes. What is pasted comes in several.
 pub const MAX_BYTES: usize = 128 * 1024;

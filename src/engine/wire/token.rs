@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::jsonnet::Imports;
 use crate::values;
-use crate::wire::bound::Bound;
+use crate::wire::bound::{Bound, LEEWAY};
 use crate::wire::key::{NoRandomness, SigningKey, VerifyKey};
 
 /// Longest token in bytes: a program of [`crate::jsonnet::imports::MAX_BYTES`], encoded, and room for the rest.
@@ -28,9 +28,6 @@ pub(crate) const MAX_HEADER_BYTES: usize = 4096;
 
 /// Longest signature in bytes, encoded: both algorithms have 64 bytes.
 const MAX_SIGNATURE_BYTES: usize = 128;
-
-/// How far two clocks may be apart, in seconds.
-pub(crate) const LEEWAY: i64 = 30;
 
 /// What a token says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
