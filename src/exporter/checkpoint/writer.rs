@@ -11,7 +11,7 @@ use super::{Checkpoint, Store, save};
 
 /// Default of `--checkpoint-interval`. After a crash this much of the journal is read again, a matter of
 /// milliseconds; a shorter interval would only wear the disk.
-pub const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
+pub(crate) const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Writing takes at most one part in this many of the time, however large the state has grown.
 const COST_LIMIT: u32 = 20;

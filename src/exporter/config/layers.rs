@@ -28,7 +28,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// # Errors
 ///
 /// Everything that is wrong: with single values, else with what they mean together.
-pub(super) fn serve(
+pub(super) fn serving(
     matches: &ArgMatches,
     around: &Surroundings,
     reread: reread::Reread,

@@ -40,16 +40,17 @@ use clap::ArgMatches;
 use terminal::ending;
 
 use self::args::VARIABLE_PREFIX;
-use self::layers::{limits_of, log_of, serve, state_dir_of};
+use self::layers::{limits_of, log_of, serving, state_dir_of};
 use super::log;
 use super::serve::Access;
 use https;
 
-pub use self::address::{DEFAULT_LISTEN, DEMO_LISTEN, ListenAddress};
+pub use self::address::ListenAddress;
+pub(crate) use self::address::{DEFAULT_LISTEN, DEMO_LISTEN};
 pub use self::reread::Reread;
-pub use super::metrics::DEFAULT_MAX_SERIES;
-pub use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
-pub use crate::checkpoint::writer::DEFAULT_CHECKPOINT_INTERVAL;
+pub(crate) use super::metrics::DEFAULT_MAX_SERIES;
+pub(crate) use super::metrics::labels::DEFAULT_MAX_LABEL_BYTES;
+pub(crate) use crate::checkpoint::writer::DEFAULT_CHECKPOINT_INTERVAL;
 pub(crate) use crate::serve::Surface;
 pub use ::settings::Problem;
 pub use https::certificate::{Clients, Pem};
@@ -281,7 +282,7 @@ where
     let matches = args::command().try_get_matches_from(args).map_err(usage)?;
     match matches.subcommand() {
         None => {
-            let config = Box::new(serve(&matches, around, reread).map_err(Error::Config)?);
+            let config = Box::new(serving(&matches, around, reread).map_err(Error::Config)?);
             let checks = matches.get_flag(settings::CHECK_CONFIG.about.flag);
             let log = config.log;
             Ok(Invocation { log, task: if checks { Task::CheckConfig(config) } else { Task::Serve(config) } })

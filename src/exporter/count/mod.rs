@@ -4,11 +4,12 @@
 //! Lines that may go the short way are gathered and counted together, always before a line that comes after them.
 //! Which file the bytes come from, and which bytes are read, is decided in [`super::follow`]; nothing here opens one.
 //!
-//! * `writers`: which lines of which writer were counted; `past`: the writers of long ago, in a few bytes each.
+//! * `writers`: which lines of which `writer` were counted; `past`: the writers of long ago, in a few bytes each.
 //! * `tally`: numbers that say what was read.
 
 mod past;
 mod tally;
+mod writer;
 mod writers;
 
 use std::collections::HashMap;
@@ -19,12 +20,13 @@ use journal_schema::glance::{Glance, Glancer, Kind};
 use journal_schema::{Event, Piece, Reason, Splitter, decode};
 use serde::{Deserialize, Serialize};
 
-use self::writers::{Admission, Writers};
+use self::writer::Admission;
+use self::writers::Writers;
 use super::metrics::{CommandSeries, Known, Metrics, TOGETHER};
 
 pub(crate) use self::tally::EVENT_KINDS;
 pub use self::tally::Tally;
-pub use self::writers::DEFAULT_MAX_WRITERS;
+pub(crate) use self::writers::DEFAULT_MAX_WRITERS;
 pub(crate) use self::writers::{WritersRecord, WritersRecordV1};
 
 /// Files of which it is remembered what was logged.

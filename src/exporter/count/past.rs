@@ -11,7 +11,7 @@ use hashbrown::{HashMap, HashTable};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::writers::Writer;
+use super::writer::Writer;
 
 /// What names a writer here. Among a million writers, a new one has the digest of another once in 10^13 times.
 type Key = u64;

@@ -48,11 +48,12 @@ use self::segments::{Front, SegmentKey, Segments, SegmentsRecord};
 use super::count::{Counter, CounterRecord};
 use super::metrics::Metrics;
 
-pub use self::segments::DEFAULT_MAX_SEGMENTS;
+pub(crate) use self::segments::DEFAULT_MAX_SEGMENTS;
 pub use self::state::{JournalState, Skip};
 pub(crate) use self::v1::FollowRecordV1;
 pub(crate) use self::v2::FollowRecordV2;
-pub use super::count::{DEFAULT_MAX_WRITERS, Tally};
+pub(crate) use super::count::DEFAULT_MAX_WRITERS;
+pub use super::count::Tally;
 
 /// What a follower takes at most, and how much it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

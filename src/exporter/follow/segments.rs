@@ -19,7 +19,7 @@ use super::position::{Mark, Version};
 
 /// Default of `--max-segments`: more files than a directory is kept well with, some ten megabytes when there are so many.
 /// Those that are gone are remembered within it, so that a segment which comes back from a backup is recognised.
-pub const DEFAULT_MAX_SEGMENTS: usize = 65_536;
+pub(crate) const DEFAULT_MAX_SEGMENTS: usize = 65_536;
 
 /// Versions remembered of a segment: the file itself and some copies of it that were made earlier or went on
 /// otherwise.

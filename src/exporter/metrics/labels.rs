@@ -13,7 +13,7 @@ use super::breaks::visible;
 
 /// Default of `--max-label-bytes`: well above any honest name, and 100,000 series at the limit still fit a small
 /// host.
-pub const DEFAULT_MAX_LABEL_BYTES: usize = 1024;
+pub(crate) const DEFAULT_MAX_LABEL_BYTES: usize = 1024;
 
 /// Least `--max-label-bytes`: below it nothing but the digest would be left of a value.
 pub(crate) const MIN_MAX_LABEL_BYTES: usize = 64;

@@ -41,15 +41,14 @@ use self::v2::TablesV2;
 pub(crate) use self::apply::{CommandSeries, Known};
 pub(crate) use self::histogram::Histogram;
 pub use self::recent::Recent;
-pub use self::sessions::{MAX_OPEN_SHELLS, OpenShells};
+pub use self::sessions::OpenShells;
 pub(crate) use self::shortcut::TOGETHER;
-pub use self::table::OVERFLOW;
 pub(crate) use self::table::Table;
 pub use self::tables::Tables;
 pub(crate) use self::tables::{ABSENT, EngineRecord, Values, seconds};
 
 /// Default of `--max-series`: ten times what a large agent runs in one push.
-pub const DEFAULT_MAX_SERIES: usize = 100_000;
+pub(crate) const DEFAULT_MAX_SERIES: usize = 100_000;
 
 /// How much the metrics may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

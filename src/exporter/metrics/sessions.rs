@@ -12,7 +12,7 @@ use super::order::Moment;
 
 /// Sessions of one kind that may be open at once. Beyond it the oldest is given up, so that an agent that never closes
 /// any costs a bounded amount of memory.
-pub const MAX_OPEN_SHELLS: usize = 10_000;
+pub(crate) const MAX_OPEN_SHELLS: usize = 10_000;
 
 /// Closed sessions remembered, so that a late or repeated line about one is recognised.
 const CLOSED_REMEMBERED: usize = 4096;

@@ -15,7 +15,7 @@ use super::column::{Column, Texts};
 use super::labels::{labels, push_label};
 
 /// The value of every label of the one series that takes what no longer fits in a family.
-pub const OVERFLOW: &str = "__overflow__";
+pub(crate) const OVERFLOW: &str = "__overflow__";
 
 /// The series of one family.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use journal_schema::decode;
 
 use super::super::catalogue::RUN_BOUNDS;
 use super::super::labels::LabelLimit;
-use super::super::{Limits, MIN_LABEL_BYTES, Metrics, OVERFLOW};
+use super::super::table::OVERFLOW;
+use super::super::{Limits, MIN_LABEL_BYTES, Metrics};
 use crate::exposition;
 
 /// Applies events, given without envelope, a second apart; the number is the second each happened.
