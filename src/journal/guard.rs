@@ -316,6 +316,11 @@ fn append(journal: &Path, event: &Event<'_>) -> Result<(), ToolError> {
     Ok(writer.close()?)
 }
 
+/// A name for a session that was never used before.
+pub(crate) fn session_name() -> Result<String, ToolError> {
+    Ok(format!("{:016x}", getrandom::u64()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,7 +51,8 @@ impl Progress {
     #[must_use]
     pub fn show(&mut self, done: u64, left: Option<u64>, note: impl FnOnce() -> String) -> Option<Step> {
         if self.terminal {
-            if self.started.elapsed() >= PATIENCE && self.is_due(DRAW_INTERVAL) {
+            // Of nothing done, no time left can be told.
+            if done > 0 && self.started.elapsed() >= PATIENCE && self.is_due(DRAW_INTERVAL) {
                 let bar = self.bar.get_or_insert_with(|| bar(self.what, left.is_some()));
                 if let Some(left) = left {
                     bar.set_length(done + left);

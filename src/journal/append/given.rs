@@ -16,6 +16,7 @@ use serde::de::value::{Error, StrDeserializer};
 use terminal::printable;
 
 use crate::environment::Environment;
+use crate::guard::session_name;
 use crate::{Expected, ToolError};
 
 /// An event as flags give it. Labels may be any text, also one that begins like a flag.
@@ -260,7 +261,7 @@ impl Given {
         let has_event = environment.event_name.as_deref() == Some("shell");
         let session = match session {
             Some(session) => session.clone(),
-            None if environment.is_asked => crate::shell::session_name()?,
+            None if environment.is_asked => session_name()?,
             None => return Err(missing("--session", "")),
         };
         let of = |state, reason: &'a str| {
