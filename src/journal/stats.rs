@@ -47,13 +47,16 @@ pub(crate) struct Arguments {
     /// Count only what happened since: a time such as 2026-01-31T09:30:00Z, or how long ago, such as 90m, 24h or 7d
     #[arg(long, value_name = "WHEN", value_parser = crate::time::when)]
     since: Option<Timestamp>,
+    /// Count only what happened before this time
+    #[arg(long, value_name = "WHEN", value_parser = crate::time::when)]
+    until: Option<Timestamp>,
     /// Commands in each list, and shells
     #[arg(long, default_value_t = 10, value_name = "N")]
     top: usize,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, ToolError> {
-    let mut summary = Summary::since(arguments.since);
+    let mut summary = Summary::between(arguments.since, arguments.until);
     let segments = arguments.journal.segments()?;
     let progress = Progress::through(&segments);
     let mut code = 0;

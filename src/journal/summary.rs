@@ -15,6 +15,7 @@ const STEP_SECONDS: i64 = 60;
 #[derive(Default)]
 pub(crate) struct Summary {
     since: Option<Timestamp>,
+    until: Option<Timestamp>,
     sequences: Sequences,
     lines: u64,
     bad: u64,
@@ -53,9 +54,9 @@ struct Steps {
 }
 
 impl Summary {
-    /// A summary of what happened since then.
-    pub(crate) fn since(since: Option<Timestamp>) -> Summary {
-        Summary { since, ..Summary::default() }
+    /// A summary of what happened since one time and before another.
+    pub(crate) fn between(since: Option<Timestamp>, until: Option<Timestamp>) -> Summary {
+        Summary { since, until, ..Summary::default() }
     }
 
     /// Counts a line that cannot be used.
@@ -63,9 +64,13 @@ impl Summary {
         self.bad += 1;
     }
 
-    /// Takes a line in. Shells are followed from before `since`, so that none of them seems to come from nowhere.
+    /// Takes a line in. Shells are followed from before `since`, so that none of them seems to come from nowhere. Of what
+    /// happened later than `until`, nothing is known.
     pub(crate) fn line(&mut self, line: &Line<'_>) {
         let time = line.envelope.time;
+        if self.until.is_some_and(|until| time >= until) {
+            return;
+        }
         if !self.sequences.see(&line.envelope.writer, line.envelope.seq) {
             self.duplicates += 1;
             return;

@@ -511,6 +511,9 @@ fn stats_sum_up_for_people_and_for_programs() {
     let later: serde_json::Value =
         serde_json::from_str(&run(&["--json", "--since", "2100-01-01T00:00:00Z"])).unwrap();
     assert_eq!(later["lines"], 0);
+    let earlier: serde_json::Value =
+        serde_json::from_str(&run(&["--json", "--until", "2000-01-01"])).unwrap();
+    assert_eq!((&earlier["lines"], earlier["shells"].as_array().unwrap().len()), (&0.into(), 0));
     let recent: serde_json::Value = serde_json::from_str(&run(&["--json", "--since", "7d"])).unwrap();
     assert_eq!(recent["lines"], 4);
 }
