@@ -228,6 +228,10 @@ impl Running {
             self.write();
             if self.has_ended() {
                 if cause.is_some() {
+                    // A shell ends at once, while what it started may still use its time to end in order.
+                    if let Some(until) = until.filter(|_| !killed) {
+                        self.read_until(until);
+                    }
                     // Its children go first: as long as it is not reaped, nobody else can get its number.
                     self.signal(Signal::KILL);
                 }
@@ -295,7 +299,11 @@ impl Running {
 
     /// Reads what was written before the end but not seen yet, and a little longer what children still write.
     fn read_rest(&mut self) {
-        let until = Instant::now() + OUTPUT_GRACE;
+        self.read_until(Instant::now() + OUTPUT_GRACE);
+    }
+
+    /// Reads until nobody can write any more, or until then.
+    fn read_until(&mut self, until: Instant) {
         self.read();
         while let Some(output) = &self.output {
             let left = until.saturating_duration_since(Instant::now());

@@ -216,6 +216,16 @@ fn a_deadline_ends_the_whole_group_also_what_ignores_the_first_signal() {
 }
 
 #[test]
+fn what_a_shell_started_may_end_in_order_though_the_shell_ended_at_once() {
+    let (_stopper, mut limits) = unlimited();
+    limits.deadline = Some(Instant::now() + Duration::from_millis(300));
+    let inner = "trap 'sleep 0.3; echo cleaned up; exit' TERM; while :; do sleep 0.05; done";
+    let outer = format!("bash -c \"{inner}\"; true");
+    let finished = run(&Exec::default(), &outer, None, &BTreeMap::new(), &limits);
+    assert_eq!((finished.ending, finished.output.text.contains("cleaned up")), (Ending::TimedOut, true));
+}
+
+#[test]
 fn a_stop_ends_a_script_and_lets_no_other_start() {
     let (stopper, limits) = unlimited();
     let waiting = std::thread::spawn(move || {
