@@ -27,6 +27,7 @@ pub(crate) mod state;
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -322,9 +323,27 @@ impl Signals {
         loop {
             match self.next().await {
                 SignalAction::Reload if sources.stop().is_asked() => {}
-                SignalAction::Reload => reload(&sources, Arc::clone(&load)).await,
+                SignalAction::Reload => self.reload(&sources, &stopper, &load).await,
                 SignalAction::End if sources.stop().is_asked() => stopper.end(),
                 SignalAction::End => stopper.ask(),
+            }
+        }
+    }
+
+    /// Reloads, and once more if that is asked for meanwhile. A signal to end does not wait for it: rendering the
+    /// configuration may take long.
+    async fn reload(&mut self, sources: &Arc<Sources>, stopper: &Stopper, load: &Arc<Load>) {
+        let mut is_due = true;
+        while std::mem::take(&mut is_due) {
+            let mut reloading = pin!(reload(sources, Arc::clone(load)));
+            loop {
+                tokio::select! {
+                    () = &mut reloading => break,
+                    action = self.next() => match action {
+                        SignalAction::Reload => is_due = true,
+                        SignalAction::End => return stopper.ask(),
+                    }
+                }
             }
         }
     }

@@ -158,6 +158,22 @@ fn the_script_under_way_finishes_within_its_time_and_nothing_new_begins() {
 }
 
 #[test]
+fn a_signal_to_end_does_not_wait_for_a_configuration_that_is_being_read() {
+    let home = Home::new();
+    let mut engine = home.listen(&json!({"sources": {"a": {"webhookPaths": "/a", "commands": ticking()}}}));
+    home.write("etcha.jsonnet", "local endless(n) = endless(n + 1) tailstrict; endless(0)");
+    engine.process.signal(Signal::HUP);
+    let threads = format!("/proc/{}/task", engine.process.id());
+    wait_until(SOON, "the configuration to be read", || {
+        let threads = fs::read_dir(&threads).unwrap().flatten();
+        let children = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("children"));
+        threads.filter_map(|thread| children(thread).ok()).any(|children| !children.is_empty())
+    });
+    // Reading it ends after ten seconds.
+    assert!(stop(&mut engine) < Duration::from_secs(5));
+}
+
+#[test]
 fn a_script_that_ignores_the_end_is_killed_and_a_second_signal_does_not_wait_for_it() {
     let home = Home::new();
     let script = "echo $$ > begun; trap '' TERM; while true; do sleep 0.1; done";
