@@ -20,7 +20,7 @@
 
 use std::fs::{OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -132,9 +132,10 @@ impl SelfSigned {
             return Ok((key, true));
         }
         let text = certificate::read(&path, What::Key).map_err(Error::Key)?;
-        close_key(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
         let key = std::str::from_utf8(&text).ok().and_then(|text| KeyPair::from_pem(text).ok());
-        key.map(|key| (key, false)).ok_or(Error::BadKey { path })
+        let key = key.ok_or_else(|| Error::BadKey { path: path.clone() })?;
+        close_key(&path).map_err(|source| Error::Write { path, source })?;
+        Ok((key, false))
     }
 
     /// The file is there whole, or as it was before.
@@ -148,14 +149,16 @@ impl SelfSigned {
     }
 }
 
-/// A key that a restored backup left open is closed again. A link is left alone: what it points to is not ours.
+/// A key that a restored backup left open is closed again. A link is left alone, and so is a file that has another name
+/// elsewhere: what it leads to is not ours.
 fn close_key(path: &Path) -> io::Result<()> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => return Ok(()),
         other => other?,
     };
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.nlink() == 1 && metadata.permissions().mode() & 0o077 != 0 {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
     Ok(())

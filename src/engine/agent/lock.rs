@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -74,6 +74,11 @@ fn take(path: &Path) -> Result<Lock, LockError> {
         .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
         .open(path)
         .map_err(LockError::System)?;
+    let metadata = file.metadata().map_err(LockError::System)?;
+    if !metadata.is_file() || metadata.nlink() > 1 {
+        let what = format!("{} is a link or no regular file; remove it", path.display());
+        return Err(LockError::System(io::Error::other(what)));
+    }
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Err(LockError::Held(holder(&file))),
@@ -106,6 +111,16 @@ mod tests {
             LockError::Held(by) => by,
             LockError::System(error) => panic!("{error}"),
         }
+    }
+
+    #[test]
+    fn a_file_that_has_another_name_elsewhere_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let victim = directory.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::fs::hard_link(&victim, directory.path().join(STATE_LOCK)).unwrap();
+        assert!(matches!(state(directory.path()), Err(LockError::System(_))));
+        assert_eq!(std::fs::read_to_string(victim).unwrap(), "precious");
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! What outlives a restart, in one directory: the last token of each Source, and what is still to do of it. A file is whole
 //! or it is not there.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use terminal::replace::{self, Directory};
 
 use super::source::triggers::Triggers;
-use crate::wire::token::{MAX_BYTES, read_token};
+use crate::wire::token::{MAX_BYTES, read_from};
 
 /// Mode of written files: tokens carry variables, and those may be secrets.
 const MODE: u32 = 0o600;
@@ -133,7 +135,7 @@ impl StateDir {
     ///
     /// There is one, but it cannot be read.
     pub(crate) fn token(&self, source: &str) -> io::Result<Option<String>> {
-        match read_token(&self.token_path(source)) {
+        match open_own(&self.token_path(source)).and_then(read_from) {
             Ok(token) => Ok(Some(token)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -200,6 +202,13 @@ fn token_name(source: &str) -> String {
 
 fn pending_name(source: &str) -> String {
     format!("{source}{PENDING}")
+}
+
+/// Opens a file of the directory for reading. A pipe that nobody writes to would be waited for.
+fn open_own(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("is no regular file")) }
 }
 
 #[cfg(test)]
