@@ -11,6 +11,7 @@ use std::{
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
 
 use crate::harness::{
     exporter::{Exporter, Home, KEY, METRICS, command},
@@ -151,6 +152,26 @@ fn a_verified_client_certificate_with_an_allowed_name_reads_the_metrics() {
     let shown = ["--cert", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];
     assert_eq!(curl(&program, &home, &port, &shown), None);
     assert_eq!(curl(&program, &home, &port, &[]), None);
+}
+
+#[test]
+fn a_file_that_is_empty_or_cut_while_it_runs_lets_in_no_client_without_a_certificate() {
+    let Some(program) = program::find("curl") else { return };
+    let home = home();
+    // Without a key nobody could read, and such a file is refused for that.
+    let key = home.place("key", KEY);
+    for end in ["tls_server_config:", "  client_auth_type:"] {
+        let web = place(&home, &example("clients-with-names"));
+        let options = ["--web.config.file", &web, "--metrics-key-file", &key];
+        let mut process = home.launch(&[&options[..], &["--listen-address", "127.0.0.1:0"]].concat());
+        let address = process.wait_for_log("where it is listening", crate::harness::exporter::listening);
+        let whole = fs::read_to_string(&web).unwrap();
+        fs::write(&web, &whole[..whole.find(end).unwrap()]).unwrap();
+        process.signal(Signal::HUP);
+        process.logged("client certificates are no longer required");
+        assert_eq!(curl(&program, &home, &address.port().to_string(), &[]), None);
+        assert!(process.terminate().success());
+    }
 }
 
 #[test]

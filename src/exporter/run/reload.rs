@@ -27,6 +27,7 @@ use https::certificate::{self, ClientAuthorities, Files};
 use https::names::Names;
 use https::self_signed::{self, Ensured, SelfSigned};
 use https::tls::{Changed, Tls};
+use settings::Problem;
 
 /// How often files are looked at where nobody tells. A new key or certificate is in use within two of these.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -125,10 +126,14 @@ pub(crate) fn check(config: &Config) -> Result<(), certificate::Error> {
 /// If a file cannot be used.
 pub(super) fn load(files: Files) -> Result<Tls, certificate::Error> {
     let tls = Tls::load(files)?;
+    warn_of(&tls);
+    Ok(tls)
+}
+
+fn warn_of(tls: &Tls) {
     for warning in tls.warnings(Timestamp::now().as_second()) {
         tracing::warn!("{warning}");
     }
-    Ok(tls)
 }
 
 /// The file with which clients verify what a configuration serves.
@@ -305,7 +310,11 @@ impl Renewal {
 
     fn configuration(&mut self) {
         let Some(reread) = &self.config.reread else { return };
-        match reread.config() {
+        let config = reread.config().and_then(|config| {
+            let opens = requires_certificates(&self.config) && !requires_certificates(&config);
+            if opens { Err(vec![Problem::new("", OPENS)]) } else { Ok(config) }
+        });
+        match config {
             Ok(config) => {
                 self.health.set("configuration", true);
                 self.told.configuration.clear();
@@ -370,6 +379,7 @@ impl Renewal {
                 self.told.missing = missing;
                 if changed == Changed::Yes {
                     tracing::info!("new connections get the new certificate");
+                    warn_of(tls);
                 }
             }
             Err(error) => {
@@ -383,6 +393,14 @@ impl Renewal {
             }
         }
     }
+}
+
+/// What is said of a configuration that would let in clients without a certificate. A file that is being written may be read
+/// when it is empty, or ends early.
+const OPENS: &str = "client certificates are no longer required; if that is meant, restart the exporter, which then goes by it";
+
+fn requires_certificates(config: &Config) -> bool {
+    config.clients.as_ref().is_some_and(|clients| clients.required)
 }
 
 /// Why a certificate was not renewed.
