@@ -138,9 +138,7 @@ impl Checkpoint {
         if !header.starts_with(MAGIC) {
             return Err(Unusable::Damaged("it does not begin as a checkpoint does"));
         }
-        let number = |from: usize, to: usize| {
-            header[from..to].iter().rev().fold(0u64, |number, byte| number << 8 | u64::from(*byte))
-        };
+        let number = |from: usize, to: usize| little_endian(&header[from..to]);
         let version = u32::try_from(number(8, 12)).unwrap_or(u32::MAX);
         if ![VERSION, v2::VERSION, v1::VERSION].contains(&version) {
             return Err(Unusable::Version(version));
@@ -163,6 +161,15 @@ impl Checkpoint {
         checkpoint.metrics.recent = Arc::new(recent);
         Ok(checkpoint)
     }
+}
+
+/// How long the file is that begins with these bytes, as they say; `None` if they are no whole header.
+fn length_of(header: &[u8]) -> Option<u64> {
+    little_endian(header.get(12..20)?).checked_add(HEADER_BYTES as u64)
+}
+
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// Makes `bytes` the current checkpoint; the one that was current becomes the previous one.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::{MAX_BYTES, Store};
+use super::{HEADER_BYTES, MAX_BYTES, Store, length_of};
 
 const LOCK: &str = "lock";
 
@@ -148,8 +148,13 @@ fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if size > MAX_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too large to be a checkpoint"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::new();
+    (&file).take(HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+    // A file that is not as long as it says is no checkpoint. To say so takes no more of it: it may be huge.
+    if length_of(&bytes) == Some(size) {
+        bytes.reserve_exact(usize::try_from(size).unwrap_or(0).saturating_sub(bytes.len()));
+        (&file).take(MAX_BYTES - HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+    }
     Ok(Some(bytes))
 }
 
@@ -180,6 +185,16 @@ mod tests {
             assert!(owned.write("checkpoint.new", b"x").is_err());
             assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_it_says_is_not_read_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoint");
+        let file = File::create(&path).unwrap();
+        file.set_len(MAX_BYTES - 1).unwrap();
+        let read = StateView(directory.path().to_owned()).read("checkpoint").unwrap().unwrap();
+        assert_eq!(read.len(), HEADER_BYTES);
     }
 
     #[test]

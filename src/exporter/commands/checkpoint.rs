@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::checkpoint::store::{StateDir, StateDirError, StateView};
 use crate::checkpoint::{CURRENT, Checkpoint, DAMAGED, NEW, PREVIOUS, Store as _};
 use crate::metrics::catalogue::FamilyId;
+use terminal::printable;
 
 /// Name under which a checkpoint is kept that somebody reset.
 const RESET: &str = "checkpoint.reset";
@@ -97,7 +98,7 @@ fn describe(checkpoint: &Checkpoint, out: &mut impl Write) -> io::Result<()> {
         Timestamp::from_millisecond(milliseconds).map_or("?".to_owned(), |time| format!("{time:.0}"))
     };
     let tally = checkpoint.follow.tally();
-    writeln!(out, "  journal         {}", checkpoint.journal.display())?;
+    writeln!(out, "  journal         {}", printable::line(&checkpoint.journal.display().to_string()))?;
     writeln!(out, "  taken           {}", time(checkpoint.taken))?;
     if tally.last_event != 0 {
         writeln!(out, "  latest event    {}", time(tally.last_event))?;
