@@ -81,7 +81,7 @@ the shell did, or with 255 if it fails itself.";
 
 /// An agent that keeps hosts as their patterns describe, compatible with Etcha
 #[derive(Debug, Parser)]
-#[command(name = "etcha-engine", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "etcha-engine", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 80)]
 struct Arguments {
     /// Configuration file; without a directory it is looked for here and above [default: etcha.jsonnet, if there is one]
     #[arg(short, long, global = true, value_name = "FILE")]

@@ -1,7 +1,9 @@
 //! Bodies of requests, read within limits: of each one's length and time, and of what those of one kind take together.
 //! Kinds have budgets apart, so that no crowd of webhooks keeps a push out, nor the other way around.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -18,15 +20,17 @@ const TIME: Duration = Duration::from_secs(30);
 /// The longest pushes that are read at once. Those that are read take much less mostly.
 const PUSHES: usize = 2;
 
-/// What all bodies of webhooks take together, in bytes, from the first byte that was read to the end of the run: 60 of the
-/// longest with their headers, or thousands of usual ones.
+/// What all bodies of webhooks take together while they are read, in bytes: 60 of the longest with their headers, or
+/// thousands of usual ones.
 const WEBHOOKS: usize = 4 * 1024 * 1024;
 
 /// What all requests of shells take together, in bytes: 32 of the longest.
 const SHELLS: usize = 4 * 1024 * 1024;
 
-/// What pushes take together that are to be trusted and wait or run, in bytes.
+/// What pushes take together that are to be trusted and wait or run, in bytes; and what those to one Source take of it, so
+/// that its key keeps no push to another Source out.
 const TRUSTED: usize = 64 * 1024 * 1024;
+const TRUSTED_OF_SOURCE: usize = TRUSTED / 4;
 
 /// What is read of a body that is too long, in bytes, and thrown away: a client that is still sending when it is answered
 /// would mostly see a broken connection. Who sends more does see that.
@@ -39,7 +43,14 @@ pub(super) struct Bodies {
     pub(super) shells: Budget,
     pub(super) webhooks: Budget,
     trusted: Budget,
+    /// By Source. A push that was found right is to one of the configuration, so there are not many.
+    shares: Mutex<HashMap<String, Budget>>,
+    share: usize,
 }
+
+/// Room for a push that was found right: in the share of its Source, and in all.
+#[derive(Debug)]
+pub(super) struct TrustedRoom(#[expect(dead_code, reason = "they are held, not read")] [Loan; 2]);
 
 /// A body, and the room that it takes.
 #[derive(Debug)]
@@ -92,15 +103,20 @@ impl Bodies {
             shells: Budget::new(SHELLS),
             webhooks: Budget::new(WEBHOOKS),
             trusted: Budget::new(TRUSTED.max(PUSHES * max_push_bytes)),
+            shares: Mutex::default(),
+            share: TRUSTED_OF_SOURCE.max(max_push_bytes),
         }
     }
 
-    /// Room for a push of so many bytes that was found right, if there is any now: it leaves its room to those that are
-    /// still to be looked at.
-    pub(super) fn trust(&self, bytes: usize) -> Option<Loan> {
-        let room = self.trusted.open(None);
-        room.keep().ok()?;
-        room.take_now(bytes).then_some(room)
+    /// Room for a push of so many bytes to `source` that was found right, if there is any now: it leaves its room to those
+    /// that are still to be looked at.
+    pub(super) fn trust(&self, source: &str, bytes: usize) -> Option<TrustedRoom> {
+        let share = {
+            let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+            shares.entry(source.to_owned()).or_insert_with(|| Budget::new(self.share)).clone()
+        };
+        let rooms = [share.open(None), self.trusted.open(None)];
+        rooms.iter().all(|room| room.keep().is_ok() && room.take_now(bytes)).then_some(TrustedRoom(rooms))
     }
 }
 
@@ -114,9 +130,10 @@ pub(super) async fn read(
 ) -> Result<Held, Unread> {
     let room = budget.open(client);
     let mut bytes = Vec::new();
-    let mut waiting = false;
+    let mut waiting = true;
     let whole = async {
         room.grow(more).await?;
+        waiting = false;
         if body.size_hint().lower() > limit as u64 {
             return Err(Unread::TooLong);
         }
@@ -174,6 +191,17 @@ async fn pass_over(body: &mut Incoming) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pushes_to_one_source_leave_room_for_those_to_another() {
+        let bodies = Bodies::new(4 * 1024 * 1024);
+        let held: Vec<_> =
+            std::iter::repeat_with(|| bodies.trust("a", 3_900_000)).map_while(|room| room).collect();
+        assert_eq!((held.len(), bodies.trust("a", 1_000_000).is_some()), (4, true));
+        assert!(bodies.trust("b", 3_900_000).is_some());
+        drop(held);
+        assert!(bodies.trust("a", 3_900_000).is_some());
+    }
 
     #[test]
     fn memory_grows_by_a_quarter_and_never_beyond_the_limit() {

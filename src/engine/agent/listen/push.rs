@@ -56,7 +56,7 @@ pub(super) async fn answer(
         // Whoever has a key is the last to make room for others.
         peer.vouch();
     }
-    let Some(room) = site.bodies.trust(length) else { return answer::busy() };
+    let Some(room) = site.bodies.trust(name, length) else { return answer::busy() };
     let Ok((check, filter)) = wishes(query) else { return answer::empty(StatusCode::BAD_REQUEST) };
     let remote_addr = peer.map(|peer| peer.address().ip().to_string()).unwrap_or_default();
     tracing::info!(source = name, client = remote_addr, key = token.key_id(), check, "push");

@@ -37,8 +37,8 @@ pub(super) async fn answer(
     let client = peer.map(|peer| peer.address().ip());
     let header = header_bytes(parts);
     let read = bodies::read(&site.bodies.webhooks, client, body, MAX_BODY_BYTES, header).await;
-    // What it takes is given back when it is answered.
-    let Held { bytes, room: _room } = match read {
+    // The room is for those that are being read. Those that wait are few: each Source has places for them.
+    let Held { bytes, room: _ } = match read {
         Ok(held) => held,
         Err(Unread::NoRoom) => return answer::busy(),
         Err(Unread::TooLong) => return answer::empty(StatusCode::PAYLOAD_TOO_LARGE),
