@@ -509,7 +509,7 @@ fn webhooks_of_a_source_that_hangs_are_few_and_keep_out_no_push_and_no_other_web
                 other => panic!("{other}"),
             });
         }
-        wait_until(SOON, "those beyond the limit to be refused", || refused.load(Relaxed) >= 40 - 16);
+        wait_until(SOON, "those beyond the limit to be refused", || refused.load(Relaxed) >= 40 - 17);
         assert_eq!(engine.send("POST", "/quick", &body).body, b"quick\n");
         let pushing = scope.spawn(|| engine.push("slow", &keys.sign("{run: [{id: 'p'}]}")).status);
         fs::write(home.path("go"), "").unwrap();

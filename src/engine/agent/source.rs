@@ -85,8 +85,6 @@ struct State {
     reads: Arc<Semaphore>,
     /// Events that may still wait for it.
     events: Arc<Semaphore>,
-    /// Places for webhooks that run or wait.
-    webhooks: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -149,7 +147,6 @@ impl State {
             fetched: Mutex::default(),
             reads: Arc::new(Semaphore::new(MAX_READS)),
             events: Arc::new(Semaphore::new(events::MAX_WAITING)),
-            webhooks: Arc::new(Semaphore::new(webhook::MAX_AT_ONCE)),
         }
     }
 }

@@ -165,8 +165,8 @@ impl Sources {
         RunResult { outcome, outputs: summary.outputs, failure }
     }
 
-    /// Runs what is there of the Source `name`, because a request or an event asks for it. Nothing if there is nothing. It
-    /// may wait as long as `patience`, for ever without it.
+    /// Runs what is there of the Source `name`, because a webhook or an event asks for it. Nothing if there is nothing. A
+    /// webhook may wait as long as `patience`; an event has none and waits for ever.
     pub(super) async fn run_current(
         self: &Arc<Self>,
         name: &str,
@@ -175,7 +175,11 @@ impl Sources {
         patience: Option<Duration>,
     ) -> Result<Option<Summary>, NoTurn> {
         let Some(configured) = self.configured(name) else { return Ok(None) };
-        let turn = configured.state.turns.take(configured.source().run_multi, patience, &self.stop).await?;
+        let (turns, multi) = (&configured.state.turns, configured.source().run_multi);
+        let turn = match patience {
+            Some(patience) => turns.take_for_hook(multi, patience, &self.stop).await?,
+            None => turns.take(multi, None, &self.stop).await?,
+        };
         let _working = self.work.begin(origin.clone());
         let ran = self.blocking(move |sources| {
             let limit = configured.source().run_timeout;

@@ -104,7 +104,7 @@ impl Sources {
         let origin = Origin { source: name, trigger: Trigger::Push, public_key, remote_addr, token: names };
         let patience = configured.config.timeout_push;
         let turn =
-            configured.state.turns.take(configured.source().run_multi, Some(patience), &self.stop).await?;
+            configured.state.turns.take_for_push(configured.source().run_multi, patience, &self.stop).await?;
         let working = self.work.begin(origin.clone());
         let ran = self.blocking(move |sources| {
             sources.restore(&configured);

@@ -6,10 +6,6 @@ use super::{NoTurn, Sources};
 use crate::agent::record::{Origin, Trigger};
 use crate::run::WEBHOOK_BODY;
 
-/// Webhooks of one Source that run or wait. Anybody may call them, and turns come in order: more would keep a push waiting
-/// until it is refused, and their bodies would fill the memory while a Source hangs.
-pub(super) const MAX_AT_ONCE: usize = 16;
-
 /// The event whose output is the type of the answer.
 const CONTENT_TYPE: &str = "webhookContentType";
 
@@ -43,16 +39,12 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// As many as may wait do so already, or its turn did not come within the time that it may run.
+    /// Too many wait already, or its turn did not come within the time that it may run.
     pub(crate) async fn webhook(
         self: &Arc<Self>,
         name: &str,
         hook: &Hook,
     ) -> Result<Option<HookAnswer>, NoTurn> {
-        let Some(configured) = self.configured(name) else { return Ok(None) };
-        let Ok(_place) = Arc::clone(&configured.state.webhooks).try_acquire_owned() else {
-            return Err(NoTurn);
-        };
         let origin = Origin {
             source: name.to_owned(),
             trigger: Trigger::Webhook,
