@@ -511,7 +511,8 @@ fn webhooks_of_a_source_that_hangs_are_few_and_keep_out_no_push_and_no_other_web
         }
         wait_until(SOON, "those beyond the limit to be refused", || refused.load(Relaxed) >= 40 - 17);
         assert_eq!(engine.send("POST", "/quick", &body).body, b"quick\n");
-        let pushing = scope.spawn(|| engine.push("slow", &keys.sign("{run: [{id: 'p'}]}")).status);
+        let answering = "{run: [{id: 'p', always: true, change: 'echo new', onChange: 'etcha:webhookBody'}]}";
+        let pushing = scope.spawn(|| engine.push("slow", &keys.sign(answering)).status);
         fs::write(home.path("go"), "").unwrap();
         assert_eq!(pushing.join().unwrap(), 200);
     });
