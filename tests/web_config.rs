@@ -158,7 +158,7 @@ fn a_verified_client_certificate_with_an_allowed_name_reads_the_metrics() {
 fn a_file_that_is_empty_or_cut_while_it_runs_lets_in_no_client_without_a_certificate() {
     let Some(program) = program::find("curl") else { return };
     let home = home();
-    // Without a key nobody could read, and such a file is refused for that.
+    // Without a key, such a file would be refused because no client could read.
     let key = home.place("key", KEY);
     for end in ["tls_server_config:", "  client_auth_type:"] {
         let web = place(&home, &example("clients-with-names"));

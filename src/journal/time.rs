@@ -6,7 +6,7 @@ use jiff::{Span, Timestamp, civil};
 use crate::Expected;
 
 /// `2026-01-31T09:30:00Z`, `2026-01-31` (its start, in UTC), or `2d` ago. A time of day without its zone is none of them:
-/// whoever reads an audit trail would take it for another time than whoever typed it.
+/// a reader of the audit trail could take it for another time than was meant.
 pub(crate) fn when(text: &str) -> Result<Timestamp, Expected> {
     let expected = Expected(
         "a time such as 2026-01-31T09:30:00Z or 2026-01-31, or how long ago, such as 90m, 24h or 7d",

@@ -5,6 +5,7 @@ mod beside;
 mod bound;
 mod clumsy;
 mod edge;
+mod hanging;
 mod hostile;
 mod listen;
 mod live;

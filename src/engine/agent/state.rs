@@ -204,11 +204,11 @@ fn pending_name(source: &str) -> String {
     format!("{source}{PENDING}")
 }
 
-/// Opens a file of the directory for reading. A pipe that nobody writes to would be waited for.
+/// Opens a file of the directory for reading. Opening a pipe without a writer would block.
 fn open_own(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("is no regular file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 #[cfg(test)]

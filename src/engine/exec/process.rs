@@ -228,7 +228,7 @@ impl Running {
             self.write();
             if self.has_ended() {
                 if cause.is_some() {
-                    // A shell ends at once, while what it started may still use its time to end in order.
+                    // The shell may end before what it started, which still has its time to end in order.
                     if let Some(until) = until.filter(|_| !killed) {
                         self.read_until(until);
                     }
@@ -302,7 +302,7 @@ impl Running {
         self.read_until(Instant::now() + OUTPUT_GRACE);
     }
 
-    /// Reads until nobody can write any more, or until then.
+    /// Reads until no writer is left, or until then.
     fn read_until(&mut self, until: Instant) {
         self.read();
         while let Some(output) = &self.output {

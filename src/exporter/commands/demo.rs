@@ -48,7 +48,7 @@ pub(super) enum DemoError {
 ///
 /// If it cannot start.
 pub(super) fn demo(listen: ListenAddress, log: Log) -> Result<(), DemoError> {
-    // It holds keys: whoever has the operator's may run commands as the user who started this.
+    // It holds keys: with the operator's key, one can run commands as the user who started this.
     let private = fs::Permissions::from_mode(0o700);
     let directory = tempfile::Builder::new().prefix("etcha-exporter-demo-").permissions(private).tempdir();
     let directory = directory.map_err(DemoError::Directory)?;

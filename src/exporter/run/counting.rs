@@ -73,7 +73,7 @@ fn follower(config: &Config, state: &mut StateDir) -> (Follower, Option<Origin>)
         let is_same = is_same_file(&checkpoint.journal, &config.journal);
         let metrics = Metrics::restore(checkpoint.metrics, limits).ok_or(Unusable::Unsound)?;
         let mut follower = Follower::restore(&config.journal, metrics, checkpoint.follow, config.bounds);
-        // A journal that moved is known by what stands in it.
+        // A journal that moved is recognised by its content.
         if !is_same && !follower.knows_a_file() {
             return Err(Unusable::Journal(checkpoint.journal));
         }

@@ -57,7 +57,7 @@ impl Agent {
         let keys = run(command(&program, &directory).args(["generate-keys", "demo"]))?;
         let keys: Value = serde_json::from_slice(&keys).map_err(|error| failed(&error))?;
         let write = |name: &str, text: String| {
-            // For nobody else, as the engine asks of files with a key.
+            // Readable by its owner alone, as the engine asks of files with a key.
             let file = File::options().write(true).create_new(true).mode(0o600).open(directory.join(name));
             file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(DemoError::Directory)
         };
