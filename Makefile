@@ -27,7 +27,7 @@ bench_profile = $(if $(BENCH_SMALL),,--release)
 
 bench: bench-peers ## speed side by side with mtail and Go, into benches/RESULTS.md (half an hour; with BENCH_SMALL=1 a minute)
 	cargo build $(bench_profile) --locked --bin etcha-exporter
-	cargo build $(bench_profile) --locked -p journal-schema --example bench-workload
+	cargo build $(bench_profile) --locked -p bench-workload
 	@python3 -B benches/driver
 
 bench-peers: ## install what the benchmarks compare with, where missing and allowed

@@ -30,7 +30,7 @@ class Programs:
         built = ROOT / "target" / ("debug" if profile == "dev" else profile)
         self.directory, self.scratch = directory, scratch
         self.exporter = built / "etcha-exporter"
-        self.workload = built / "examples" / "bench-workload"
+        self.workload = built / "bench-workload"
         self.mtail = shutil.which("mtail")
         self.mtail_program = ROOT / "benches/peers/etcha.mtail"
         self.go = self.build_go()
