@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use terminal::file::{self, Content};
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,7 +20,6 @@ use tokio_rustls::rustls::{InconsistentKeys, RootCertStore};
 pub use error::{Error, What};
 
 use super::clients::{AllowedNames, AnyCertificate};
-use super::file::{self, Content};
 use super::policy::{Policy, provider};
 use super::warning::{self, Warning};
 

@@ -10,7 +10,6 @@
 //! * [`tls`]: the setup that is served now, replaceable while running.
 //! * `limits`, `counters`: what is allowed and what happened.
 //! * [`peer`]: what a route learns of its client; [`attempts`]: how often one may be wrong.
-//! * [`file`](mod@file): configured files, read without ever waiting for one.
 //! * `places`: open connections, and which one makes room for another; `large`: how much memory answers hold.
 //! * `handshake`: from the first byte to TLS; `connection`: from there to the end; `stream`: the bytes between; `answer`:
 //!   one answer.
@@ -34,7 +33,6 @@ mod clients;
 mod closing;
 mod connection;
 mod counters;
-pub mod file;
 mod handshake;
 mod large;
 mod limits;

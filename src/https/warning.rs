@@ -5,8 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{getegid, getgroups};
-
-use super::file::Content;
+use terminal::file::Content;
 
 /// Why a pair needs a look.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! * [`colour`]: whether colours are wanted.
 //! * [`ending`]: exit statuses, and the line that says what went wrong.
 //! * [`documents`]: man pages and shell completions, out of a program's flags.
+//! * [`file`](mod@file): files that others may change, opened and read without ever waiting for one.
 //! * [`printable`]: foreign text made safe to show.
 //! * [`printed`]: standard output whose reader may leave.
 //! * [`progress`]: a bar or a line now and then for long work.
@@ -11,6 +12,7 @@
 pub mod colour;
 pub mod documents;
 pub mod ending;
+pub mod file;
 pub mod printable;
 pub mod printed;
 pub mod progress;

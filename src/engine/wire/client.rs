@@ -210,7 +210,7 @@ impl Trust {
 /// Adds the certificates in the PEM file at `path`, at least one.
 fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
     // What is no regular file could keep the reader waiting for ever.
-    let text = https::file::regular(path, MAX_FILE_BYTES)
+    let text = terminal::file::regular(path, MAX_FILE_BYTES)
         .map_err(|source| TrustError::Read { path: path.to_owned(), source })?
         .bytes;
     let before = roots.len();

@@ -312,7 +312,7 @@ impl Certificate {
 
 /// Whether a file that `name` names can be read.
 fn readable(name: &str, path: &Path, problems: &mut Vec<Problem>) {
-    if let Err(error) = https::file::regular(path, https::certificate::MAX_FILE_BYTES) {
+    if let Err(error) = terminal::file::regular(path, https::certificate::MAX_FILE_BYTES) {
         problems.push(Problem::new(format!("{name} {}", path.display()), format!("cannot be read: {error}")));
     }
 }

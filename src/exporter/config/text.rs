@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use https::file;
+use terminal::file;
 
 /// What stands in a file.
 pub(super) struct Text {
