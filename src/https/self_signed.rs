@@ -18,9 +18,9 @@
 //! never looks at what was done last time. It asks whether a client with a copy would accept what is served, and makes
 //! what is missing.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,8 +29,7 @@ use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SerialNumber, date_time_ymd,
 };
-use rustix::fs::OFlags;
-use terminal::replace;
+use terminal::{file, replace};
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
@@ -152,9 +151,8 @@ impl SelfSigned {
 /// A key that a restored backup left open is closed again. A link is left alone, and so is a file that has another name
 /// elsewhere: what it leads to is not ours.
 fn close_key(path: &Path) -> io::Result<()> {
-    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => return Ok(()),
+    let file = match file::open_itself(path) {
+        Err(error) if file::is_link(&error) => return Ok(()),
         other => other?,
     };
     let metadata = file.metadata()?;

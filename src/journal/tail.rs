@@ -17,6 +17,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use journal_schema::compressed::Compression;
 use journal_schema::{Reader, Record};
+use terminal::file;
 
 use crate::filter::Filter;
 use crate::input::{self, Progress, Segment, unreadable};
@@ -292,11 +293,7 @@ struct Followed {
 
 impl Followed {
     fn open(path: &Path) -> io::Result<Followed> {
-        // Looked at first: opening a FIFO would wait for somebody to write to it.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("is not a regular file"));
-        }
-        let file = File::open(path)?;
+        let file = file::open_regular(path)?;
         let metadata = file.metadata()?;
         let mut magic = [0; Compression::MAGIC_BYTES];
         let read = file.read_at(&mut magic, 0)?;

@@ -1,5 +1,6 @@
-//! Configured files (keys, certificates, settings), read whole and within a limit. Reading never blocks: a path that
-//! was a file yesterday may today be a pipe that nobody writes to. Decodes nothing.
+//! Files that others may change, opened without ever waiting: a path that was a file yesterday may today be a pipe without
+//! a writer, a device, or a link to another user's file. Those that are configured (keys, certificates, settings) are read
+//! whole and within a limit. Decodes nothing. To replace a file is the business of [`super::replace`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -9,9 +10,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 /// How long the writer of a pipe may take: a shell writes what `<(command)` yields, which may ask a store of secrets.
 const PIPE: Duration = Duration::from_secs(2);
+
+/// How each file is opened.
+const WITHOUT_WAITING: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 
 /// What a file holds.
 #[derive(Debug)]
@@ -30,11 +35,8 @@ pub struct Content {
 ///
 /// It cannot be opened or read, is longer, or is no regular file.
 pub fn regular(path: &Path, max_bytes: u64) -> io::Result<Content> {
-    let file = open(path)?;
+    let file = open_regular(path)?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(not_regular());
-    }
     let mut bytes = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     within(&bytes, max_bytes)?;
@@ -57,10 +59,54 @@ pub fn regular_or_pipe(path: &Path, max_bytes: u64) -> io::Result<Content> {
     Ok(Content { bytes: drain(file, max_bytes, Instant::now() + PIPE)?, open_to_all: false, readers: None })
 }
 
-/// Never waits, and never makes a terminal the one of this process.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+/// Opens a file to be read, of whatever type. Never waits, and never makes a terminal the one of this process.
+///
+/// # Errors
+///
+/// It cannot be opened.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(WITHOUT_WAITING.bits().cast_signed()).open(path)
+}
+
+/// Opens a regular file to be read.
+///
+/// # Errors
+///
+/// It cannot be opened, or is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// Opens a file to be read and written, made with this mode if need be, in a directory that may belong to another user.
+/// What that user may have put in its place, a link to somewhere else above all, is neither followed nor written.
+///
+/// # Errors
+///
+/// It cannot be opened; or it is a link, has a second name, or is no regular file: the error names it.
+pub fn open_own(path: &Path, mode: u32) -> io::Result<File> {
+    let foreign = || io::Error::other(format!("{} is a link or no regular file; remove it", path.display()));
+    let flags = (WITHOUT_WAITING | OFlags::NOFOLLOW).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(mode).custom_flags(flags);
+    let file = options.open(path).map_err(|error| if is_link(&error) { foreign() } else { error })?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && metadata.nlink() == 1 { Ok(file) } else { Err(foreign()) }
+}
+
+/// Opens a file to be read, whatever its type, unless it is a link.
+///
+/// # Errors
+///
+/// It cannot be opened; [`is_link`] says whether because it is a link.
+pub fn open_itself(path: &Path) -> io::Result<File> {
+    let flags = WITHOUT_WAITING | OFlags::NOFOLLOW;
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+/// Whether a file was not opened because it is a link.
+pub fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
 /// All that comes out of a pipe, to its end.
@@ -133,6 +179,25 @@ mod tests {
         for path in [Path::new("/dev/zero"), directory.path()] {
             assert_eq!(regular_or_pipe(path, 9).unwrap_err().to_string(), "not a regular file");
         }
+    }
+
+    #[test]
+    fn a_file_of_ones_own_is_made_and_nothing_that_leads_elsewhere_is_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        open_own(&path("own"), 0o600).unwrap().write_all(b"kept").unwrap();
+        assert_eq!(open_own(&path("own"), 0o644).unwrap().metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(path("own")).unwrap(), b"kept");
+        fs::hard_link(path("own"), path("second name")).unwrap();
+        std::os::unix::fs::symlink(path("nothing"), path("link")).unwrap();
+        for foreign in [path("own"), path("second name"), path("link"), fifo(directory.path())] {
+            let error = open_own(&foreign, 0o600).unwrap_err().to_string();
+            assert_eq!(error, format!("{} is a link or no regular file; remove it", foreign.display()));
+        }
+        assert!(!path("nothing").exists());
+        assert!(open_itself(&path("second name")).is_ok());
+        assert!(is_link(&open_itself(&path("link")).unwrap_err()));
+        assert!(!is_link(&open_itself(&path("nothing")).unwrap_err()));
     }
 
     #[test]

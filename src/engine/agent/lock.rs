@@ -2,13 +2,13 @@
 //! the process ends in whatever way.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use terminal::file;
 
 /// The lock of a state directory.
 const STATE_LOCK: &str = "engine.lock";
@@ -64,21 +64,7 @@ fn real(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn take(path: &Path) -> Result<Lock, LockError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
-        .open(path)
-        .map_err(LockError::System)?;
-    let metadata = file.metadata().map_err(LockError::System)?;
-    if !metadata.is_file() || metadata.nlink() > 1 {
-        let what = format!("{} is a link or no regular file; remove it", path.display());
-        return Err(LockError::System(io::Error::other(what)));
-    }
+    let mut file = file::open_own(path, 0o600).map_err(LockError::System)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Err(LockError::Held(holder(&file))),

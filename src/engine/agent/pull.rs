@@ -3,9 +3,7 @@
 //! An answer that names its version is asked for only once. Redirects are not followed: they say where to, and headers that
 //! are meant for one host reach no other.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +15,7 @@ use hyper::header::{
     USER_AGENT,
 };
 use hyper::{Request, Response, StatusCode};
-use rustix::fs::OFlags;
+use terminal::file;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -151,13 +149,7 @@ async fn read_file(path: PathBuf, reads: &Arc<Semaphore>) -> Result<Fetched, Fet
     };
     let read = spawn_blocking(move || {
         let _held = place;
-        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-        // Without waiting for a writer, where it is a pipe.
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(&path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        token::read_from(file)
+        token::read_from(file::open_regular(&path)?)
     });
     let text = read.await.map_err(|error| FetchError::Broken(error.into()))??;
     Ok(Fetched { text, ..Fetched::default() })

@@ -1,15 +1,14 @@
 //! What outlives a restart, in one directory: the last token of each Source, and what is still to do of it. A file is whole
 //! or it is not there.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use terminal::file;
 use terminal::replace::{self, Directory};
 
 use super::source::triggers::Triggers;
@@ -135,7 +134,7 @@ impl StateDir {
     ///
     /// There is one, but it cannot be read.
     pub(crate) fn token(&self, source: &str) -> io::Result<Option<String>> {
-        match open_own(&self.token_path(source)).and_then(read_from) {
+        match file::open_regular(&self.token_path(source)).and_then(read_from) {
             Ok(token) => Ok(Some(token)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -202,13 +201,6 @@ fn token_name(source: &str) -> String {
 
 fn pending_name(source: &str) -> String {
     format!("{source}{PENDING}")
-}
-
-/// Opens a file of the directory for reading. Opening a pipe without a writer would block.
-fn open_own(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The key that signs, and where it comes from: the configuration itself, a file that only its owner can read, or standard
 //! input. It is read when it is first needed, so that an agent, which signs nothing, never looks for it.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
+use terminal::file;
 
 use super::found::{self, Unsafe};
 use super::keys;
@@ -139,9 +139,7 @@ fn found(name: &Path, shown: &str) -> Result<PathBuf, KeyError> {
 /// A file as `ssh` takes it: not if it is this user's and others can read it, nor if anyone can.
 fn private_file(path: &Path, shown: &str) -> Result<String, KeyError> {
     let unread = |why: io::Error| KeyError::Unread { path: shown.to_owned(), why: Arc::new(why) };
-    // Without waiting: a pipe without a writer would block for ever.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unread)?;
+    let file = file::open(path).map_err(unread)?;
     let metadata = file.metadata().map_err(unread)?;
     if !metadata.is_file() || metadata.len() > MAX_BYTES {
         return Err(KeyError::NoFile(shown.to_owned()));

@@ -1,9 +1,7 @@
 //! The files of a Jsonnet program, all of them, in memory: what is rendered here is what travels in a token.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rsjsonnet_lang::arena::Arena;
@@ -11,8 +9,8 @@ use rsjsonnet_lang::interner::StrInterner;
 use rsjsonnet_lang::lexer::Lexer;
 use rsjsonnet_lang::span::SpanManager;
 use rsjsonnet_lang::token::{STokenKind, TokenKind};
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use terminal::file;
 
 use super::JsonnetError;
 
@@ -110,13 +108,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> JsonnetError {
 
 fn read(path: &Path, left: &mut u64) -> Result<String, JsonnetError> {
     let mut text = String::new();
-    // A pipe must not be waited for.
-    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
-    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = file.map_err(|error| unreadable(path, &error))?;
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
-        return Err(JsonnetError(format!("{}: is no regular file", path.display())));
-    }
+    let file = file::open_regular(path).map_err(|error| unreadable(path, &error))?;
     file.take(*left + 1).read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
     match left.checked_sub(text.len() as u64) {
         Some(rest) => *left = rest,

@@ -1,14 +1,13 @@
 //! The native functions, and how JSON gets into a program.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use regex::Regex;
 use rsjsonnet_lang::program::{Program, Value as JsonnetValue};
-use rustix::fs::OFlags;
 use serde_json::Value;
+use terminal::file;
 
 use super::JsonnetError;
 use crate::exec::{Exec, environment};
@@ -75,7 +74,7 @@ pub(super) enum FileError {
     /// It is an address.
     #[error("{0}: rendering fetches nothing from other hosts; let a command do it")]
     Address(String),
-    /// The system does not give it, or it is no UTF-8.
+    /// The system does not give it, or it is no UTF-8, or a pipe, a device or a directory.
     #[error("{path}: {source}")]
     Read {
         /// The file.
@@ -83,9 +82,6 @@ pub(super) enum FileError {
         /// Why not.
         source: io::Error,
     },
-    /// It is a pipe, a device or a directory.
-    #[error("{0}: is no regular file")]
-    Irregular(String),
     /// It is longer than [`MAX_FILE_BYTES`].
     #[error("{0}: is longer than {limit} MiB", limit = MAX_FILE_BYTES / 1024 / 1024)]
     TooLong(String),
@@ -224,11 +220,7 @@ pub(super) fn text(
 /// The text of a file. Pipes and devices are refused before they can wait, or have no end.
 fn read_regular(path: &str) -> Result<String, FileError> {
     let unread = |source| FileError::Read { path: path.to_owned(), source };
-    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unread)?;
-    if !file.metadata().is_ok_and(|found| found.is_file()) {
-        return Err(FileError::Irregular(path.to_owned()));
-    }
+    let file = file::open_regular(Path::new(path)).map_err(unread)?;
     let mut text = String::new();
     match file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text) {
         Err(error) => Err(unread(error)),

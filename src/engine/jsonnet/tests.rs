@@ -159,10 +159,10 @@ fn what_would_wait_or_has_no_end_is_refused() {
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
     for path in [pipe.to_str().unwrap(), "/dev/zero", "/dev/stdin", directory.path().to_str().unwrap()] {
         let error = rendered(&format!("std.native('getFile')('{path}')")).unwrap_err().to_string();
-        assert!(error.contains(&format!("{path}: is no regular file")), "{error}");
+        assert!(error.contains(&format!("{path}: not a regular file")), "{error}");
     }
     let error = Imports::of_path(&pipe).unwrap_err().to_string();
-    assert_eq!(error, format!("{}: is no regular file", pipe.display()));
+    assert_eq!(error, format!("{}: cannot be read: not a regular file", pipe.display()));
 }
 
 #[test]

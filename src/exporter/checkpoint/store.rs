@@ -1,12 +1,13 @@
 //! The state directory: one exporter owns it, and checkpoints are written into it so that a crash leaves the old one
 //! or the new one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
+use terminal::file;
 
 use super::{HEADER_BYTES, MAX_BYTES, Store, length_of};
 
@@ -53,7 +54,7 @@ impl StateDir {
     pub(crate) fn open(path: &Path) -> Result<StateDir, StateDirError> {
         let io = |source| StateDirError::Io { path: path.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(io)?;
-        let mut lock = open_own(&path.join(LOCK), 0o644, false).map_err(io)?;
+        let mut lock = file::open_own(&path.join(LOCK), 0o644).map_err(io)?;
         if let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(io(error.into()));
@@ -70,7 +71,8 @@ impl StateDir {
 
 impl Store for StateDir {
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut file = open_own(&self.path.join(name), 0o640, true)?;
+        let mut file = file::open_own(&self.path.join(name), 0o640)?;
+        file.set_len(0)?;
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -103,39 +105,8 @@ impl StateView {
     }
 }
 
-/// Opens a file of this directory to be written, made if need be. The directory may belong to another user than this process
-/// runs as (`checkpoint reset` is mostly called as root): what that user may have put in its place, a link to somewhere else
-/// above all, is neither followed nor written.
-fn open_own(path: &Path, mode: u32, is_new: bool) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(mode);
-    let file = options.custom_flags(flags.bits().cast_signed()).open(path);
-    let file = file.map_err(|error| match error.raw_os_error() {
-        Some(number) if number == rustix::io::Errno::LOOP.raw_os_error() => foreign(path),
-        _ => error,
-    })?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.nlink() > 1 {
-        return Err(foreign(path));
-    }
-    if is_new {
-        file.set_len(0)?;
-    }
-    Ok(file)
-}
-
-fn foreign(path: &Path) -> io::Error {
-    io::Error::other(format!("{} is a link or no regular file; remove it", path.display()))
-}
-
 fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    // Without waiting: a pipe without a writer would block for ever.
-    let file = match OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
-        .open(path)
-    {
+    let file = match file::open_itself(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -4,14 +4,13 @@
 //! its type is checked afterwards. Holes are skipped, not read. The content of a compressed file is bounded: a few
 //! megabytes of it can hold terabytes. Knows no segment that was read before, only positions in this one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use journal_schema::compressed::{Compression, Decoder};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
+use terminal::file;
 
 use super::look::{Found, Stamp};
 use super::position::{Mark, Position};
@@ -67,12 +66,6 @@ pub(crate) fn is_stopped(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Stopped>())
 }
 
-/// Opens for reading without waiting: a pipe without a writer would block for ever.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
-}
-
 /// How the file is compressed, as its first bytes say; as its name says, if it is too short to have any.
 fn compression(file: &File, path: &Path) -> io::Result<Option<Compression>> {
     use std::os::unix::fs::FileExt as _;
@@ -96,7 +89,7 @@ fn compression(file: &File, path: &Path) -> io::Result<Option<Compression>> {
 impl Found {
     /// Opens the file; `None` if another file stands under its name by now, or none.
     pub(crate) fn open(&self) -> io::Result<Option<Content>> {
-        let file = match open(&self.path) {
+        let file = match file::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
