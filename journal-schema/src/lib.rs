@@ -12,7 +12,7 @@
 //! * [`mod@line`]: the codec, and the reasons why a line cannot be used.
 //! * [`split`]: where a line ends; resynchronisation after damage.
 //! * [`writer`]: appends events to a journal: rotation, durability, several writers at once.
-//! * [`reader`]: the lines of one segment, one after the other.
+//! * [`reader`]: the lines of one segment, one after the other; [`segments`]: which files a journal consists of.
 //! * `compressed`: the content of compressed segments, with the feature of this name.
 //! * [`schema`]: the JSON Schema of a line.
 //! * [`glance`]: the short way for lines written as the contract writes them.
@@ -29,6 +29,7 @@ pub mod limits;
 pub mod line;
 pub mod reader;
 pub mod schema;
+pub mod segments;
 pub mod split;
 pub mod writer;
 

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 
+use journal_schema::segments::directory_of;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// A watch on the directories of some files, as far as there is one.
@@ -87,11 +88,6 @@ impl Watch {
     }
 }
 
-/// Where a file lies.
-pub(crate) fn directory_of(file: &Path) -> &Path {
-    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 fn directories(files: &[PathBuf]) -> Directories {
     let found = |file: &PathBuf| {
         let directory = directory_of(file);
@@ -123,6 +119,7 @@ fn is_worth_a_look(event: &notify::Result<notify::Event>, files: &[PathBuf]) -> 
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::path::Path;
     use std::time::Duration;
 
     use super::*;

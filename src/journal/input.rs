@@ -4,17 +4,16 @@
 //! so it may be a pipe. Progress goes to standard error.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use journal_schema::compressed::plain;
 use journal_schema::limits::MAX_LINE_BYTES;
+use journal_schema::segments::{directory_of, may_be_segment};
 use journal_schema::{Piece, Reader, Splitter, decode};
-use rustix::fs::OFlags;
+use terminal::file;
 use terminal::printable::line as label;
 
 use crate::{ToolError, say};
@@ -94,28 +93,20 @@ pub(crate) fn rotated(journal: &Path) -> Result<Vec<Segment>, ToolError> {
     Ok(segments)
 }
 
-/// Files beside the journal whose names go on from its own. One that ends as it does is another journal's.
+/// Files beside the journal that may be segments of it.
 fn beside(journal: &Path) -> Result<Vec<PathBuf>, ToolError> {
-    let (Some(name), Some(directory)) = (journal.file_name(), journal.parent()) else {
-        return Ok(Vec::new());
-    };
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let directory = directory_of(journal);
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory).map_err(|error| unreadable(directory, error))? {
         let entry = entry.map_err(|error| unreadable(directory, error))?;
-        let (found, path) = (entry.file_name(), entry.path());
-        let is_another = journal.extension().is_some() && path.extension() == journal.extension();
+        let path = entry.path();
         // A link may lead to a segment that is kept elsewhere.
-        if is_longer(&found, name) && !is_another && fs::metadata(&path).is_ok_and(|file| file.is_file()) {
+        if may_be_segment(journal, &entry.file_name()) && fs::metadata(&path).is_ok_and(|file| file.is_file())
+        {
             paths.push(path);
         }
     }
     Ok(paths)
-}
-
-fn is_longer(found: &OsStr, name: &OsStr) -> bool {
-    let rest = found.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-    rest.is_some_and(|rest| rest.len() > 1 && matches!(rest.first(), Some(b'.' | b'-')))
 }
 
 fn sort(segments: &mut [Segment]) {
@@ -179,11 +170,7 @@ fn open_file(path: &Path) -> io::Result<File> {
     if metadata.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     }
-    let mut options = File::options();
-    if metadata.is_file() {
-        options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-    }
-    options.read(true).open(path)
+    if metadata.is_file() { file::open(path) } else { File::open(path) }
 }
 
 /// The beginning of some content, up to its first good line or as far as that is looked for, without the NULs before it;

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::active::{Active, follow_links};
 use super::lock;
+use crate::segments::directory_of;
 
 /// Form of the time in a segment's name. As text it sorts like the time.
 const TIME_FORM: &str = "%Y%m%dT%H%M%S.%9fZ";
@@ -172,13 +173,6 @@ fn time_of(segment: &Path, real: &Path) -> Option<Timestamp> {
     let text = time_text(segment.file_name()?, real.file_name()?)?;
     let time = civil::DateTime::strptime(TIME_FORM, text).ok()?;
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
-}
-
-pub(super) fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use memchr::memmem::Finder;
 use rustix::fs::OFlags;
 
-use super::rotation::directory_of;
 use crate::limits::MAX_LINE_BYTES;
 use crate::line::decode;
+use crate::segments::{directory_of, may_be_segment};
 
 /// Bytes read at a time.
 const BLOCK_BYTES: usize = 1024 * 1024;
@@ -47,18 +47,13 @@ fn last_line(real: &Path, name: &str) -> io::Result<Option<(String, u64)>> {
     Ok(None)
 }
 
-/// The active file, and what lies beside it under longer names, by the time of its last change.
+/// The active file, and what may be its segments, by the time of their last change.
 fn newest_first(real: &Path) -> io::Result<Vec<PathBuf>> {
-    let Some(name) = real.file_name() else { return Ok(Vec::new()) };
     let mut others: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(directory_of(real))? {
         let entry = entry?;
-        let found = entry.file_name();
-        let rest = found.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-        if !rest.is_some_and(|rest| matches!(rest.first(), Some(b'.' | b'-'))) {
-            continue;
-        }
-        if let Ok(metadata) = entry.metadata()
+        if may_be_segment(real, &entry.file_name())
+            && let Ok(metadata) = entry.metadata()
             && metadata.is_file()
         {
             others.push((metadata.modified()?, entry.path()));

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::active::{Active, follow_links};
-use super::rotation::directory_of;
+use crate::segments::directory_of;
 
 /// Files waiting for the thread, above which the writer syncs one itself: many rotations within one interval must
 /// not pile up descriptors.

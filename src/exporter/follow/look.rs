@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::watch::directory_of;
+use journal_schema::segments::{directory_of, may_be_segment};
 
 /// How long a listing of a directory is trusted while its modification time does not change. Not for ever: some file
 /// systems do not update this time.
@@ -307,7 +307,7 @@ impl Lookout {
                 self.listings.swap_remove(known);
             }
             let listed = Instant::now();
-            let names = if stamp.is_some() { list(directory_of(&place), &place) } else { Vec::new() };
+            let names = if stamp.is_some() { list(&place) } else { Vec::new() };
             let stamp = stamp.filter(|stamp| !stamp.is_fresh(now));
             self.listings.push(Listing { journal: place, stamp, listed, names });
             again = true;
@@ -328,19 +328,13 @@ impl Listing {
     }
 }
 
-/// The names in a directory that go on from the journal's own. One that ends as it does is another journal's.
-fn list(directory: &Path, journal: &Path) -> Vec<OsString> {
-    let (Some(name), Ok(entries)) = (journal.file_name(), fs::read_dir(directory)) else { return Vec::new() };
-    let ending = journal.extension();
+/// The paths beside a journal that may be segments of it.
+fn list(journal: &Path) -> Vec<OsString> {
+    let Ok(entries) = fs::read_dir(directory_of(journal)) else { return Vec::new() };
     entries
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_symlink()))
-        .filter(|entry| {
-            let entry = entry.file_name();
-            let rest = entry.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-            rest.is_some_and(|rest| rest.len() > 1 && matches!(rest[0], b'.' | b'-'))
-                && (ending.is_none() || Path::new(&entry).extension() != ending)
-        })
+        .filter(|entry| may_be_segment(journal, &entry.file_name()))
         .map(|entry| entry.path().into())
         .collect()
 }

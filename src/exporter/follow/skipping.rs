@@ -3,11 +3,11 @@
 use std::io;
 
 use journal_schema::compressed::Compression;
+use journal_schema::segments::directory_of;
 
 use super::look::Found;
 use super::segments::Front;
 use super::{Follower, JournalState, Skip, front};
-use crate::watch::directory_of;
 
 impl Follower {
     /// A file beside the journal has no line of it at its front.

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use journal_schema::segments::directory_of;
+
 use crate::checkpoint::store::StateDir;
 use crate::checkpoint::writer::Checkpointer;
 use crate::checkpoint::{self, Origin, Unusable};
@@ -17,7 +19,6 @@ use crate::metrics::Metrics;
 use crate::publish::Published;
 use crate::publish::publisher::Publisher;
 use crate::publish::systemd::{Reloads, Supervisor};
-use crate::watch::directory_of;
 
 /// Longest pause between two looks, whatever the poll interval is: a look is also the sign of life that alerts and the status
 /// page wait for.
