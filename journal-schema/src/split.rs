@@ -1,22 +1,26 @@
 //! Bytes into lines: where a line ends, and what to do with bytes that are no line.
 //!
 //! A pure state machine over whatever bytes are at hand. It reads no file, keeps no buffer and decodes nothing, so
-//! the tool's [`crate::Reader`] and the exporter's follower share it. Its whole memory is one [`SplitState`], which
-//! together with an offset says exactly how to go on after a restart.
+//! the tool's [`crate::Reader`] and the exporter's follower share it. All that it has to remember is one [`SplitState`],
+//! which together with an offset says exactly how to go on after a restart.
 //!
 //! A raw NUL cannot stand in JSON. Where one turns up the file has a hole (a truncation under a writer that kept
 //! its own offset, a crash of the file system), so a NUL ends what stands before it, as a torn line, and the line
 //! after the run of NULs is read as if it began there.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_LINE_BYTES;
 
 /// Cuts a stream of bytes into [`Piece`]s.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// It is offered one stream: what it did not consume comes again at the front of the next bytes.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Splitter {
     state: SplitState,
+    /// Bytes ahead that hold no NUL. They were looked through for many lines at once, which costs less than to ask for each.
+    clear: usize,
 }
 
 /// Where in the stream the splitter stands.
@@ -49,7 +53,7 @@ pub enum Piece<'b> {
 impl Splitter {
     /// A splitter that goes on from `state`.
     pub fn resume(state: SplitState) -> Splitter {
-        Splitter { state }
+        Splitter { state, clear: 0 }
     }
 
     /// Where it stands after the bytes consumed so far.
@@ -59,7 +63,23 @@ impl Splitter {
 
     /// Looks at the front of `bytes`: how many of them it consumed (at least one) and what they are, or `None` if
     /// only more bytes can tell. Never asks for more than [`MAX_LINE_BYTES`] bytes at once.
+    #[inline]
     pub fn next<'b>(&mut self, bytes: &'b [u8]) -> Option<(usize, Piece<'b>)> {
+        // Nearly all of a journal: a line, and no NUL near it.
+        if self.state == SplitState::LineStart
+            && self.clear >= MAX_LINE_BYTES
+            && let Some(window) = bytes.get(..MAX_LINE_BYTES)
+            && let Some(end) = memchr(b'\n', window)
+        {
+            self.clear -= end + 1;
+            return Some((end + 1, Piece::Line(&window[..end])));
+        }
+        let (used, piece) = self.piece(bytes)?;
+        self.clear = self.clear.saturating_sub(used);
+        Some((used, piece))
+    }
+
+    fn piece<'b>(&mut self, bytes: &'b [u8]) -> Option<(usize, Piece<'b>)> {
         let first = *bytes.first()?;
         match self.state {
             SplitState::LineStart if first == 0 => {
@@ -78,9 +98,13 @@ impl Splitter {
 
     fn line<'b>(&mut self, bytes: &'b [u8]) -> Option<(usize, Piece<'b>)> {
         let window = &bytes[..bytes.len().min(MAX_LINE_BYTES)];
-        match memchr2(b'\n', 0, window) {
-            Some(end) if window[end] == b'\n' => Some((end + 1, Piece::Line(&window[..end]))),
-            Some(end) => Some((end, Piece::Torn)),
+        if let (true, Some(further)) = (self.clear < window.len(), bytes.get(self.clear..)) {
+            self.clear += memchr(0, further).unwrap_or(further.len());
+        }
+        let text = &window[..window.len().min(self.clear)];
+        match memchr(b'\n', text) {
+            Some(end) => Some((end + 1, Piece::Line(&text[..end]))),
+            None if text.len() < window.len() => Some((text.len(), Piece::Torn)),
             None if window.len() < MAX_LINE_BYTES => None,
             None => {
                 self.state = SplitState::InOverlong;
