@@ -287,6 +287,7 @@ struct ShellLabels<'a> {
 }
 
 /// Where the measurements begin that follow the other members; `None` if there is one that only a parser can judge.
+#[inline(always)]
 fn start_of_measurements(members: &[u8], kind: Kind) -> Option<usize> {
     if kind == Kind::Shell {
         return Some(members.len());

@@ -21,7 +21,7 @@ pub(super) fn integer(text: &[u8]) -> Option<(u64, &[u8])> {
 
 /// Where the number starts that `text` ends with, and whether it has no fraction; `None` if there is none, or one in a
 /// spelling that only a parser can judge.
-#[inline]
+#[inline(always)]
 pub(super) fn last_number(text: &[u8]) -> Option<(usize, bool)> {
     let mut start = before_digits(text, text.len())?;
     let mut whole = text.len() - start;

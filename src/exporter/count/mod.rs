@@ -74,12 +74,12 @@ pub(crate) struct Taken {
     pub(crate) last_line: Option<Range<usize>>,
 }
 
-/// Lines that were taken apart, [`TOGETHER`] at most, in their order.
-#[derive(Default)]
-struct Gathered<'b> {
-    glances: Vec<Glance<'b>>,
-    /// The lines themselves, and where each stands in the batch.
-    lines: Vec<(&'b [u8], usize)>,
+/// A line that was taken apart.
+struct Glanced<'b> {
+    glance: Glance<'b>,
+    line: &'b [u8],
+    /// Where it stands in the batch.
+    at: usize,
 }
 
 /// A batch on its way from bytes to counts.
@@ -88,7 +88,10 @@ struct Batch<'a, 'b> {
     /// Where it stands in the segment.
     offset: u64,
     last_line: Option<Range<usize>>,
-    gathered: Gathered<'b>,
+    /// Of the line before, if a glance was enough for it. Mostly all lines are of one writer, who is then looked up once.
+    writer: Option<&'b [u8]>,
+    /// Lines that are to be counted together, [`TOGETHER`] at most, in their order.
+    gathered: Vec<Glanced<'b>>,
 }
 
 impl Counter {
@@ -148,7 +151,7 @@ impl Counter {
         source: Source<'_>,
     ) -> Taken {
         self.admitted.clear();
-        let mut batch = Batch { source, offset, last_line: None, gathered: Gathered::default() };
+        let mut batch = Batch { source, offset, last_line: None, writer: None, gathered: Vec::new() };
         let mut used = 0;
         while let Some((step, piece)) = splitter.next(&bytes[used..]) {
             self.piece(piece, used, &mut batch);
@@ -167,9 +170,8 @@ impl Counter {
             && bytes.len() < self.line_bytes
         {
             if let Some(glance) = self.glancer.glance(bytes) {
-                batch.gathered.glances.push(glance);
-                batch.gathered.lines.push((bytes, at));
-                if batch.gathered.lines.len() == TOGETHER {
+                batch.gathered.push(Glanced { glance, line: bytes, at });
+                if batch.gathered.len() == TOGETHER {
                     self.count_gathered(batch);
                 }
             } else {
@@ -191,27 +193,23 @@ impl Counter {
 
     /// Takes the short way for the lines that were gathered, and the long one for those that it does not lead through.
     /// Either leads to the same.
-    fn count_gathered(&mut self, batch: &mut Batch<'_, '_>) {
-        if batch.gathered.lines.is_empty() {
+    fn count_gathered<'b>(&mut self, batch: &mut Batch<'_, 'b>) {
+        if batch.gathered.is_empty() {
             return;
         }
-        let Gathered { mut glances, mut lines } = std::mem::take(&mut batch.gathered);
-        let commands = self.metrics.find_commands(&glances);
-        // Of the line before, if it was admitted. Mostly all are of one writer, who is then looked up once.
-        let mut writer = None;
-        for ((glance, command), &(bytes, at)) in glances.iter().zip(commands).zip(&lines) {
-            if self.glanced(glance, writer == Some(glance.writer), command) {
-                batch.last_line = Some(at..at + bytes.len() + 1);
-                writer = Some(glance.writer);
+        let mut gathered = std::mem::take(&mut batch.gathered);
+        let commands = self.metrics.find_commands(gathered.iter().map(|glanced| &glanced.glance));
+        for (Glanced { glance, line, at }, command) in gathered.iter().zip(commands) {
+            if self.glanced(glance, batch.writer == Some(glance.writer), command) {
+                batch.last_line = Some(*at..at + line.len() + 1);
+                batch.writer = Some(glance.writer);
             } else {
-                self.line(bytes, at, batch);
-                writer = None;
+                self.line(line, *at, batch);
             }
         }
-        // Kept for their capacity.
-        glances.clear();
-        lines.clear();
-        batch.gathered = Gathered { glances, lines };
+        // Kept for its capacity.
+        gathered.clear();
+        batch.gathered = gathered;
     }
 
     /// Counts a line if a glance was enough for it. `goes_on` says that the line before it was admitted from the same
@@ -268,6 +266,7 @@ impl Counter {
     /// Takes a line the long way: decodes it and counts what it says.
     fn line(&mut self, bytes: &[u8], at: usize, batch: &mut Batch<'_, '_>) {
         let offset = batch.offset + at as u64;
+        batch.writer = None;
         let decoded = decode(bytes);
         let envelope = match &decoded {
             Ok(line) => Some(&line.envelope),

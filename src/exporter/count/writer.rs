@@ -52,11 +52,16 @@ impl Writer {
         Writer { last, before: 0, gaps: Vec::new() }
     }
 
+    #[inline]
     pub(super) fn admit(&mut self, seq: u64, totals: &mut Totals) -> Admission {
         if seq == self.last + 1 {
             self.last = seq;
             return Admission::Count;
         }
+        self.admit_out_of_turn(seq, totals)
+    }
+
+    fn admit_out_of_turn(&mut self, seq: u64, totals: &mut Totals) -> Admission {
         if seq > self.last {
             self.miss(self.gaps.len(), self.last + 1, seq - 1, totals);
             self.last = seq;

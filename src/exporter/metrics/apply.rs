@@ -132,6 +132,7 @@ impl Metrics {
     }
 
     /// Keeps what a person should see of a command.
+    #[inline]
     pub(crate) fn look(&mut self, series: CommandSeries, at: i64) {
         if series.has_failed() {
             Arc::make_mut(&mut self.recent).command_failed(series.runs(), at);
@@ -153,9 +154,12 @@ impl Metrics {
 
     /// [`Metrics::find`] for the commands among these lines, [`TOGETHER`] at most; together they cost less. Sources are so few
     /// that what is known of them lies in the nearer caches anyway.
-    pub(crate) fn find_commands<'a>(&self, glances: &[Glance<'a>]) -> [Option<CommandSeries>; TOGETHER] {
-        let labels = |glance: &Glance<'a>| (glance.kind == Kind::Command).then_some(glance.labels);
-        self.learned.commands.find_all(glances.iter().map(labels))
+    pub(crate) fn find_commands<'g>(
+        &self,
+        glances: impl Iterator<Item = &'g Glance<'g>> + Clone,
+    ) -> [Option<CommandSeries>; TOGETHER] {
+        let labels = |glance: &'g Glance<'g>| (glance.kind == Kind::Command).then_some(glance.labels);
+        self.learned.commands.find_all(glances.map(labels))
     }
 
     /// Counts `event`, which is what `glance` says, and remembers the series that its labels name. What is counted by the
