@@ -279,10 +279,11 @@ fn a_length_that_no_memory_holds_is_refused_before_it_is_taken() {
     assert!(matches!(Checkpoint::decode(&bytes), Err(Unusable::Shape(_))));
 }
 
-/// The format of version 3, frozen. If this fails, a checkpoint that is on somebody's disk can no longer be read as
-/// what it was: raise `VERSION` in `checkpoint.rs`, write the golden file of the new version by
-/// `ETCHA_WRITE_GOLDEN=1 cargo test checkpoint`, and keep this one, which must then still be read. Only if all that changed is
-/// that these lines count in a family more, or add to what happened lately, this file is written again, and the version stays.
+/// The format of version 3, frozen. If all that changed is that these lines count in a family more, or add to what happened
+/// lately, this file is written again, and the version stays:
+/// `ETCHA_WRITE_GOLDEN=1 cargo test --test integration checkpoint`. Otherwise a checkpoint that is on somebody's disk can no
+/// longer be read as what it was: raise `VERSION` in `checkpoint/mod.rs`, name the file of the new version here, write it by
+/// the same command, and keep this one, which must then still be read.
 #[test]
 fn the_format_on_disk_is_that_of_its_version() {
     let file = golden("checkpoint.v3");
