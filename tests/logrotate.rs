@@ -14,7 +14,7 @@ use crate::harness::{
 /// Rotations under load.
 const ROTATIONS: usize = 12;
 
-/// How often it is tried to end without such a loss, which takes a busy machine.
+/// How often a scenario is begun: on a busy machine logrotate itself can lose a file, which ends it.
 const ATTEMPTS: usize = 5;
 
 /// Bytes that the active file has before it is rotated: hundreds of lines.

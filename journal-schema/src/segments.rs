@@ -10,7 +10,7 @@ pub fn directory_of(journal: &Path) -> &Path {
 }
 
 /// Whether a file of this name in that directory may be a segment: the name goes on from the journal's own with `.` or
-/// `-`, and does not end as that does. Such a file is another journal.
+/// `-`, and does not end as that does: one that does is the name of another journal.
 pub fn may_be_segment(journal: &Path, name: &OsStr) -> bool {
     let Some(own) = journal.file_name() else { return false };
     let rest = name.as_encoded_bytes().strip_prefix(own.as_encoded_bytes());

@@ -19,7 +19,7 @@ use crate::limits::MAX_LINE_BYTES;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Splitter {
     state: SplitState,
-    /// Bytes ahead that hold no NUL. They were looked through for many lines at once, which costs less than to ask for each.
+    /// Bytes ahead that hold no NUL. They were looked through for many lines together, which costs less than to ask for each.
     clear: usize,
 }
 

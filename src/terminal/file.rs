@@ -72,7 +72,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 ///
-/// It cannot be opened, or is no regular file.
+/// It cannot be opened, or is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
@@ -83,7 +83,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 ///
-/// It cannot be opened; or it is a link, has a second name, or is no regular file: the error names it.
+/// It cannot be opened; or it is a link, has a second name, or is not a regular file: the error names it.
 pub fn open_own(path: &Path, mode: u32) -> io::Result<File> {
     let foreign = || io::Error::other(format!("{} is a link or no regular file; remove it", path.display()));
     let flags = (WITHOUT_WAITING | OFlags::NOFOLLOW).bits().cast_signed();

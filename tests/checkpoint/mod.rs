@@ -281,7 +281,7 @@ fn a_length_that_no_memory_holds_is_refused_before_it_is_taken() {
 
 /// The format of version 3, frozen. If all that changed is that these lines count in a family more, or add to what happened
 /// lately, this file is written again, and the version stays:
-/// `ETCHA_WRITE_GOLDEN=1 cargo test --test integration checkpoint`. Otherwise a checkpoint that is on somebody's disk can no
+/// `ETCHA_WRITE_GOLDEN=1 cargo test --test integration checkpoint`. Otherwise a checkpoint that is on a user's disk can no
 /// longer be read as what it was: raise `VERSION` in `checkpoint/mod.rs`, name the file of the new version here, write it by
 /// the same command, and keep this one, which must then still be read.
 #[test]

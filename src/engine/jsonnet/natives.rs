@@ -74,7 +74,7 @@ pub(super) enum FileError {
     /// It is an address.
     #[error("{0}: rendering fetches nothing from other hosts; let a command do it")]
     Address(String),
-    /// The system does not give it, or it is no UTF-8, or a pipe, a device or a directory.
+    /// The system does not give it, it is not UTF-8, or it is a pipe, a device or a directory.
     #[error("{path}: {source}")]
     Read {
         /// The file.

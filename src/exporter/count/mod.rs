@@ -78,7 +78,7 @@ pub(crate) struct Taken {
 struct Glanced<'b> {
     glance: Glance<'b>,
     line: &'b [u8],
-    /// Where it stands in the batch.
+    /// Its place in the batch.
     at: usize,
 }
 
